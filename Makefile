@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# portcullis: make help lists what there is. Build output goes to build/ only.
+
+CC ?= gcc
+CLANG ?= clang
+B ?= build
+SAN ?=
+WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+       -Wformat=2 -Wno-format-nonliteral -Werror
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(SAN) -D_GNU_SOURCE -fno-common -fstack-protector-strong \
+             -Iinclude -I$(B)/gen -MMD -MP
+LDLIBS = -lseccomp -lyajl -lpthread
+
+MODULES = base memory kvm bus pci vfio devices acpi boot machine qmp cli
+SRC := $(foreach m,$(MODULES),$(sort $(wildcard src/$(m)/*.c))) $(sort $(wildcard threads/*.c seccomp/*.c))
+OBJ := $(SRC:%.c=$(B)/%.o)
+MAIN_OBJ = $(B)/src/cli/main.o
+LIB_OBJ = $(filter-out $(MAIN_OBJ),$(OBJ))
+GEN = $(B)/gen/dsdt.h
+
+all: $(B)/portcullis ## build build/portcullis
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
+
+$(B)/portcullis: $(OBJ)
+	$(CC) $(SAN) -pie -o $@ $^ $(LDLIBS)
+
+$(B)/libportcullis.a: $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(B)/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fPIE -c -o $@ $<
+
+# The DSDT: ASL -> AML -> a C array.
+$(B)/gen/dsdt.h: src/acpi/dsdt.asl
+	@mkdir -p $(@D)
+	iasl -vs -we -p $(B)/gen/dsdt -tc $< > $(B)/gen/dsdt.log 2>&1 || { cat $(B)/gen/dsdt.log; exit 1; }
+	mv $(B)/gen/dsdt.hex $@
+
+# Unit tests: tests/unit/test_X.c is one cmocka program.
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+UNIT = $(UNIT_SRC:%.c=$(B)/%)
+UNIT_HELPERS := $(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c)))
+UNIT_HELPER_OBJ = $(UNIT_HELPERS:%.c=$(B)/%.o)
+
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(UNIT_HELPER_OBJ) $(B)/libportcullis.a
+	$(CC) $(SAN) -o $@ $< $(UNIT_HELPER_OBJ) $(B)/libportcullis.a -lcmocka $(LDLIBS)
+
+unit: $(UNIT) ## build and run the unit tests
+	@for t in $(UNIT); do ./$$t || exit 1; done
+
+clean: ## remove build/
+	rm -rf $(B)
+
+format: ## clang-format every C file
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+.PHONY: all help unit clean format
+.SECONDARY:
+-include $(OBJ:.o=.d)

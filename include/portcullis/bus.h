@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bus.h - who answers a guest access: the port and memory maps, read by vCPUs without a lock.
+ *
+ * Layer: L2, includes base only.
+ * Who:   main edits regions and publishes; vCPUs look up in the published, immutable snapshot.
+ * Grace: each vCPU owns a struct bus_reader whose counter is odd while it handles an access.
+ *        bus_publish() swaps the snapshot and waits until every reader that was odd has moved, so
+ *        when it returns no vCPU uses the old map (or a device removed from it) any more.
+ *        A reader never waits for main while odd: an access that needs main or a worker returns
+ *        IO_DEFER, the vCPU leaves the map (even), posts the request, and waits outside.
+ * Gaps:  an access no region claims reads all ones and drops writes.
+ */
+#ifndef PORTCULLIS_BUS_H
+#define PORTCULLIS_BUS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <portcullis/loop.h>
+#include <portcullis/role.h>
+
+enum io_status {
+	IO_DONE,  /* data is valid (reads) or taken (writes) */
+	IO_DEFER, /* io_access.request was filled by io_defer(); the vCPU must post it and wait */
+};
+
+struct io_access;
+
+/*
+ * A guest access that somebody else finishes. One per vCPU, embedded, reused: a vCPU waits for one
+ * thing at a time. finish() runs on the owner's loop; it (or whoever it hands the request to) calls
+ * io_complete() exactly once.
+ */
+struct io_request {
+	struct mail mail; /* first: mail.run casts back */
+	struct loop *owner;
+	void (*finish)(struct io_request *request);
+	void *opaque;          /* the device */
+	uint64_t offset, data; /* copied from the access; finish() sets data for reads */
+	uint8_t size;
+	bool write;
+	uint32_t arg;          /* handler's own: which BAR, which vector */
+	_Atomic uint32_t done; /* futex word, 0 while waiting */
+};
+
+struct io_access {
+	uint64_t offset; /* from the start of the region */
+	uint64_t data;   /* zero-extended */
+	uint8_t size;    /* 1, 2, 4 or 8, any alignment the guest chose */
+	bool write;
+	struct io_request *request; /* the vCPU's own; NULL outside a vCPU (tests) */
+};
+
+/* Runs on a vCPU (or in a test). No lock but one leaf lock, no allocation, no blocking. */
+typedef enum io_status (*io_fn)(void *opaque, struct io_access *access);
+
+/* Fills access->request from access and returns IO_DEFER. */
+enum io_status io_defer(struct io_access *access, struct loop *owner,
+	void (*finish)(struct io_request *), void *opaque, uint32_t arg);
+/* Any thread: wakes the waiting vCPU; the request belongs to it again. */
+void io_complete(struct io_request *request);
+/* ON_VCPU, outside the map: posts and waits. */
+void io_wait(struct io_request *request);
+
+enum bus_space { BUS_PIO, BUS_MMIO };
+
+struct bus_region {
+	uint64_t base, size; /* size > 0, no wrap, no overlap with another region */
+	io_fn fn;
+	void *opaque;
+	const char *name; /* borrowed, static */
+};
+
+struct bus_snapshot;
+
+struct bus_reader {
+	_Atomic uint64_t count; /* odd: inside the map */
+	struct bus_reader *next;
+};
+
+struct bus {
+	struct bus_region *regions[2]; /* main's working copy, sorted by base */
+	size_t count[2], room[2];
+	_Atomic(struct bus_snapshot *) current;
+	struct bus_reader *readers;
+	bool dirty;
+};
+
+int bus_init(struct bus *bus);
+void bus_release(struct bus *bus);
+/* Before the vCPU's thread starts. reader is the caller's and lives as long as the bus. */
+void bus_add_reader(struct bus *bus, struct bus_reader *reader);
+
+/* -EBUSY overlap, -EINVAL empty or wrapping, -ENOMEM. Seen by vCPUs after bus_publish(). */
+int bus_add(struct bus *bus, enum bus_space space, const struct bus_region *region) ON_MAIN;
+/* -ENOENT. Cannot fail for a region that was added. */
+int bus_del(struct bus *bus, enum bus_space space, uint64_t base) ON_MAIN;
+/* -ENOMEM: the old map stays. Waits for the grace period only. */
+int bus_publish(struct bus *bus) ON_MAIN;
+/* The grace period alone: when it returns, every vCPU has left what it was in when called. */
+void bus_synchronize(struct bus *bus) ON_MAIN;
+
+/*
+ * One access. Takes no lock and allocates nothing. An access that straddles two regions is split
+ * into bytes. Returns after the request, if any, was completed: access->data is final.
+ */
+void bus_dispatch(struct bus *bus, struct bus_reader *reader, enum bus_space space, uint64_t addr,
+	struct io_access *access) ON_VCPU;
+
+#endif

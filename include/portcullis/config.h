@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.h - what the user asked for, parsed and checked for form, before anything is opened.
+ *
+ * Layer: L4, plain data: cli fills it, machine reads it. Strings are owned by the config.
+ */
+#ifndef PORTCULLIS_CONFIG_H
+#define PORTCULLIS_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/prop.h>
+
+struct err;
+
+enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_UNIX };
+
+struct config_serial {
+	enum serial_kind kind;
+	char *path;   /* file, unix */
+	bool server;  /* unix: listen (default) or connect */
+	bool wait;    /* unix server: wait for the first client before the guest starts */
+};
+
+/* One -device: its type and options object (type->size bytes, owned). */
+struct config_device {
+	const struct prop_type *type;
+	void *options;
+};
+
+enum qmp_kind { QMP_UNIX, QMP_TCP };
+struct config_qmp {
+	enum qmp_kind kind;
+	char *path;      /* unix */
+	char *host;      /* tcp */
+	uint16_t port;
+	bool wait;       /* "wait": the machine starts after the first client connected */
+};
+
+/* -global DRIVER.PROPERTY=VALUE, applied to later devices of that type. */
+struct config_global {
+	char *driver, *property, *value;
+};
+
+#define CONFIG_UUID_SIZE 16
+
+struct config {
+	char *name;
+	bool uuid_set;
+	uint8_t uuid[CONFIG_UUID_SIZE];
+	unsigned cpus, sockets, cores, threads; /* -smp; cpus 1..64 */
+	uint64_t ram_size;  /* bytes */
+	char *mem_path;
+	bool mem_prealloc;
+	char *kernel, *initrd, *append;
+	struct config_serial serial;
+	struct config_device *devices;
+	unsigned n_devices;
+	struct config_qmp *qmp;
+	unsigned n_qmp;
+	struct config_global *globals;
+	unsigned n_globals;
+	char *pidfile, *log_file;
+	bool daemonize, freeze /* -S */, no_reboot, no_shutdown, no_seccomp;
+};
+
+void config_init(struct config *config);
+void config_release(struct config *config);
+
+/* Device types known by -device, device_add, device-list-properties; NULL-terminated. */
+extern const struct prop_type *const device_types[];
+const struct prop_type *device_type_find(const char *name);
+
+/* pcie-root-port */
+extern const struct prop_type root_port_type;
+struct root_port_options {
+	char *id;
+	char *bus;     /* only "pcie.0" */
+	int32_t addr;  /* devfn, -1: first free */
+	bool multifunction;
+	uint64_t port, chassis, slot; /* PCIe port and slot numbers shown to the guest */
+	uint64_t mem_reserve, pref64_reserve, io_reserve; /* bytes; UINT64_MAX: default */
+	bool native_hotplug, fast_unplug;
+};
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * devices.h - the few emulated devices: 16550 serial port, RTC, power control, event device.
+ *
+ * Layer: L3, includes base and bus.
+ * Who:   each xxx_access is an io_fn run by vCPUs under the device's leaf lock; the rest is main's.
+ * Interrupts are pulses on an eventfd (borrowed) that KVM turns into an edge on the GSI.
+ */
+#ifndef PORTCULLIS_DEVICES_H
+#define PORTCULLIS_DEVICES_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <portcullis/bus.h>
+#include <portcullis/loop.h>
+
+/* --- serial.c: 16550A at eight ports (NS16550A data sheet) --- */
+#define SERIAL_PORT 0x3f8
+#define SERIAL_GSI 4
+#define SERIAL_RING 65536 /* bytes to the outside kept; when full the guest sees THR not empty */
+
+struct serial {
+	pthread_mutex_t lock;
+	int irq_fd;            /* pulse when the interrupt condition rises */
+	struct loop *main;     /* told (mail) when output waits or input room appears */
+	struct mail output_ready, input_room;
+	bool output_posted, input_posted;
+	void (*on_output)(void *opaque); /* main: drain with serial_take_output() */
+	void (*on_input_room)(void *opaque); /* main: more may be fed */
+	void *opaque;
+	uint8_t ier, iir, lcr, mcr, lsr, msr, scr, fcr, dll, dlm;
+	bool thr_irq_pending, irq_level;
+	uint8_t rx[16];
+	unsigned rx_head, rx_count;
+	uint8_t *tx; /* SERIAL_RING bytes, owned */
+	size_t tx_head, tx_count;
+};
+
+int serial_init(struct serial *serial, int irq_fd, struct loop *main);
+void serial_release(struct serial *serial);
+void serial_reset(struct serial *serial);
+enum io_status serial_access(void *serial, struct io_access *access);
+/* main: moves up to size bytes out; returns the count. */
+size_t serial_take_output(struct serial *serial, uint8_t *buf, size_t size);
+/* main: feeds input; returns how many bytes fit. The rest is kept by the caller (never lost). */
+size_t serial_feed(struct serial *serial, const uint8_t *buf, size_t size);
+
+/* --- rtc.c: MC146818 clock at 0x70/0x71, UTC, with alarm and update interrupts --- */
+#define RTC_PORT 0x70
+#define RTC_GSI 8
+struct rtc {
+	pthread_mutex_t lock;
+	int irq_fd;
+	struct loop *main;
+	struct loop_timer timer;
+	struct mail arm;
+	bool arm_posted;
+	uint8_t index;
+	uint8_t cmos[128];
+	int64_t offset_ns; /* guest wall clock minus host's */
+};
+int rtc_init(struct rtc *rtc, int irq_fd, struct loop *main);
+void rtc_release(struct rtc *rtc);
+void rtc_reset(struct rtc *rtc);
+enum io_status rtc_access(void *rtc, struct io_access *access);
+
+/* --- power.c: reset register, sleep control (ACPI 6.4 4.8.3.7), 0xcf9 and the keyboard's reset --- */
+#define POWER_SLEEP_CONTROL 0x600 /* SLEEP_CONTROL_REG, SLEEP_STATUS_REG: 2 ports */
+#define POWER_RESET_REG 0xcf9
+enum power_event { POWER_OFF, POWER_RESET };
+struct power {
+	struct loop *main;
+	struct mail mail;
+	_Atomic uint32_t posted;
+	enum power_event event;
+	/* main */
+	void (*on_event)(void *opaque, enum power_event event);
+	void *opaque;
+};
+void power_init(struct power *power, struct loop *main,
+	void (*on_event)(void *, enum power_event), void *opaque);
+enum io_status power_sleep_access(void *power, struct io_access *access);
+enum io_status power_reset_access(void *power, struct io_access *access);   /* 0xcf9 */
+enum io_status power_keyboard_access(void *power, struct io_access *access); /* 0x60..0x64: 0xfe resets */
+
+/* --- ged.c: generic event device (ACPI0013): which events wait; reading clears --- */
+#define GED_BASE 0xfeb00000ull /* GPA_PLATFORM; 4-byte event register */
+#define GED_SIZE 0x1000
+#define GED_GSI 9
+enum ged_event { GED_POWER_BUTTON = 1u << 0, GED_PCI_HOTPLUG = 1u << 1 };
+struct ged {
+	_Atomic uint32_t events;
+	int irq_fd;
+};
+void ged_init(struct ged *ged, int irq_fd);
+void ged_reset(struct ged *ged);
+/* Any thread. */
+void ged_raise(struct ged *ged, uint32_t events);
+enum io_status ged_access(void *ged, struct io_access *access);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kvm.h - the kernel's side of the machine: VM, memslots, interrupt routes, vCPUs.
+ *
+ * Layer: L1, includes base only; the only module that knows <linux/kvm.h>.
+ * Who:   VM set-up and memslots: main. Routes and irqfds: main and workers (one leaf lock inside,
+ *        never held across anything but the KVM ioctl). vCPU calls: the vCPU's own thread.
+ * Errors: negative errno; those with a struct err also say what is missing on this host.
+ */
+#ifndef PORTCULLIS_KVM_H
+#define PORTCULLIS_KVM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <portcullis/role.h>
+
+struct err;
+struct kvm_cpuid2;
+struct kvm_irq_routing;
+
+#define KVM_GSI_PINS 24      /* IOAPIC pins: GSI 0..23 */
+#define KVM_GSI_MAX 4096     /* MSI routes take 24..4095 */
+
+struct kvm_vm {
+	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1 until needed */
+	size_t run_size;            /* of struct kvm_run's mapping */
+	unsigned max_vcpus, max_slots;
+	uint8_t phys_bits;          /* guest physical address width */
+	struct kvm_cpuid2 *cpuid;   /* KVM_GET_SUPPORTED_CPUID, owned */
+	uint64_t *slot_used;        /* bitmap of max_slots bits */
+	pthread_mutex_t irq_lock;   /* routes */
+	struct kvm_irq_routing *routes;
+	uint64_t gsi_used[KVM_GSI_MAX / 64];
+};
+
+/* Opens /dev/kvm, checks capabilities, creates VM, irqchip (PIC, IOAPIC, LAPIC), PIT. */
+int kvm_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
+void kvm_vm_release(struct kvm_vm *vm) ON_MAIN;
+
+/* A memslot. gpa, hva, size page-aligned. *slot for kvm_slot_del(). -ENOSPC, or KVM's errno. */
+int kvm_slot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
+	unsigned *slot) ON_MAIN;
+void kvm_slot_del(struct kvm_vm *vm, unsigned slot) ON_MAIN;
+unsigned kvm_slots_free(const struct kvm_vm *vm) ON_MAIN;
+
+/* MSI routes: a GSI without a message is allocated unrouted. -ENOSPC. */
+int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi);
+void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi);
+/* Sets the message and commits the routing table (no ioctl when nothing changed). */
+int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data);
+/* resample_fd -1: edge. fds are borrowed until kvm_irqfd_del(). */
+int kvm_irqfd_add(struct kvm_vm *vm, uint32_t gsi, int fd, int resample_fd);
+int kvm_irqfd_del(struct kvm_vm *vm, uint32_t gsi, int fd);
+int kvm_signal_msi(struct kvm_vm *vm, uint64_t addr, uint32_t data);
+
+/* Tells KVM about a VFIO group or device fd (KVM_DEV_VFIO_FILE, or GROUP on older kernels). */
+int kvm_vfio_add(struct kvm_vm *vm, int fd);
+void kvm_vfio_del(struct kvm_vm *vm, int fd);
+
+/* In-kernel irqchip, PIT and clock as at power-on; all vCPUs must be outside KVM_RUN. */
+int kvm_vm_reset(struct kvm_vm *vm) ON_MAIN;
+
+struct kvm_run;
+struct kvm_vcpu_state; /* registers, MSRs, LAPIC ... as created */
+
+struct kvm_vcpu {
+	int fd; /* owned */
+	unsigned index;
+	struct kvm_run *run;
+	size_t run_size;
+	struct kvm_vcpu_state *initial; /* owned */
+};
+
+struct kvm_topology {
+	unsigned cpus, sockets, cores, threads; /* cpus == sockets * cores * threads */
+};
+
+/* Creates the vCPU, gives it CPUID (topology, tsc-deadline, kvmclock), saves its initial state. */
+int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
+	const struct kvm_topology *topology, struct err *err);
+void kvm_vcpu_release(struct kvm_vcpu *vcpu);
+
+enum kvm_entry_mode {
+	KVM_ENTRY_LONG,      /* bzImage 64-bit entry: paging on, rsi = arg */
+	KVM_ENTRY_PROTECTED, /* PVH, Multiboot: 32-bit flat, paging off, ebx = arg, eax = magic */
+};
+struct kvm_entry {
+	enum kvm_entry_mode mode;
+	uint64_t rip, rsp, arg;
+	uint32_t magic;
+	uint64_t page_table, gdt; /* GPAs prepared by boot, KVM_ENTRY_LONG / both */
+	uint32_t gdt_size;
+	uint16_t code_selector, data_selector;
+};
+
+/*
+ * Back to the state at creation; index 0 then gets entry's registers and is runnable, the others
+ * wait for INIT-SIPI. Also called before the first run.
+ */
+int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry) ON_VCPU;
+
+enum kvm_exit_kind {
+	KVM_EXITED_IO, KVM_EXITED_MMIO, KVM_EXITED_SHUTDOWN /* triple fault */,
+	KVM_EXITED_INTERRUPTED, KVM_EXITED_RESET, KVM_EXITED_POWEROFF, KVM_EXITED_ERROR,
+	KVM_EXITED_OTHER, /* harmless, run again */
+};
+struct kvm_exit {
+	enum kvm_exit_kind kind;
+	uint64_t addr;   /* IO: port; MMIO: GPA */
+	uint8_t size;
+	bool write;
+	uint32_t count;  /* IO: string repetitions, else 1 */
+	void *data;      /* size * count bytes inside the run page, in and out */
+	int error;       /* KVM_EXITED_ERROR: errno or 0 */
+	uint32_t reason; /* KVM's exit reason or hardware code */
+};
+/* KVM_RUN once. */
+void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit) ON_VCPU;
+/* Signal-safe, any thread: the next KVM_RUN returns at once (on = true) until cleared. */
+void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on);
+/* Text for a fatal exit: reason and registers. */
+const char *kvm_vcpu_describe(struct kvm_vcpu *vcpu, const struct kvm_exit *exit, char *buf,
+	size_t size) ON_VCPU;
+
+#endif

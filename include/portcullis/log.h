@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * log.h - the program's own messages: one line each, to stderr or the -D file.
+ *
+ * Layer: L0. Any thread; formats into a stack buffer and issues one write(2), no lock, no malloc,
+ *        no stdio, no localtime (seccomp filters allow no more).
+ * Guest: whatever a guest can trigger goes through log_guest(), which bounds the number of lines
+ *        per site, so that no guest fills a disk. vCPU threads never log otherwise.
+ */
+#ifndef PORTCULLIS_LOG_H
+#define PORTCULLIS_LOG_H
+
+#include <stdatomic.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* fd to write to (borrowed, stderr at start); lines above the level are dropped. */
+void log_setup(int fd, enum log_level level);
+int log_fd(void);
+
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#define LOG_GUEST_MAX 8 /* lines per site and process life */
+
+void log_guest_limited(atomic_uint *count, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* A warning caused by the guest; after LOG_GUEST_MAX lines this site is silent. */
+#define log_guest(...)                                                                             \
+	do {                                                                                       \
+		static atomic_uint log_site_count_;                                                \
+		log_guest_limited(&log_site_count_, __VA_ARGS__);                                  \
+	} while (0)
+
+#endif

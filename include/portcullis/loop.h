@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loop.h - an event loop with a mailbox: how threads ask each other for work.
+ *
+ * Layer: L0, includes nothing of ours.
+ * Who:   loop_post() may be called by any thread. Everything else only by the loop's own thread
+ *        (or before that thread starts).
+ * Mail:  a struct mail lives in the sender's object (no allocation); the receiver runs mail->run on
+ *        its own thread, in posting order, and does not touch it again unless run() kept it. A mail
+ *        must not be posted again before its run() was called (posted says so).
+ * Timers: monotonic milliseconds, one shot, kept in a list inside the caller's objects.
+ */
+#ifndef PORTCULLIS_LOOP_H
+#define PORTCULLIS_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mail {
+	struct mail *next;
+	void (*run)(struct mail *mail);
+};
+
+/* Called on the loop's thread with the epoll events that came. */
+typedef void (*loop_fd_fn)(void *opaque, uint32_t events);
+
+struct loop_fd {
+	int fd; /* borrowed */
+	loop_fd_fn fn;
+	void *opaque;
+	struct loop_fd *dead_next; /* loop's own */
+	bool dead;
+};
+
+struct loop_timer {
+	struct loop_timer *next;
+	uint64_t at_ms;
+	void (*fn)(void *opaque);
+	void *opaque;
+	bool armed;
+};
+
+struct loop {
+	int epoll_fd;
+	int wake_fd; /* eventfd */
+	pthread_mutex_t lock;
+	struct mail *head, **tail;
+	struct loop_timer *timers; /* sorted by at_ms */
+	struct loop_fd wake;
+	struct loop_fd *dead; /* removed while events were being handled */
+	bool stop;
+};
+
+int loop_init(struct loop *loop);
+void loop_release(struct loop *loop);
+
+/* Any thread. Wakes the loop only when the mailbox was empty. */
+void loop_post(struct loop *loop, struct mail *mail);
+
+/* lfd is the caller's, filled with fd/fn/opaque; stays in use until loop_fd_del(). -errno. */
+int loop_fd_add(struct loop *loop, struct loop_fd *lfd, uint32_t events);
+int loop_fd_mod(struct loop *loop, struct loop_fd *lfd, uint32_t events);
+void loop_fd_del(struct loop *loop, struct loop_fd *lfd);
+
+/* (Re)arms the timer; fn runs once, not before delay_ms from now. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms);
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+uint64_t loop_now_ms(void);
+
+/* Handles what is there, waiting at most timeout_ms (-1: until something comes). */
+void loop_step(struct loop *loop, int timeout_ms);
+/* loop_step() until loop->stop. */
+void loop_run(struct loop *loop);
+
+#endif

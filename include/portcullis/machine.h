@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.h - the machine object: everything one guest is made of, and what can be done to it.
+ *
+ * Layer: L4, the only place that wires modules together. Includes everything below.
+ * Who:   the main thread owns it; vCPUs and workers see only their own struct vcpu / struct worker
+ *        and the objects those point to. No other mutable global state exists.
+ */
+#ifndef PORTCULLIS_MACHINE_H
+#define PORTCULLIS_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/bus.h>
+#include <portcullis/config.h>
+#include <portcullis/kvm.h>
+#include <portcullis/loop.h>
+#include <portcullis/role.h>
+
+struct err;
+struct machine;
+struct device;
+
+#define MACHINE_CPUS_MAX 64
+
+/* What a vCPU is doing, for pause and reset. Written by the vCPU, read by main. */
+enum vcpu_state {
+	VCPU_PARKED,  /* waiting on the gate */
+	VCPU_RUNNING, /* in KVM_RUN or handling an access */
+	VCPU_WAITING, /* in io_wait(): owns nothing, counts as stopped */
+	VCPU_ENDED,
+};
+
+struct vcpu {
+	struct kvm_vcpu kvm;
+	struct bus_reader reader;
+	struct io_request request;
+	struct bus *bus;
+	struct vcpu_gate *gate;
+	struct machine *machine; /* only for vcpu_report() */
+	pthread_t thread;
+	_Atomic uint32_t state; /* enum vcpu_state; futex word */
+	_Atomic bool needs_reset;
+	struct mail stopped; /* how it reports why it cannot go on */
+	char why[256];
+	int exit_kind; /* enum kvm_exit_kind that stopped it */
+};
+
+/* Opens and closes for all vCPUs at once. */
+struct vcpu_gate {
+	_Atomic uint32_t open; /* futex word: GATE_* */
+	struct kvm_entry entry; /* what vCPU 0 starts with after a reset; written while all are parked */
+};
+enum { GATE_CLOSED, GATE_OPEN, GATE_END };
+
+/* A loop that some thread runs for the VFIO device it is given. */
+struct worker {
+	struct loop loop;
+	pthread_t thread;
+	unsigned index;
+	struct device *device; /* main's: NULL = idle */
+};
+
+enum runstate { RUNSTATE_PRELAUNCH, RUNSTATE_RUNNING, RUNSTATE_PAUSED, RUNSTATE_SHUTDOWN,
+	RUNSTATE_INTERNAL_ERROR };
+
+enum shutdown_cause { SHUTDOWN_GUEST_POWEROFF, SHUTDOWN_GUEST_RESET, SHUTDOWN_GUEST_PANIC,
+	SHUTDOWN_HOST_QUIT, SHUTDOWN_HOST_SIGNAL, SHUTDOWN_HOST_ERROR };
+
+/* Things QMP tells its clients. Strings are borrowed for the call. */
+enum machine_event_kind {
+	MACHINE_SHUTDOWN, MACHINE_POWERDOWN, MACHINE_RESET, MACHINE_STOP, MACHINE_RESUME,
+	MACHINE_DEVICE_DELETED, MACHINE_DEVICE_UNPLUG_GUEST_ERROR, MACHINE_VFIO_DEVICE_ERROR,
+};
+struct machine_event {
+	enum machine_event_kind kind;
+	bool guest;          /* RESET, SHUTDOWN: asked by the guest? */
+	const char *reason;  /* SHUTDOWN, RESET: QEMU's ShutdownCause; *_ERROR: stage or severity */
+	const char *device;  /* id */
+	const char *path;
+};
+
+/*
+ * An operation that ends later. The caller owns it until done() was called (on main); done with
+ * err == NULL means success. Cancelling is not possible: a client that is gone leaves it be.
+ */
+struct machine_op {
+	void (*done)(struct machine_op *op, const struct err *err);
+};
+
+/*
+ * Builds the machine from config (borrowed, must outlive it). Errors are complete sentences for the
+ * user. On failure nothing is left behind and machine_free() need not be called.
+ */
+int machine_new(struct machine **out, const struct config *config, struct err *err) ON_MAIN;
+/* After all threads were joined. Devices are reset and closed, memory unmapped. */
+void machine_free(struct machine *machine);
+
+struct loop *machine_loop(struct machine *machine);
+unsigned machine_vcpus(struct machine *machine, struct vcpu **out);
+unsigned machine_workers(struct machine *machine, struct worker **out);
+/* fds that filters are pinned to. */
+void machine_policy_fds(struct machine *machine, int fds[3]) ON_MAIN;
+
+/*
+ * After the workers run: opens and plugs the -device vfio-pci devices, lays out RAM around their
+ * constraints, loads the kernel. Then the machine can run.
+ */
+int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
+
+int machine_run(struct machine *machine, struct err *err) ON_MAIN;  /* cont */
+void machine_pause(struct machine *machine) ON_MAIN;                /* stop */
+void machine_reset(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
+void machine_powerdown(struct machine *machine) ON_MAIN;            /* power button */
+/* Leaves the main loop; the exit status is set by cause. */
+void machine_shutdown(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
+enum runstate machine_runstate(const struct machine *machine) ON_MAIN;
+const struct config *machine_config(const struct machine *machine);
+int machine_exit_status(const struct machine *machine);
+
+/* One subscriber (QMP). */
+void machine_on_event(struct machine *machine,
+	void (*fn)(void *opaque, const struct machine_event *event), void *opaque) ON_MAIN;
+
+/*
+ * Hot plug. device_add: type/options as prop tables make them; takes options in every case.
+ * done() may be called before the function returns (errors found at once).
+ */
+void machine_device_add(struct machine *machine, const struct prop_type *type, void *options,
+	struct machine_op *op) ON_MAIN;
+void machine_device_del(
+	struct machine *machine, const char *id, bool force, struct machine_op *op) ON_MAIN;
+
+/* vCPU threads: why one cannot go on. The machine stops (internal error) or resets/ends. */
+void vcpu_report(struct vcpu *vcpu, int exit_kind, const char *why) ON_VCPU;
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * memory.h - guest RAM: where it lies (GPA), what backs it (HVA), and the one way to translate.
+ *
+ * Layer: L1, includes base only.
+ * Layout is data: ram_layout() is pure and is called after the IOMMU's usable ranges and the
+ *        devices' reserved regions are known, so that RAM is never put where DMA cannot go.
+ * After boot segments never change. ram_hva() may be called by any thread.
+ */
+#ifndef PORTCULLIS_MEMORY_H
+#define PORTCULLIS_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+/* The platform's fixed addresses (q35-like, no firmware). */
+#define GPA_LOW_RAM_END 0xc0000000ull   /* RAM below 4 GiB stops here: 3 GiB */
+#define GPA_ECAM 0xc0000000ull          /* 256 buses, 256 MiB */
+#define GPA_ECAM_SIZE 0x10000000ull
+#define GPA_PCI32 0xd0000000ull         /* 32-bit BAR window */
+#define GPA_PCI32_END 0xfeb00000ull     /* exclusive */
+#define GPA_PLATFORM 0xfeb00000ull      /* our own MMIO registers (hot plug, GED): 1 MiB */
+#define GPA_IOAPIC 0xfec00000ull
+#define GPA_LAPIC 0xfee00000ull
+#define GPA_KVM_IDENTITY 0xfeffc000ull  /* KVM_SET_IDENTITY_MAP_ADDR, then 3 TSS pages */
+#define GPA_HIGH_RAM 0x100000000ull     /* RAM above 4 GiB starts here */
+
+#define RAM_SEGMENTS_MAX 32
+
+struct range {
+	uint64_t start, end; /* inclusive end, so that a whole 64-bit space can be said */
+};
+
+struct ram_segment {
+	uint64_t gpa, size;
+	uint64_t offset; /* into the backing file / mapping */
+	uint8_t *hva;    /* set by ram_init() */
+};
+
+struct ram_layout {
+	unsigned count;
+	struct ram_segment segment[RAM_SEGMENTS_MAX]; /* ascending gpa */
+	uint64_t size;                                /* sum */
+	uint64_t top;                                 /* exclusive end of the highest segment, >= 4 GiB */
+};
+
+/*
+ * Lays out size bytes (page multiple) from GPA 0, leaving out [GPA_LOW_RAM_END, 4 GiB), everything
+ * in reserved (holes are rounded out to 2 MiB), and everything outside usable (n_usable == 0: no
+ * limit). RAM below 1 MiB must be usable. Errors: -ERANGE with text naming the range that is in the
+ * way; -E2BIG when more than RAM_SEGMENTS_MAX segments would be needed.
+ */
+int ram_layout(struct ram_layout *out, uint64_t size, const struct range *usable, unsigned n_usable,
+	const struct range *reserved, unsigned n_reserved, uint64_t gpa_limit, struct err *err);
+
+struct ram_options {
+	const char *path; /* -mem-path: hugetlbfs or a folder; NULL: anonymous memory */
+	bool prealloc;    /* touch every page before the guest starts */
+	bool share;       /* MAP_SHARED */
+};
+
+struct ram {
+	struct ram_layout layout;
+	void *base; /* one mapping for all segments, in offset order */
+	size_t length;
+	int fd;     /* owned, -1 for anonymous */
+};
+
+/*
+ * Maps the memory; HVA and GPA agree modulo 1 GiB where the size allows (huge pages for CPU and
+ * IOMMU). Not dumped in cores. Errors: -ENOMEM with needed and available bytes, or from the file.
+ */
+int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options *options,
+	struct err *err);
+void ram_release(struct ram *ram);
+/* HVA of [gpa, gpa + len), NULL unless all of it lies in one segment. Overflow-checked. */
+void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len);
+/* Bytes the host could give: MemAvailable + SwapFree from /proc/meminfo. 0 if unknown. */
+uint64_t ram_host_available(void);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pci.h - PCI functions as the guest sees them: config space, BARs, the tree, address assignment.
+ *
+ * Layer: L3, includes base and bus; knows neither KVM nor VFIO: it is handed a struct pci_sink.
+ * Who:   the tree changes on main only. Config accesses come from vCPUs: reads take the function's
+ *        leaf lock for emulated bytes; a write with an effect outside the function returns IO_DEFER.
+ * Tree:  pcie.0 (bus 0) holds 256 devfns; a root port has one child bus of 256 devfns (slot 0 only).
+ *        Children are atomic pointers; a removed function is freed after bus_synchronize().
+ */
+#ifndef PORTCULLIS_PCI_H
+#define PORTCULLIS_PCI_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/bus.h>
+#include <portcullis/role.h>
+
+struct err;
+struct pci_function;
+struct pci_bus;
+
+#define PCI_CONFIG_SIZE 4096
+#define PCI_BARS 7 /* 0..5 and the expansion ROM */
+#define PCI_ROM 6
+#define PCI_DEVFN(slot, fn) ((uint8_t)((slot) << 3 | (fn)))
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM };
+
+struct pci_bar {
+	enum pci_bar_kind kind;
+	bool prefetchable;
+	uint64_t size;   /* power of two; the upper half of a 64-bit BAR is PCI_BAR_NONE */
+	uint64_t addr;   /* what is programmed in config space */
+	bool mapped;     /* main: sink->map_bar() was called with mapped_at */
+	uint64_t mapped_at;
+};
+
+/* What pci asks of the machine. All ON_MAIN unless said. */
+struct pci_sink {
+	/* BAR decode on/off or moved; failure leaves it unmapped (counted, logged), never fatal. */
+	int (*map_bar)(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr);
+	void (*unmap_bar)(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr);
+	/* An interrupt message from an emulated function. */
+	void (*raise_msi)(void *opaque, uint64_t addr, uint32_t data);
+	/* The bus whose publish makes unmap/map visible; called once after a batch of changes. */
+	void (*commit)(void *opaque);
+	void *opaque;
+	struct loop *main; /* where deferred config writes go */
+};
+
+struct pci_function_ops {
+	/* vCPU. Instead of the emulated bytes; NULL: pci_config_read(). Returns the value. */
+	uint32_t (*config_read)(struct pci_function *fn, unsigned offset, unsigned size);
+	/* vCPU. NULL: pci_config_write() and BAR tracking. */
+	enum io_status (*config_write)(
+		struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
+	/* main. Emulated config back to power-on. The bytes that reset_config holds are copied first. */
+	void (*reset)(struct pci_function *fn);
+};
+
+struct pci_function {
+	const char *id;          /* borrowed: the device's id, or a fixed name */
+	const struct pci_function_ops *ops;
+	void *opaque;            /* the device */
+	struct pci_bus *bus;     /* where it is plugged, NULL: nowhere */
+	uint8_t devfn;
+	pthread_mutex_t lock;    /* leaf: config bytes */
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t wmask[PCI_CONFIG_SIZE];  /* 1: the guest may change this bit */
+	uint8_t w1cmask[PCI_CONFIG_SIZE]; /* 1: writing one clears the bit */
+	uint8_t reset_config[PCI_CONFIG_SIZE];
+	struct pci_bar bar[PCI_BARS];
+	struct pci_bus *child;   /* root port: its secondary bus */
+	/* root port: room kept behind it for what may be plugged, bytes */
+	uint64_t reserve_mem32, reserve_pref64, reserve_io;
+};
+
+struct pci_bus {
+	const char *name;            /* "pcie.0" or the root port's id; borrowed */
+	struct pci_function *bridge; /* NULL for pcie.0 */
+	struct pci_sink *sink;
+	_Atomic(struct pci_function *) function[256];
+};
+
+void pci_function_init(struct pci_function *fn, const char *id, const struct pci_function_ops *ops,
+	void *opaque);
+void pci_function_release(struct pci_function *fn);
+
+void pci_bus_init(struct pci_bus *bus, const char *name, struct pci_function *bridge,
+	struct pci_sink *sink);
+/*
+ * -EBUSY slot taken or function conflicts with the slot's function 0 being single-function (text as
+ * users of QEMU know it), -EINVAL (behind a root port only slot 0). multifunction sets bit 7 of the
+ * header type of fn.
+ */
+int pci_plug(struct pci_bus *bus, struct pci_function *fn, uint8_t devfn, bool multifunction,
+	struct err *err) ON_MAIN;
+/* Unmaps BARs, takes it off the bus; the caller then does bus_synchronize() before freeing. */
+void pci_unplug(struct pci_function *fn) ON_MAIN;
+
+/* Little-endian access to emulated bytes; no lock: callers hold fn->lock or own fn. */
+uint32_t pci_get(const uint8_t *bytes, unsigned offset, unsigned size);
+void pci_put(uint8_t *bytes, unsigned offset, unsigned size, uint32_t value);
+
+/* The default handlers: masks applied under the lock. */
+uint32_t pci_config_read(struct pci_function *fn, unsigned offset, unsigned size);
+/* Applies masks; returns true when COMMAND decode bits or a BAR changed. */
+bool pci_config_apply(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value);
+enum io_status pci_config_write(
+	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
+
+/* Adds a capability at the next free place (or at want != 0) and links it; returns its offset. */
+unsigned pci_add_cap(struct pci_function *fn, uint8_t id, unsigned want, unsigned size);
+unsigned pci_find_cap(const struct pci_function *fn, uint8_t id); /* 0: none */
+/* Declares a BAR; sets the type bits and write mask. */
+void pci_set_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t size,
+	bool prefetchable);
+/* Compares COMMAND and BARs with what is mapped and calls the sink for each difference. */
+void pci_update_mappings(struct pci_function *fn) ON_MAIN;
+
+/* Host side of config cycles: bus regions for 0xcf8/0xcfc and ECAM. root is pcie.0. */
+struct pci_host {
+	struct pci_bus *root;
+	_Atomic uint32_t address; /* CF8 latch */
+};
+enum io_status pci_host_cf8(void *opaque, struct io_access *access);
+enum io_status pci_host_cfc(void *opaque, struct io_access *access);
+enum io_status pci_host_ecam(void *opaque, struct io_access *access);
+/* Function that answers bus/devfn as the bridges are programmed, or NULL. */
+struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t devfn);
+
+/* The two emulated functions. */
+void pci_host_bridge_init(struct pci_function *fn); /* 8086:29c0 at 00:00.0 */
+
+struct pci_windows {
+	uint64_t io_start, io_end, mem32_start, mem32_end, mem64_start, mem64_end; /* end exclusive */
+};
+/*
+ * What firmware would do, at every reset: numbers the buses, gives every BAR an address, sets bridge
+ * windows with the ports' reserves, enables decode. Largest first; 64-bit prefetchable BARs in
+ * mem64, others in mem32. A BAR that does not fit stays unassigned and is named in err (-ENOSPC),
+ * the rest is assigned.
+ */
+int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct err *err) ON_MAIN;
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * prop.h - one property table per device type; every way in and every help text is read from it.
+ *
+ * Layer: L0. Any thread; the caller owns the object; strings in it are owned by it (props_release).
+ * Ways in: "-device TYPE,key=value,..." and the members of a QMP device_add/object-add. Both end in
+ *        prop_set(). A value comes as string, integer or boolean and is converted to the property's
+ *        type, so JSON 3, "3" and "0x3" are the same.
+ * Errors: -EINVAL with text naming type, property, value and what would be right; an unknown name
+ *        suggests the nearest one.
+ */
+#ifndef PORTCULLIS_PROP_H
+#define PORTCULLIS_PROP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+enum prop_kind {
+	PROP_STRING, /* char *, NULL when unset */
+	PROP_BOOL,   /* bool: on|off, true|false, yes|no */
+	PROP_UINT,   /* uint64_t within [min, max] */
+	PROP_SIZE,   /* uint64_t bytes within [min, max], suffix B K M G T (powers of 1024) */
+	PROP_BDF,    /* struct host_bdf: [DDDD:]BB:DD.F, hexadecimal */
+	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex or decimal, slot << 3 | fn; -1 when unset */
+	PROP_CHOICE, /* int32_t index into choices */
+};
+
+struct host_bdf {
+	bool set;
+	uint32_t domain;
+	uint8_t bus, slot, function;
+};
+#define HOST_BDF_STRLEN 24
+/* "0000:1a:00.3" */
+const char *host_bdf_format(const struct host_bdf *bdf, char buf[static HOST_BDF_STRLEN]);
+
+struct prop {
+	const char *name;
+	enum prop_kind kind;
+	size_t offset;           /* into the options object */
+	const char *def;         /* default in text form, NULL: zero / unset */
+	bool required;
+	const char *help;        /* one line: meaning, unit */
+	uint64_t min, max;       /* PROP_UINT and PROP_SIZE; max 0 = no limit */
+	const char *const *choices; /* PROP_CHOICE, NULL-terminated */
+};
+
+struct prop_type {
+	const char *name;     /* "vfio-pci" */
+	const char *help;     /* one line */
+	size_t size;          /* of the options object */
+	const struct prop *props; /* ends with name == NULL */
+};
+
+enum prop_value_kind { PROP_VALUE_STRING, PROP_VALUE_INT, PROP_VALUE_BOOL };
+struct prop_value {
+	enum prop_value_kind kind;
+	const char *string;
+	int64_t number;
+	bool boolean;
+};
+
+/* Defaults into obj (type->size bytes, contents replaced). -ENOMEM. */
+int props_init(const struct prop_type *type, void *obj);
+void props_release(const struct prop_type *type, void *obj);
+int prop_set(const struct prop_type *type, void *obj, const char *name,
+	const struct prop_value *value, struct err *err);
+/* "key=value,key,nokey" after the type name; ",," is a comma; a bare key is key=on. */
+int props_parse(const struct prop_type *type, void *obj, const char *text, struct err *err);
+/* Is every required property set? */
+int props_check(const struct prop_type *type, const void *obj, struct err *err);
+const struct prop *prop_find(const struct prop_type *type, const char *name);
+/* One line per property, as "-device TYPE,help" prints; returns bytes put into buf (truncated). */
+size_t props_help(const struct prop_type *type, char *buf, size_t size);
+
+/* Text to number: whole text, 0x/decimal; -EINVAL, -ERANGE. */
+int parse_u64(const char *text, uint64_t *out);
+/* With suffix; a bare number is multiplied by unit (1 for bytes, 1 << 20 for -m). */
+int parse_size(const char *text, uint64_t unit, uint64_t *out);
+int parse_bdf(const char *text, struct host_bdf *out);
+int parse_devfn(const char *text, int32_t *out);
+/* The entry of the NULL-terminated list nearest to word, or NULL when none is near. */
+const char *nearest_word(const char *word, const char *const *list);
+
+#endif

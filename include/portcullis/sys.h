@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sys.h - the only door to open, mmap, ioctl and eventfd; fd number zones; fault injection.
+ *
+ * Layer: L0. Any thread. Every fd returned is O_CLOEXEC and owned by the caller.
+ * Errors: negative errno.
+ * Zones: seccomp can compare an fd with a mask only, so fds that a vCPU may touch live in a number
+ *        range of their own: device fds in [0x200, 0x400), eventfds from 0x400 up.
+ * Faults: with PORTCULLIS_FAULTS defined at build time (tests only, never in a release binary)
+ *        sys_fail_nth(n) makes the n-th call through this door fail with ENOMEM.
+ */
+#ifndef PORTCULLIS_SYS_H
+#define PORTCULLIS_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum fd_zone {
+	FD_ZONE_ANY = 3,       /* lowest free number */
+	FD_ZONE_DEVICE = 0x200, /* VFIO device fds: pread/pwrite by vCPUs; 512 of them */
+	FD_ZONE_EVENT = 0x400, /* and up; eventfds: write(8) by vCPUs */
+};
+#define FD_ZONE_DEVICE_MASK (~0x1ffu) /* (fd & mask) == FD_ZONE_DEVICE */
+#define FD_ZONE_DEVICE_COUNT 512
+
+/* Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low. */
+int sys_fd_limit(void);
+
+int sys_open(const char *path, int flags, mode_t mode);
+int sys_openat(int dir, const char *path, int flags, mode_t mode);
+/* ioctl whose third argument is a pointer or an integer; returns >= 0 or -errno, retries EINTR. */
+long sys_ioctl(int fd, unsigned long cmd, void *arg);
+long sys_ioctl_int(int fd, unsigned long cmd, unsigned long arg);
+/* Returns 0 and *out, or -errno. */
+int sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off, void **out);
+int sys_munmap(void *addr, size_t len);
+/* Reserves address space (PROT_NONE) aligned to align, a power of two >= page size. */
+int sys_reserve(size_t len, size_t align, void **out);
+/* Non-blocking eventfd in FD_ZONE_EVENT. */
+int sys_eventfd(void);
+/* Adds 1; cannot block (a full counter is as good as a set one). */
+void sys_eventfd_signal(int fd);
+/* Clears the counter; returns true if it was set. */
+_Bool sys_eventfd_drain(int fd);
+/* Takes fd (closes it), returns a number inside the zone or -errno (-EMFILE: zone is full). */
+int sys_fd_move(int fd, enum fd_zone zone);
+/* Takes fd; -1 is ignored. EINTR is not retried: on Linux the fd is gone. */
+void sys_close(int fd);
+/* sys_close(*fd), then *fd = -1. */
+void sys_closep(int *fd);
+/* Whole-file helpers for small sysfs files; result is NUL-terminated and without the newline. */
+int sys_read_file(const char *path, char *buf, size_t size);
+
+#ifdef PORTCULLIS_FAULTS
+void sys_fail_nth(unsigned long n); /* 0: never; counting starts anew */
+unsigned long sys_calls(void);      /* calls since sys_fail_nth() */
+#endif
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * thread.h - the face of threads/: starting and ending every thread of the machine.
+ *
+ * Layer: L6; only threads/ and src/cli/main.c include it.
+ * Order: filters are built, workers and vCPUs started (each installs its filter first, then waits),
+ *        main installs its own, then devices are opened and the vCPUs let go. No thread is created
+ *        after that.
+ */
+#ifndef PORTCULLIS_THREAD_H
+#define PORTCULLIS_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <portcullis/machine.h>
+
+struct err;
+struct policy_filter;
+
+/* The signal that interrupts KVM_RUN; blocked everywhere but in vCPU threads' KVM_RUN. */
+#define THREAD_KICK_SIGNAL SIGUSR1
+
+/*
+ * Creates a joinable thread named name (15 characters, shown in /proc/PID/task/TID/comm) that blocks
+ * all signals but the kick, installs filter (NULL: none) and calls fn. 256 KiB stack. -errno.
+ */
+int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
+	void *(*fn)(void *), void *arg);
+
+/* The roles: struct vcpu *, struct worker *. */
+void *vcpu_thread(void *vcpu);
+void *vfio_worker_thread(void *worker);
+
+/* Runs the machine from start to end on the calling thread, which becomes main. Exit status. */
+int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), void *opaque,
+	struct err *err);
+
+#endif

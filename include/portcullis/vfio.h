@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vfio.h - a physical device in the guest's hands.
+ *
+ * Layer: L3, includes base, memory, bus, pci (and kernel UAPI inside src/vfio only). Knows no KVM:
+ *        what it needs of the machine comes as struct vfio_env.
+ * Who:   worker: open, map, realize, interrupts, reset, fence, close - anything that may block.
+ *        vcpu: config space (struct pci_function's ops) and trapped BAR pages: pread/pwrite on the
+ *        device fd (FD_ZONE_DEVICE), never a VFIO ioctl; what needs one is deferred to the worker.
+ *        main: asks for areas when BARs are mapped.
+ * Order: new -> open -> (constraints) -> map_ram -> realize -> main plugs vfio_pci_function()
+ *        -> ... -> main unplugs -> fence -> close -> free. close and free take half-built objects.
+ * Faults: every step that fails leaves the device as the step before; the caller goes on to close.
+ */
+#ifndef PORTCULLIS_VFIO_H
+#define PORTCULLIS_VFIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/bus.h>
+#include <portcullis/memory.h>
+#include <portcullis/pci.h>
+#include <portcullis/prop.h>
+#include <portcullis/role.h>
+
+struct err;
+struct vfio_pci;
+struct vfio_context;
+struct vfio_backend_ops;
+
+/* -device vfio-pci,...; the one table for command line, QMP and help. */
+extern const struct prop_type vfio_pci_type;
+struct vfio_pci_options {
+	char *id;
+	struct host_bdf host;
+	char *bus;     /* "pcie.0" or a root port's id */
+	int32_t addr;  /* devfn, -1: first free */
+	bool multifunction;
+	/* issue by issue: sysfsdev, iommufd, fd, x-p2p, rombar, romfile, on-error, x-expect, ... */
+};
+
+/* What a device asks of the machine. */
+struct vfio_env_ops {
+	/* Interrupts; any role but vcpu. A GSI without message is allocated unrouted. -errno. */
+	int (*gsi_alloc)(void *opaque, uint32_t *gsi);
+	void (*gsi_free)(void *opaque, uint32_t gsi);
+	int (*gsi_set_msi)(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data);
+	int (*irqfd_add)(void *opaque, uint32_t gsi, int fd, int resample_fd);
+	int (*irqfd_del)(void *opaque, uint32_t gsi, int fd);
+	/* The GSI that INTA..INTD (pin 1..4) of this function reaches. */
+	uint32_t (*intx_gsi)(void *opaque, const struct pci_function *fn, unsigned pin);
+	/* Group or device fd for KVM's VFIO device. */
+	int (*kvm_add)(void *opaque, int fd);
+	void (*kvm_del)(void *opaque, int fd);
+	/* ON_WORKER: the host wants the device back / the device reports a fatal error. Must not block. */
+	void (*wants_back)(void *opaque, struct vfio_pci *dev);
+	void (*failed)(void *opaque, struct vfio_pci *dev);
+};
+struct vfio_env {
+	const struct vfio_env_ops *ops;
+	void *opaque;
+};
+
+/* Containers and the DMA ledger, shared by all devices of a machine; a lock inside. */
+int vfio_context_new(struct vfio_context **out, const struct vfio_env *env);
+void vfio_context_free(struct vfio_context *context);
+/* Guest RAM, once laid out (borrowed; must outlive the context's devices). */
+void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
+/* Bytes of guest memory mapped for DMA now, over all containers. */
+uint64_t vfio_context_mapped_bytes(struct vfio_context *context);
+
+/* Takes options (released by vfio_pci_free). worker: the loop its deferred work goes to. */
+int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
+	struct vfio_pci_options *options, struct loop *worker, struct err *err);
+void vfio_pci_free(struct vfio_pci *dev);
+
+/*
+ * sysfs checks, group viability (names each device in the way and its driver), container, device
+ * fd, regions, interrupts. No guest RAM is touched, the device is not reset yet.
+ */
+int vfio_pci_open(struct vfio_pci *dev, struct err *err) ON_WORKER;
+
+/* Where DMA may go for this device: the container's IOVA ranges; the group's reserved regions. */
+struct vfio_constraints {
+	struct range usable[64], reserved[64];
+	unsigned n_usable, n_reserved;
+};
+void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *out);
+
+/* Maps all RAM in the device's container unless it is already. Pins memory: may take seconds. */
+int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* Reset, then the guest's view: config firewall, BARs mmapped, interrupts ready, eventfds reserved. */
+int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
+
+struct pci_function *vfio_pci_function(struct vfio_pci *dev);
+const char *vfio_pci_id(const struct vfio_pci *dev);
+const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev);
+
+/* How a BAR is reached: pieces in ascending offset that cover it. hva NULL: trapped. */
+struct vfio_area {
+	uint64_t offset, size;
+	void *hva;
+	bool readonly;
+};
+#define VFIO_AREAS_MAX 16
+unsigned vfio_pci_areas(struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX]);
+/* io_fn for the trapped pieces; opaque from vfio_pci_bar_opaque(), offset counts from the BAR's start. */
+enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
+void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
+/* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
+void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
+
+/* Function reset, interrupts off, guest view as at power-on (guest reboot). */
+int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* The device can neither write memory nor interrupt any more. Cannot fail, tolerates a dead device. */
+void vfio_pci_fence(struct vfio_pci *dev) ON_WORKER;
+/* Reset, unmap, all fds closed; host may rebind at once. */
+void vfio_pci_close(struct vfio_pci *dev) ON_WORKER;
+
+#endif
