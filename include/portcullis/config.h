@@ -72,16 +72,4 @@ void config_release(struct config *config);
 extern const struct prop_type *const device_types[];
 const struct prop_type *device_type_find(const char *name);
 
-/* pcie-root-port */
-extern const struct prop_type root_port_type;
-struct root_port_options {
-	char *id;
-	char *bus;     /* only "pcie.0" */
-	int32_t addr;  /* devfn, -1: first free */
-	bool multifunction;
-	uint64_t port, chassis, slot; /* PCIe port and slot numbers shown to the guest */
-	uint64_t mem_reserve, pref64_reserve, io_reserve; /* bytes; UINT64_MAX: default */
-	bool native_hotplug, fast_unplug;
-};
-
 #endif

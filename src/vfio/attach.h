@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attach.h - getting hold of a host device and giving it back: sysfs checks, group, container or
+ * IOAS, device fd, DMA mappings. (private to src/vfio and tests)
+ *
+ * Role:  worker; the context's lock is inside. Containers are shared between groups where the kernel
+ *        allows it and are torn down with their last user, in the order device, group, container.
+ */
+#ifndef PORTCULLIS_VFIO_ATTACH_H
+#define PORTCULLIS_VFIO_ATTACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/vfio.h>
+
+#include "device_io.h"
+
+struct vfio_attachment; /* one device's hold on a container */
+
+/* On failure nothing stays open. The device's io (fd) is valid until vfio_detach(). */
+int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
+	struct vfio_attachment **out, struct err *err) ON_WORKER;
+struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
+/* Facts found on the way: sysfs folder ("/sys/bus/pci/devices/0000:..."), group number (-1: none). */
+const char *vfio_attachment_sysfs(const struct vfio_attachment *attachment);
+int vfio_attachment_group(const struct vfio_attachment *attachment);
+void vfio_attachment_constraints(
+	const struct vfio_attachment *attachment, struct vfio_constraints *out);
+
+/* Maps all guest RAM in the attachment's container unless that was done. */
+int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
+/* Other mappings (BARs, peer to peer) through the same ledger. -EEXIST on overlap. */
+int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size,
+	bool writable) ON_WORKER;
+void vfio_attachment_unmap(
+	struct vfio_attachment *attachment, uint64_t iova, uint64_t size) ON_WORKER;
+
+/* Closes the device fd, leaves group and container; the last user unmaps. NULL is fine. */
+void vfio_detach(struct vfio_attachment *attachment) ON_WORKER;
+
+/* The ledger: what is mapped where in one container. Pure; tests and attach.c use it. */
+
+#endif
