@@ -29,8 +29,6 @@ struct loop_fd {
 	int fd; /* borrowed */
 	loop_fd_fn fn;
 	void *opaque;
-	struct loop_fd *dead_next; /* loop's own */
-	bool dead;
 };
 
 struct loop_timer {
@@ -41,24 +39,32 @@ struct loop_timer {
 	bool armed;
 };
 
+struct loop_frame;
+
 struct loop {
 	int epoll_fd;
 	int wake_fd; /* eventfd */
 	pthread_mutex_t lock;
 	struct mail *head, **tail;
+	unsigned count;
 	struct loop_timer *timers; /* sorted by at_ms */
 	struct loop_fd wake;
-	struct loop_fd *dead; /* removed while events were being handled */
+	struct loop_frame *frame; /* events being handled, innermost loop_step() first */
 	bool stop;
 };
 
+/* -errno, and then nothing is left behind. */
 int loop_init(struct loop *loop);
+/* Mail and timers that are still waiting are forgotten, not run. A zeroed loop is ignored. */
 void loop_release(struct loop *loop);
 
 /* Any thread. Wakes the loop only when the mailbox was empty. */
 void loop_post(struct loop *loop, struct mail *mail);
 
-/* lfd is the caller's, filled with fd/fn/opaque; stays in use until loop_fd_del(). -errno. */
+/*
+ * lfd is the caller's, filled with fd/fn/opaque; stays in use until loop_fd_del(). -errno.
+ * Level-triggered. A callback may delete any lfd, its own included, and free it at once.
+ */
 int loop_fd_add(struct loop *loop, struct loop_fd *lfd, uint32_t events);
 int loop_fd_mod(struct loop *loop, struct loop_fd *lfd, uint32_t events);
 void loop_fd_del(struct loop *loop, struct loop_fd *lfd);
@@ -68,7 +74,10 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t delay_
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 uint64_t loop_now_ms(void);
 
-/* Handles what is there, waiting at most timeout_ms (-1: until something comes). */
+/*
+ * Handles what is there, waiting at most timeout_ms (-1: until something comes). A callback may call
+ * it again to wait for something of its own.
+ */
 void loop_step(struct loop *loop, int timeout_ms);
 /* loop_step() until loop->stop. */
 void loop_run(struct loop *loop);

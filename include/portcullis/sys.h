@@ -27,11 +27,14 @@ enum fd_zone {
 /* Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low. */
 int sys_fd_limit(void);
 
+/* -EMFILE also when the number would lie inside a zone. */
 int sys_open(const char *path, int flags, mode_t mode);
 int sys_openat(int dir, const char *path, int flags, mode_t mode);
 /* ioctl whose third argument is a pointer or an integer; returns >= 0 or -errno, retries EINTR. */
 long sys_ioctl(int fd, unsigned long cmd, void *arg);
 long sys_ioctl_int(int fd, unsigned long cmd, unsigned long arg);
+/* For KVM_RUN: returns -EINTR when a signal came, is never made to fail. */
+long sys_ioctl_once(int fd, unsigned long cmd, unsigned long arg);
 /* Returns 0 and *out, or -errno. */
 int sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off, void **out);
 int sys_munmap(void *addr, size_t len);
@@ -49,7 +52,10 @@ int sys_fd_move(int fd, enum fd_zone zone);
 void sys_close(int fd);
 /* sys_close(*fd), then *fd = -1. */
 void sys_closep(int *fd);
-/* Whole-file helpers for small sysfs files; result is NUL-terminated and without the newline. */
+/*
+ * A whole small file (sysfs); the result is NUL-terminated and without the last newline.
+ * -EOVERFLOW: does not fit.
+ */
 int sys_read_file(const char *path, char *buf, size_t size);
 
 #ifdef PORTCULLIS_FAULTS
