@@ -7,6 +7,9 @@
  * alternatives. Whatever no rule allows kills the process (SECCOMP_RET_KILL_PROCESS), except that
  * clone3 answers ENOSYS so that libc falls back to clone, whose flags can be tested.
  * `why` is mandatory: docs are generated from it, and a rule nobody needs is deleted.
+ *
+ * A filter is no boundary between threads of one process: what an attacker who owns the whole
+ * process can do is the union of the tables. They are small for that reason too.
  */
 #ifndef PORTCULLIS_POLICY_H
 #define PORTCULLIS_POLICY_H
@@ -21,16 +24,21 @@ enum arg_op {
 	ARG_END,
 	ARG_EQ,     /* low 32 bits equal value (ioctl commands, fds, flags) */
 	ARG_MASKED, /* (low 32 bits & mask) == value */
-	ARG_GE,     /* low 32 bits >= value, unsigned, high 32 bits zero */
-	ARG_OWN_FD, /* equals the fd given at build time (a vCPU's own, the VM's): value is its index */
+	ARG_GE,     /* value <= whole register < ARG_GE_END; value a power of two; one per rule */
+	ARG_OWN_FD, /* low 32 bits equal fds[value] given at build time; no such fd: no such rule */
+	ARG_NULL,   /* the whole register is 0: no pointer */
 };
+#define ARG_GE_END 0x1000000u
+
 struct arg_test {
 	uint8_t arg; /* 0..5 */
 	uint8_t op;  /* enum arg_op */
 	uint32_t value, mask;
+	const char *text; /* value (and mask) as written in the table, for docs */
 };
 struct sc_rule {
 	int nr; /* __NR_x */
+	const char *name; /* "x" */
 	const char *why;
 	struct arg_test test[3];
 };
@@ -39,15 +47,40 @@ struct policy {
 	const struct sc_rule *const *parts; /* NULL-terminated list of tables, each ends with why == NULL */
 };
 
-enum policy_fd { POLICY_FD_OWN, POLICY_FD_VM, POLICY_FD_KVM_DEVICE, POLICY_FDS };
+/* The tables' words. RULE(write, "why", TEST...) */
+#define RULE(call, reason, ...)                                                                    \
+	{                                                                                          \
+		.nr = __NR_##call, .name = #call, .why = reason, .test = { __VA_ARGS__ }           \
+	}
+#define RULES_END                                                                                  \
+	{                                                                                          \
+		.nr = -1                                                                           \
+	}
+#define ARG_IS(n, v) { .arg = n, .op = ARG_EQ, .value = (uint32_t)(v), .text = #v }
+#define ARG_BITS(n, m, v)                                                                          \
+	{ .arg = n, .op = ARG_MASKED, .value = (uint32_t)(v), .mask = (uint32_t)(m), .text = #m " == " #v }
+#define ARG_WITHOUT(n, m) { .arg = n, .op = ARG_MASKED, .mask = (uint32_t)(m), .text = #m " == 0" }
+#define ARG_FROM(n, v) { .arg = n, .op = ARG_GE, .value = (uint32_t)(v), .text = #v }
+#define ARG_FD(n, which) { .arg = n, .op = ARG_OWN_FD, .value = which, .text = #which }
+#define ARG_NONE(n) { .arg = n, .op = ARG_NULL, .text = "NULL" }
+
+enum policy_fd {
+	POLICY_FD_OWN,        /* the vCPU's own fd */
+	POLICY_FD_VM,         /* KVM's VM fd */
+	POLICY_FD_KVM_DEVICE, /* the KVM VFIO device */
+	POLICY_FD_LOG,        /* where log_line() writes */
+	POLICY_FDS,
+};
 
 extern const struct policy policy_main, policy_vcpu, policy_vfio_worker;
+/* All of them, NULL-terminated: for docs and tests. */
+extern const struct policy *const policies[];
 
 struct policy_filter {
 	struct sock_fprog *prog; /* owned */
 };
 
-/* Table -> BPF. fds[] replaces ARG_OWN_FD. Called before threads start; allocates. */
+/* Table -> BPF. fds[] replaces ARG_OWN_FD (-1: none). Called before threads start; allocates. */
 int policy_build(const struct policy *policy, const int fds[static POLICY_FDS],
 	struct policy_filter *out, struct err *err);
 void policy_filter_release(struct policy_filter *filter);

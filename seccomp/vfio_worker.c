@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vfio_worker.c - all that a VFIO device's worker may ask of the kernel (threads/vfio_worker.c).
+ *
+ * VFIO_DEVICE_* calls are pinned to the device fd zone: the numbers of VFIO_IOMMU_* overlap with
+ * them, and those go to containers, whose fds have any number.
+ */
+#include <asm/unistd.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <linux/vfio.h>
+#include <sys/mman.h>
+
+#include <portcullis/sys.h>
+
+#include "rules.h"
+
+/* linux/iommufd.h and newer parts of linux/vfio.h, for builds with older kernel headers. */
+#define PC_VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+#define PC_VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
+#define PC_VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
+#define PC_IOMMU_DESTROY _IO(';', 0x80)
+#define PC_IOMMU_IOAS_ALLOC _IO(';', 0x81)
+#define PC_IOMMU_IOAS_IOVA_RANGES _IO(';', 0x84)
+#define PC_IOMMU_IOAS_MAP _IO(';', 0x85)
+#define PC_IOMMU_IOAS_UNMAP _IO(';', 0x86)
+
+/* Creating files, O_TMPFILE's own bit included. */
+#define OPEN_CREATES (O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
+
+#define DEVICE_IOCTL(cmd, reason)                                                                  \
+	RULE(ioctl, reason, ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE), ARG_IS(1, cmd))
+#define ANY_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_IS(1, cmd))
+
+static const struct sc_rule rules_worker[] = {
+	/* finding the device: sysfs and /dev/vfio */
+	RULE(openat, "/dev/vfio/*, /dev/iommu, sysfs; never creates",
+		ARG_WITHOUT(2, OPEN_CREATES)),
+	RULE(readlink, "driver and iommu_group links in sysfs"),
+	RULE(readlinkat, "driver and iommu_group links in sysfs"),
+	RULE(newfstatat, "owner and mode of what cannot be opened; libc's opendir"),
+	RULE(getdents64, "the members of an IOMMU group"),
+	RULE(lseek, "libc's readdir"),
+	RULE(access, "is /dev/vfio/N or /dev/iommu there"),
+	RULE(faccessat2, "is /dev/vfio/N or /dev/iommu there"),
+	RULE(getuid, "who may not open /dev/vfio/N, for the message"),
+	RULE(geteuid, "who may not open /dev/vfio/N, for the message"),
+	RULE(prlimit64, "RLIMIT_MEMLOCK, read only",
+		ARG_NONE(2)),
+
+	/* groups and containers */
+	ANY_IOCTL(VFIO_GET_API_VERSION, "container: the kernel's VFIO version"),
+	ANY_IOCTL(VFIO_CHECK_EXTENSION, "container: type1v2 or not"),
+	ANY_IOCTL(VFIO_SET_IOMMU, "container: type1v2"),
+	ANY_IOCTL(VFIO_GROUP_GET_STATUS, "group: viable or not"),
+	ANY_IOCTL(VFIO_GROUP_SET_CONTAINER, "group into a container"),
+	ANY_IOCTL(VFIO_GROUP_UNSET_CONTAINER, "group out of its container, also after a failure"),
+	ANY_IOCTL(VFIO_GROUP_GET_DEVICE_FD, "opening the device"),
+	ANY_IOCTL(VFIO_IOMMU_GET_INFO, "usable IOVA ranges, page sizes"),
+	ANY_IOCTL(VFIO_IOMMU_MAP_DMA, "guest RAM and BARs for DMA"),
+	ANY_IOCTL(VFIO_IOMMU_UNMAP_DMA, "and away again"),
+
+	/* IOMMUFD */
+	DEVICE_IOCTL(PC_VFIO_DEVICE_BIND_IOMMUFD, "device to IOMMUFD"),
+	DEVICE_IOCTL(PC_VFIO_DEVICE_ATTACH_IOMMUFD_PT, "device to address space"),
+	DEVICE_IOCTL(PC_VFIO_DEVICE_DETACH_IOMMUFD_PT, "and away again"),
+	ANY_IOCTL(PC_IOMMU_IOAS_ALLOC, "a DMA address space"),
+	ANY_IOCTL(PC_IOMMU_DESTROY, "and its end"),
+	ANY_IOCTL(PC_IOMMU_IOAS_IOVA_RANGES, "usable IOVA ranges"),
+	ANY_IOCTL(PC_IOMMU_IOAS_MAP, "guest RAM and BARs for DMA"),
+	ANY_IOCTL(PC_IOMMU_IOAS_UNMAP, "and away again"),
+
+	/* the device */
+	DEVICE_IOCTL(VFIO_DEVICE_GET_INFO, "regions and interrupts a device has"),
+	DEVICE_IOCTL(VFIO_DEVICE_GET_REGION_INFO, "its BARs and how they may be mapped"),
+	DEVICE_IOCTL(VFIO_DEVICE_GET_IRQ_INFO, "its interrupts"),
+	DEVICE_IOCTL(VFIO_DEVICE_SET_IRQS, "arming, masking, ending interrupts"),
+	DEVICE_IOCTL(VFIO_DEVICE_RESET, "function-level reset"),
+	DEVICE_IOCTL(VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "bus reset: who is affected"),
+	DEVICE_IOCTL(VFIO_DEVICE_PCI_HOT_RESET, "bus reset"),
+	DEVICE_IOCTL(VFIO_DEVICE_FEATURE, "optional abilities of the device"),
+	RULE(pread64, "config space and BARs of the device",
+		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
+	RULE(pwrite64, "config space and BARs of the device",
+		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
+	RULE(dup3, "the device fd into its zone"),
+
+	/* KVM's VFIO device: coherency, PTE tracking */
+	RULE(ioctl, "KVM learns of a group or device",
+		ARG_FD(0, POLICY_FD_KVM_DEVICE), ARG_IS(1, KVM_SET_DEVICE_ATTR)),
+
+	/* waiting for a device after reset */
+	RULE(clock_nanosleep, "polling a device that is coming back from reset"),
+	RULE(nanosleep, "polling a device that is coming back from reset"),
+	RULES_END
+};
+
+static const struct sc_rule *const parts[] = { rules_worker, rules_kvm_irq, rules_loop, rules_heap,
+	rules_common, NULL };
+
+const struct policy policy_vfio_worker = { .role = "vfio_worker", .parts = parts };
