@@ -22,9 +22,9 @@ enum prop_kind {
 	PROP_STRING, /* char *, NULL when unset */
 	PROP_BOOL,   /* bool: on|off, true|false, yes|no */
 	PROP_UINT,   /* uint64_t within [min, max] */
-	PROP_SIZE,   /* uint64_t bytes within [min, max], suffix B K M G T (powers of 1024) */
+	PROP_SIZE,   /* uint64_t bytes within [min, max], suffix B K M G T P (powers of 1024) */
 	PROP_BDF,    /* struct host_bdf: [DDDD:]BB:DD.F, hexadecimal */
-	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex or decimal, slot << 3 | fn; -1 when unset */
+	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex with or without 0x, slot << 3 | fn; -1 when unset */
 	PROP_CHOICE, /* int32_t index into choices */
 };
 
@@ -46,6 +46,7 @@ struct prop {
 	const char *help;        /* one line: meaning, unit */
 	uint64_t min, max;       /* PROP_UINT and PROP_SIZE; max 0 = no limit */
 	const char *const *choices; /* PROP_CHOICE, NULL-terminated */
+	bool may_be_empty;       /* PROP_STRING: "" is a value (else an error) */
 };
 
 struct prop_type {
@@ -63,12 +64,18 @@ struct prop_value {
 	bool boolean;
 };
 
+/* A PROP_STRING called "id" takes identifiers only: a letter, then letters, digits, '-', '.', '_'. */
+bool prop_id_wellformed(const char *id);
+
 /* Defaults into obj (type->size bytes, contents replaced). -ENOMEM. */
 int props_init(const struct prop_type *type, void *obj);
 void props_release(const struct prop_type *type, void *obj);
 int prop_set(const struct prop_type *type, void *obj, const char *name,
 	const struct prop_value *value, struct err *err);
-/* "key=value,key,nokey" after the type name; ",," is a comma; a bare key is key=on. */
+/*
+ * "key=value,key,nokey" after the type name; ",," is a comma; a bare key is key=on (bool only).
+ * A property given twice is an error. On failure obj keeps what was set before: release it.
+ */
 int props_parse(const struct prop_type *type, void *obj, const char *text, struct err *err);
 /* Is every required property set? */
 int props_check(const struct prop_type *type, const void *obj, struct err *err);
@@ -76,10 +83,19 @@ const struct prop *prop_find(const struct prop_type *type, const char *name);
 /* One line per property, as "-device TYPE,help" prints; returns bytes put into buf (truncated). */
 size_t props_help(const struct prop_type *type, char *buf, size_t size);
 
+/*
+ * Cuts the next "key[=value]" off *cursor (which it overwrites; NULL at the end), for lists that are
+ * no property table. Returns the key (may be empty), *value is NULL for a bare key.
+ */
+char *prop_next_pair(char **cursor, char **value);
+
+/* on|off, true|false, yes|no; -EINVAL. */
+int parse_bool(const char *text, bool *out);
 /* Text to number: whole text, 0x/decimal; -EINVAL, -ERANGE. */
 int parse_u64(const char *text, uint64_t *out);
-/* With suffix; a bare number is multiplied by unit (1 for bytes, 1 << 20 for -m). */
+/* With suffix B K M G T P; a bare number is multiplied by unit (1 for bytes, 1 << 20 for -m). */
 int parse_size(const char *text, uint64_t unit, uint64_t *out);
+/* -EINVAL. */
 int parse_bdf(const char *text, struct host_bdf *out);
 int parse_devfn(const char *text, int32_t *out);
 /* The entry of the NULL-terminated list nearest to word, or NULL when none is near. */

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prop.c - values into option objects, as a property table says. */
+#include <portcullis/prop.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/err.h>
+
+/* What "given twice" can be told of; no table is longer. */
+#define PROPS_MAX 64
+
+/* One assignment under way: where it goes and how to complain. */
+struct assign {
+	const struct prop_type *type;
+	const struct prop *prop;
+	const struct prop_value *value;
+	void *field;
+	struct err *err;
+};
+
+static int wrong(const struct assign *a, int code, const char *expected)
+{
+	char number[24];
+	const char *shown = a->value->string;
+
+	if (a->value->kind == PROP_VALUE_BOOL)
+		shown = a->value->boolean ? "true" : "false";
+	if (a->value->kind == PROP_VALUE_INT) {
+		snprintf(number, sizeof(number), "%" PRId64, a->value->number);
+		shown = number;
+	}
+	return err_set(a->err, code, "%s: property '%s' cannot be '%s': %s", a->type->name,
+		a->prop->name, shown, expected);
+}
+
+/* Identifiers name devices in QMP, buses and messages: a letter, then letters, digits, - . _ */
+bool prop_id_wellformed(const char *id)
+{
+	if (!isalpha((unsigned char)*id))
+		return false;
+	while (*++id)
+		if (!isalnum((unsigned char)*id) && !strchr("-._", *id))
+			return false;
+	return true;
+}
+
+static int set_string(const struct assign *a)
+{
+	char **field = a->field, *copy;
+
+	if (a->value->kind != PROP_VALUE_STRING)
+		return wrong(a, EINVAL, "it takes a string");
+	if (!a->value->string[0] && !a->prop->may_be_empty)
+		return wrong(a, EINVAL, "it must not be empty");
+	if (!strcmp(a->prop->name, "id") && !prop_id_wellformed(a->value->string))
+		return wrong(a, EINVAL,
+			"an id starts with a letter and goes on with letters, digits, '-', '.' and '_'");
+	copy = strdup(a->value->string);
+	if (!copy)
+		return err_set_errno(a->err, ENOMEM, "%s: property '%s'", a->type->name, a->prop->name);
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+int parse_bool(const char *text, bool *out)
+{
+	static const struct {
+		const char *word;
+		bool value;
+	} words[] = { { "on", true }, { "off", false }, { "true", true }, { "false", false },
+		{ "yes", true }, { "no", false } };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!strcmp(text, words[i].word)) {
+			*out = words[i].value;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int set_bool(const struct assign *a)
+{
+	bool *field = a->field;
+
+	if (a->value->kind == PROP_VALUE_BOOL) {
+		*field = a->value->boolean;
+		return 0;
+	}
+	if (a->value->kind == PROP_VALUE_STRING && parse_bool(a->value->string, field) == 0)
+		return 0;
+	return wrong(a, EINVAL, "it is 'on' or 'off'");
+}
+
+static int set_number(const struct assign *a)
+{
+	const struct prop *p = a->prop;
+	bool size = p->kind == PROP_SIZE;
+	char expected[160];
+	uint64_t value;
+	int ret = 0;
+
+	if (a->value->kind == PROP_VALUE_STRING)
+		ret = size ? parse_size(a->value->string, 1, &value)
+			   : parse_u64(a->value->string, &value);
+	else if (a->value->kind == PROP_VALUE_INT && a->value->number >= 0)
+		value = (uint64_t)a->value->number;
+	else
+		ret = -EINVAL;
+	if (ret == -EINVAL)
+		return wrong(a, EINVAL,
+			size ? "it takes a number of bytes, or one with suffix K, M, G or T"
+			     : "it takes a number, decimal or 0x hexadecimal");
+	if (ret < 0 || value < p->min || (p->max && value > p->max)) {
+		snprintf(expected, sizeof(expected),
+			"it must be between %" PRIu64 " and %" PRIu64 "%s", p->min,
+			p->max ? p->max : UINT64_MAX, size ? " bytes" : "");
+		return wrong(a, ERANGE, expected);
+	}
+	*(uint64_t *)a->field = value;
+	return 0;
+}
+
+static int set_bdf(const struct assign *a)
+{
+	if (a->value->kind == PROP_VALUE_STRING && parse_bdf(a->value->string, a->field) == 0)
+		return 0;
+	return wrong(a, EINVAL,
+		"it takes the address of a host PCI device, [DOMAIN:]BUS:SLOT.FUNCTION in hexadecimal, "
+		"such as 0000:1a:00.3");
+}
+
+static int set_devfn(const struct assign *a)
+{
+	/* A JSON number is slot and function in one, as for QEMU. */
+	if (a->value->kind == PROP_VALUE_INT && a->value->number >= 0 && a->value->number <= 0xff) {
+		*(int32_t *)a->field = (int32_t)a->value->number;
+		return 0;
+	}
+	if (a->value->kind == PROP_VALUE_STRING && parse_devfn(a->value->string, a->field) == 0)
+		return 0;
+	return wrong(a, EINVAL,
+		"it takes SLOT[.FUNCTION] in hexadecimal, slot up to 1f and function up to 7, such as "
+		"0x3.0x0");
+}
+
+static int set_choice(const struct assign *a)
+{
+	char expected[256] = "it is one of";
+	size_t used;
+
+	for (int32_t i = 0; a->prop->choices[i]; i++) {
+		if (a->value->kind == PROP_VALUE_STRING &&
+			!strcmp(a->value->string, a->prop->choices[i])) {
+			*(int32_t *)a->field = i;
+			return 0;
+		}
+		used = strlen(expected);
+		snprintf(expected + used, sizeof(expected) - used, "%s '%s'", i ? "," : "",
+			a->prop->choices[i]);
+	}
+	return wrong(a, EINVAL, expected);
+}
+
+static int (*const setters[])(const struct assign *a) = {
+	[PROP_STRING] = set_string,
+	[PROP_BOOL] = set_bool,
+	[PROP_UINT] = set_number,
+	[PROP_SIZE] = set_number,
+	[PROP_BDF] = set_bdf,
+	[PROP_DEVFN] = set_devfn,
+	[PROP_CHOICE] = set_choice,
+};
+
+const struct prop *prop_find(const struct prop_type *type, const char *name)
+{
+	for (const struct prop *p = type->props; p->name; p++)
+		if (!strcmp(p->name, name))
+			return p;
+	return NULL;
+}
+
+static int unknown(const struct prop_type *type, const char *name, struct err *err)
+{
+	const char *names[PROPS_MAX + 1] = { NULL }, *near;
+	unsigned n = 0;
+
+	for (const struct prop *p = type->props; p->name && n < PROPS_MAX; p++)
+		names[n++] = p->name;
+	near = nearest_word(name, names);
+	err_set(err, EINVAL, "%s has no property '%s'", type->name, name);
+	if (near)
+		err_hint(err, "did you mean '%s'?", near);
+	else
+		err_hint(err, "'-device %s,help' lists its properties", type->name);
+	return -EINVAL;
+}
+
+int prop_set(const struct prop_type *type, void *obj, const char *name,
+	const struct prop_value *value, struct err *err)
+{
+	const struct prop *prop = prop_find(type, name);
+	struct assign a = { .type = type, .prop = prop, .value = value, .err = err };
+
+	if (!prop)
+		return unknown(type, name, err);
+	a.field = (char *)obj + prop->offset;
+	return setters[prop->kind](&a);
+}
+
+int props_init(const struct prop_type *type, void *obj)
+{
+	int ret;
+
+	memset(obj, 0, type->size);
+	for (const struct prop *p = type->props; p->name; p++) {
+		struct prop_value value = { .kind = PROP_VALUE_STRING, .string = p->def };
+
+		if (p->kind == PROP_DEVFN)
+			*(int32_t *)((char *)obj + p->offset) = -1;
+		if (!p->def)
+			continue;
+		ret = prop_set(type, obj, p->name, &value, NULL);
+		if (ret < 0) {
+			props_release(type, obj);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+void props_release(const struct prop_type *type, void *obj)
+{
+	if (!obj)
+		return;
+	for (const struct prop *p = type->props; p->name; p++)
+		if (p->kind == PROP_STRING)
+			free(*(char **)((char *)obj + p->offset));
+	memset(obj, 0, type->size);
+}
+
+int props_check(const struct prop_type *type, const void *obj, struct err *err)
+{
+	for (const struct prop *p = type->props; p->name; p++) {
+		const char *field = (const char *)obj + p->offset;
+		bool set = true;
+
+		if (!p->required)
+			continue;
+		if (p->kind == PROP_STRING)
+			set = *(char *const *)field != NULL;
+		else if (p->kind == PROP_BDF)
+			set = ((const struct host_bdf *)field)->set;
+		else if (p->kind == PROP_DEVFN)
+			set = *(const int32_t *)field >= 0;
+		if (!set)
+			return err_set(err, EINVAL, "%s needs '%s' (%s)", type->name, p->name, p->help);
+	}
+	return 0;
+}
