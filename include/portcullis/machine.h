@@ -44,6 +44,7 @@ struct vcpu {
 	pthread_t thread;
 	_Atomic uint32_t state; /* enum vcpu_state; futex word */
 	_Atomic bool needs_reset;
+	_Atomic bool halted; /* cannot go on before a reset */
 	struct mail stopped; /* how it reports why it cannot go on */
 	char why[256];
 	int exit_kind; /* enum kvm_exit_kind that stopped it */
@@ -68,7 +69,7 @@ enum runstate { RUNSTATE_PRELAUNCH, RUNSTATE_RUNNING, RUNSTATE_PAUSED, RUNSTATE_
 	RUNSTATE_INTERNAL_ERROR };
 
 enum shutdown_cause { SHUTDOWN_GUEST_POWEROFF, SHUTDOWN_GUEST_RESET, SHUTDOWN_GUEST_PANIC,
-	SHUTDOWN_HOST_QUIT, SHUTDOWN_HOST_SIGNAL, SHUTDOWN_HOST_ERROR };
+	SHUTDOWN_HOST_QUIT, SHUTDOWN_HOST_SIGNAL, SHUTDOWN_HOST_RESET, SHUTDOWN_HOST_ERROR };
 
 /* Things QMP tells its clients. Strings are borrowed for the call. */
 enum machine_event_kind {
@@ -92,10 +93,10 @@ struct machine_op {
 };
 
 /*
- * Builds the machine from config (borrowed, must outlive it). Errors are complete sentences for the
- * user. On failure nothing is left behind and machine_free() need not be called.
+ * Builds the machine from config (borrowed, must outlive it; device options are moved out of it).
+ * Errors are complete sentences for the user. On failure nothing is left behind.
  */
-int machine_new(struct machine **out, const struct config *config, struct err *err) ON_MAIN;
+int machine_new(struct machine **out, struct config *config, struct err *err) ON_MAIN;
 /* After all threads were joined. Devices are reset and closed, memory unmapped. */
 void machine_free(struct machine *machine);
 
@@ -110,6 +111,9 @@ void machine_policy_fds(struct machine *machine, int fds[3]) ON_MAIN;
  * constraints, loads the kernel. Then the machine can run.
  */
 int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
+/* Stops the vCPUs and closes the devices (reset, given back) while the workers still run. */
+void machine_end(struct machine *machine) ON_MAIN;
+struct vcpu_gate *machine_gate(struct machine *machine);
 
 int machine_run(struct machine *machine, struct err *err) ON_MAIN;  /* cont */
 void machine_pause(struct machine *machine) ON_MAIN;                /* stop */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* device.c - one passed-through device: its jobs on the worker, its place on the bus. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+static struct worker *worker_take(struct machine *m, struct device *device)
+{
+	for (unsigned i = 0; i < m->n_workers; i++) {
+		if (!m->workers[i].device) {
+			m->workers[i].device = device;
+			return &m->workers[i];
+		}
+	}
+	return NULL;
+}
+
+struct device *device_find(struct machine *m, const char *id)
+{
+	for (struct device *d = m->devices; d; d = d->next)
+		if (!strcmp(d->id, id))
+			return d;
+	return NULL;
+}
+
+struct device *device_of_function(struct machine *m, const struct pci_function *fn)
+{
+	for (struct device *d = m->devices; d; d = d->next)
+		if (d->vfio && vfio_pci_function(d->vfio) == fn)
+			return d;
+	return NULL;
+}
+
+static void device_link(struct machine *m, struct device *device)
+{
+	struct device **at = &m->devices;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = device;
+}
+
+static void device_unlink(struct machine *m, struct device *device)
+{
+	for (struct device **at = &m->devices; *at; at = &(*at)->next) {
+		if (*at == device) {
+			*at = device->next;
+			return;
+		}
+	}
+}
+
+/* Checks the words of the options against the machine; opens nothing. */
+static int device_place(struct device *device, const struct vfio_pci_options *options,
+	struct err *err)
+{
+	struct machine *m = device->machine;
+	int devfn;
+
+	if (device_find(m, options->id))
+		return err_set(err, EEXIST, "duplicate device id '%s'", options->id);
+	device->bus = topology_find_bus(m, options->bus ? options->bus : "pcie.0");
+	if (!device->bus) {
+		err_set(err, ENOENT, "vfio-pci '%s': bus '%s' not found", options->id, options->bus);
+		err_hint(err, "buses are pcie.0 and the ids of pcie-root-port devices given before");
+		return -ENOENT;
+	}
+	devfn = topology_place(device->bus, options->addr, err);
+	if (devfn < 0)
+		return err_prefix(err, "vfio-pci '%s'", options->id);
+	device->devfn = (uint8_t)devfn;
+	device->multifunction = options->multifunction;
+	return 0;
+}
+
+struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err)
+{
+	struct device *device = calloc(1, sizeof(*device));
+
+	if (!device) {
+		err_set(err, ENOMEM, "no memory for device '%s'", options->id);
+		return NULL;
+	}
+	device->machine = m;
+	if (device_place(device, options, err))
+		goto fail;
+	device->worker = worker_take(m, device);
+	if (!device->worker) {
+		err_set(err, EBUSY, "no worker thread is free for device '%s' (%u are in use)",
+			options->id, m->n_workers);
+		goto fail;
+	}
+	if (vfio_pci_new(&device->vfio, m->vfio, options, &device->worker->loop, err))
+		goto fail;
+	device->id = vfio_pci_id(device->vfio);
+	device_link(m, device);
+	return device;
+fail:
+	if (device->worker)
+		device->worker->device = NULL;
+	free(device);
+	return NULL;
+}
+
+void device_free(struct device *device)
+{
+	if (!device)
+		return;
+	device_unlink(device->machine, device);
+	vfio_pci_free(device->vfio);
+	device->worker->device = NULL;
+	free(device);
+}
+
+static void job_done(struct mail *mail)
+{
+	struct device *device = (struct device *)((char *)mail - offsetof(struct device, job.mail));
+
+	device->job.running = false;
+	device->job.done(device, device->job.status);
+}
+
+/* On the worker. */
+static void job_run(struct mail *mail)
+{
+	struct device *device = (struct device *)((char *)mail - offsetof(struct device, job.mail));
+
+	device->job.status = device->job.work(device, &device->err);
+	mail->run = job_done;
+	loop_post(&device->machine->loop, mail);
+}
+
+void device_job(struct device *device, int (*work)(struct device *, struct err *),
+	void (*done)(struct device *, int))
+{
+	device->job = (struct job){
+		.mail.run = job_run, .work = work, .done = done, .running = true
+	};
+	loop_post(&device->worker->loop, &device->job.mail);
+}
+
+int device_open_job(struct device *device, struct err *err)
+{
+	role_enter_worker();
+	return vfio_pci_open(device->vfio, err);
+}
+
+int device_realize_job(struct device *device, struct err *err)
+{
+	int ret;
+
+	role_enter_worker();
+	ret = vfio_pci_map_ram(device->vfio, err);
+	return ret ? ret : vfio_pci_realize(device->vfio, err);
+}
+
+int device_reset_job(struct device *device, struct err *err)
+{
+	role_enter_worker();
+	return vfio_pci_reset(device->vfio, err);
+}
+
+int device_fence_job(struct device *device, struct err *err)
+{
+	(void)err;
+	role_enter_worker();
+	vfio_pci_fence(device->vfio);
+	return 0;
+}
+
+int device_close_job(struct device *device, struct err *err)
+{
+	(void)err;
+	role_enter_worker();
+	vfio_pci_fence(device->vfio);
+	vfio_pci_close(device->vfio);
+	return 0;
+}
+
+int device_plug(struct device *device, struct err *err)
+{
+	struct pci_function *fn = vfio_pci_function(device->vfio);
+	int ret = pci_plug(device->bus, fn, device->devfn, device->multifunction, err);
+
+	if (ret)
+		return err_prefix(err, "vfio-pci '%s'", device->id);
+	device->stage = DEVICE_PLUGGED;
+	return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* machine.c - the machine object: made of its parts, and taken apart in the opposite order. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+#include <portcullis/policy.h>
+#include <portcullis/sys.h>
+
+#include "state.h"
+
+/* Functions that may be hot-plugged at the same time in addition to one per root port. */
+#define SPARE_WORKERS 7
+
+static int vcpus_init(struct machine *m, struct err *err)
+{
+	const struct config *config = m->config;
+	struct kvm_topology topology = { .cpus = config->cpus, .sockets = config->sockets,
+		.cores = config->cores, .threads = config->threads };
+
+	m->vcpus = calloc(config->cpus, sizeof(*m->vcpus));
+	if (!m->vcpus)
+		return err_set(err, ENOMEM, "no memory for %u vCPUs", config->cpus);
+	for (unsigned i = 0; i < config->cpus; i++) {
+		struct vcpu *v = &m->vcpus[i];
+		int ret;
+
+		v->bus = &m->bus;
+		v->gate = &m->gate;
+		v->machine = m;
+		atomic_store(&v->request.done, 1);
+		ret = kvm_vcpu_init(&v->kvm, &m->vm, i, &topology, err);
+		if (ret)
+			return ret;
+		bus_add_reader(&m->bus, &v->reader);
+		m->n_vcpus = i + 1;
+		m->apic_ids[i] = (uint8_t)kvm_apic_id(&topology, i);
+	}
+	return 0;
+}
+
+static int workers_init(struct machine *m, struct err *err)
+{
+	unsigned devices = 0, ports = 0;
+
+	for (unsigned i = 0; i < m->config->n_devices; i++) {
+		if (m->config->devices[i].type == &root_port_type)
+			ports++;
+		else if (m->config->devices[i].type == &vfio_pci_type)
+			devices++;
+	}
+	devices += ports ? ports + SPARE_WORKERS : 0;
+	m->workers = calloc(devices ? devices : 1, sizeof(*m->workers));
+	if (!m->workers)
+		return err_set(err, ENOMEM, "no memory for %u workers", devices);
+	for (unsigned i = 0; i < devices; i++) {
+		int ret = loop_init(&m->workers[i].loop);
+
+		if (ret)
+			return err_set_errno(err, -ret, "cannot create worker %u", i);
+		m->workers[i].index = i;
+		m->n_workers = i + 1;
+	}
+	return 0;
+}
+
+static void describe_acpi(struct machine *m)
+{
+	m->acpi.cpus = m->config->cpus;
+	m->acpi.apic_ids = m->apic_ids;
+	m->acpi.ecam = GPA_ECAM;
+	m->acpi.mem32_start = m->windows.mem32_start;
+	m->acpi.mem32_end = m->windows.mem32_end;
+	m->acpi.io_start = (uint16_t)m->windows.io_start;
+	m->acpi.ports = m->port_devfns;
+	for (unsigned i = 0; i < 4; i++)
+		m->acpi.intx_gsi[i] = 16 + i;
+}
+
+static int console_init(struct machine *m, struct err *err)
+{
+	return chardev_new(&m->console, &m->config->serial, &m->serial, &m->loop, m, err);
+}
+
+/* In this order; machine_free() copes with any prefix of it. */
+static int (*const parts[])(struct machine *m, struct err *err) = {
+	vcpus_init,
+	workers_init,
+	platform_init,
+	console_init,
+	topology_init,
+};
+
+int machine_new(struct machine **out, struct config *config, struct err *err)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int ret;
+
+	if (!m)
+		return err_set(err, ENOMEM, "no memory for the machine");
+	m->config = config;
+	m->vm.kvm_fd = m->vm.vm_fd = m->vm.vfio_fd = -1;
+	m->ram.fd = -1;
+	m->loop.epoll_fd = m->loop.wake_fd = -1;
+	m->runstate = RUNSTATE_PRELAUNCH;
+	for (unsigned i = 0; i < KVM_GSI_PINS; i++)
+		m->irq_fd[i] = -1;
+	/* Files first: a wrong kernel path is told without touching KVM. */
+	ret = boot_read(&m->boot, config->kernel, config->initrd, config->append, err);
+	if (ret)
+		goto fail;
+	sink_init(m);
+	ret = loop_init(&m->loop);
+	if (!ret)
+		ret = bus_init(&m->bus);
+	if (!ret)
+		ret = vfio_context_new(&m->vfio, &m->env);
+	if (ret) {
+		err_set_errno(err, -ret, "cannot create the machine");
+		goto fail;
+	}
+	ret = kvm_vm_init(&m->vm, err);
+	for (unsigned i = 0; !ret && i < sizeof(parts) / sizeof(parts[0]); i++)
+		ret = parts[i](m, err);
+	if (ret)
+		goto fail;
+	describe_acpi(m);
+	*out = m;
+	return 0;
+fail:
+	machine_free(m);
+	return ret;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	while (m->devices)
+		device_free(m->devices);
+	vfio_context_free(m->vfio);
+	topology_release(m);
+	platform_release(m);
+	for (unsigned i = 0; i < m->n_vcpus; i++)
+		kvm_vcpu_release(&m->vcpus[i].kvm);
+	free(m->vcpus);
+	kvm_vm_release(&m->vm);
+	for (unsigned i = 0; i < m->n_workers; i++)
+		loop_release(&m->workers[i].loop);
+	free(m->workers);
+	if (m->ram_ready)
+		ram_release(&m->ram);
+	boot_release(&m->boot);
+	bus_release(&m->bus);
+	loop_release(&m->loop);
+	free(m);
+}
+
+struct loop *machine_loop(struct machine *m)
+{
+	return &m->loop;
+}
+
+unsigned machine_vcpus(struct machine *m, struct vcpu **out)
+{
+	*out = m->vcpus;
+	return m->n_vcpus;
+}
+
+unsigned machine_workers(struct machine *m, struct worker **out)
+{
+	*out = m->workers;
+	return m->n_workers;
+}
+
+struct vcpu_gate *machine_gate(struct machine *m)
+{
+	return &m->gate;
+}
+
+void machine_policy_fds(struct machine *m, int fds[3])
+{
+	fds[POLICY_FD_OWN] = -1;
+	fds[POLICY_FD_VM] = m->vm.vm_fd;
+	fds[POLICY_FD_KVM_DEVICE] = m->vm.vfio_fd;
+}
+
+const struct config *machine_config(const struct machine *m)
+{
+	return m->config;
+}
+
+int machine_exit_status(const struct machine *m)
+{
+	return m->exit_status;
+}

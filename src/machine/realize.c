@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * realize.c - from options to a machine that can run. The order matters: devices are opened first,
+ * because they say where RAM may lie; RAM is pinned for them next; the guest's tables come last.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+static void count_down(struct device *device, int status)
+{
+	(void)status;
+	device->machine->jobs_left--;
+}
+
+/* Runs one job on every device's worker at the same time; the first failure is reported. */
+static int all_devices(struct machine *m, int (*work)(struct device *, struct err *),
+	enum device_stage reached, struct err *err)
+{
+	m->jobs_left = 0;
+	for (struct device *d = m->devices; d; d = d->next) {
+		m->jobs_left++;
+		device_job(d, work, count_down);
+	}
+	while (m->jobs_left)
+		loop_step(&m->loop, -1);
+	for (struct device *d = m->devices; d; d = d->next) {
+		if (d->job.status) {
+			if (err)
+				*err = d->err;
+			return d->job.status;
+		}
+		d->stage = reached;
+	}
+	return 0;
+}
+
+/* One after the other, so that the error named is that of the first device on the command line. */
+static int open_devices(struct machine *m, struct err *err)
+{
+	struct config *config = m->config;
+
+	for (unsigned i = 0; i < config->n_devices; i++) {
+		struct vfio_pci_options *options = config->devices[i].options;
+		struct device *device;
+
+		if (config->devices[i].type != &vfio_pci_type)
+			continue;
+		device = device_new(m, options, err);
+		if (!device)
+			return -err->code;
+		m->jobs_left = 1;
+		device_job(device, device_open_job, count_down);
+		while (m->jobs_left)
+			loop_step(&m->loop, -1);
+		if (device->job.status) {
+			*err = device->err;
+			return device->job.status;
+		}
+		device->stage = DEVICE_ATTACHED;
+		/* On the bus at once: the next device's slot check must see it. */
+		if (device_plug(device, err))
+			return -err->code;
+	}
+	return 0;
+}
+
+/* What all devices together allow: the intersection of usable ranges, the union of reserved ones. */
+struct dma_limits {
+	struct range usable[64], reserved[256];
+	unsigned n_usable, n_reserved;
+};
+
+static void intersect(struct dma_limits *limits, const struct range *with, unsigned n)
+{
+	struct range out[64];
+	unsigned count = 0;
+
+	if (n == 0)
+		return;
+	if (limits->n_usable == 0) {
+		memcpy(limits->usable, with, n * sizeof(*with));
+		limits->n_usable = n;
+		return;
+	}
+	for (unsigned i = 0; i < limits->n_usable; i++) {
+		for (unsigned j = 0; j < n && count < 64; j++) {
+			struct range a = limits->usable[i], b = with[j];
+			struct range r = { a.start > b.start ? a.start : b.start,
+				a.end < b.end ? a.end : b.end };
+
+			if (r.start <= r.end)
+				out[count++] = r;
+		}
+	}
+	memcpy(limits->usable, out, count * sizeof(*out));
+	limits->n_usable = count;
+}
+
+static void collect_limits(struct machine *m, struct dma_limits *limits)
+{
+	static const unsigned room = sizeof(limits->reserved) / sizeof(limits->reserved[0]);
+
+	limits->n_usable = 0;
+	limits->n_reserved = 0;
+	for (struct device *d = m->devices; d; d = d->next) {
+		struct vfio_constraints c = { .n_usable = 0 };
+
+		vfio_pci_constraints(d->vfio, &c);
+		intersect(limits, c.usable, c.n_usable);
+		for (unsigned i = 0; i < c.n_reserved && limits->n_reserved < room; i++)
+			limits->reserved[limits->n_reserved++] = c.reserved[i];
+	}
+}
+
+static int make_ram(struct machine *m, struct err *err)
+{
+	const struct config *config = m->config;
+	struct ram_options options = { .path = config->mem_path, .prealloc = config->mem_prealloc };
+	struct ram_layout layout;
+	struct dma_limits *limits = calloc(1, sizeof(*limits));
+	int ret;
+
+	if (!limits)
+		return err_set(err, ENOMEM, "no memory");
+	collect_limits(m, limits);
+	ret = ram_layout(&layout, config->ram_size, limits->usable, limits->n_usable,
+		limits->reserved, limits->n_reserved, 1ull << m->vm.phys_bits, err);
+	free(limits);
+	if (ret)
+		return ret;
+	ret = ram_init(&m->ram, &layout, &options, err);
+	if (ret)
+		return ret;
+	m->ram_ready = true;
+	for (unsigned i = 0; i < m->ram.layout.count; i++) {
+		struct ram_segment *s = &m->ram.layout.segment[i];
+		unsigned slot;
+
+		ret = kvm_slot_add(&m->vm, s->gpa, s->hva, s->size, false, &slot);
+		if (ret)
+			return err_set_errno(err, -ret, "cannot give KVM the guest's memory");
+	}
+	vfio_context_set_ram(m->vfio, &m->ram);
+	return 0;
+}
+
+/* The 64-bit BAR window starts above RAM. */
+static int place_mem64(struct machine *m, struct err *err)
+{
+	const uint64_t gib = 1ull << 30;
+
+	if (m->ram.layout.top > m->windows.mem64_start)
+		m->windows.mem64_start = (m->ram.layout.top + gib - 1) & ~(gib - 1);
+	if (m->windows.mem64_start >= m->windows.mem64_end)
+		return err_set(err, E2BIG,
+			"%llu MiB of memory leave no room for PCI devices in the %u address bits of this CPU",
+			(unsigned long long)(m->ram.layout.size >> 20), m->vm.phys_bits);
+	m->acpi.mem64_start = m->windows.mem64_start;
+	m->acpi.mem64_end = m->windows.mem64_end;
+	return 0;
+}
+
+int machine_realize(struct machine *m, struct err *err)
+{
+	int ret = open_devices(m, err);
+
+	if (!ret)
+		ret = make_ram(m, err);
+	if (!ret)
+		ret = place_mem64(m, err);
+	if (!ret)
+		ret = all_devices(m, device_realize_job, DEVICE_PLUGGED, err);
+	if (!ret)
+		ret = machine_load(m, err);
+	return ret;
+}
+
+int machine_load(struct machine *m, struct err *err)
+{
+	uint64_t rsdp = 0;
+	int ret;
+
+	topology_assign(m);
+	ret = acpi_place(&m->acpi, &m->ram, &rsdp, err);
+	if (!ret)
+		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.entry, err);
+	for (unsigned i = 0; i < m->n_vcpus; i++)
+		atomic_store(&m->vcpus[i].needs_reset, true);
+	return ret;
+}
+
+/* The end: devices fenced, reset and closed while the workers still run. */
+void machine_end(struct machine *m)
+{
+	m->ending = true;
+	loop_timer_cancel(&m->loop, &m->reset_timer);
+	vcpus_stop(m);
+	for (struct device *d = m->devices; d; d = d->next) {
+		while (d->job.running)
+			loop_step(&m->loop, -1);
+	}
+	(void)all_devices(m, device_close_job, DEVICE_CLOSED, NULL);
+}

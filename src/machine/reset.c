@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reset.c - the whole machine back to power-on: vCPUs, devices, interrupt controllers, memory.
+ *
+ * Nothing here blocks main. Steps: stop the vCPUs; let accesses that are under way finish (they sit
+ * in mailboxes, ours among them); reset every passed-through device on its worker, all at the same
+ * time; then the platform; then go.
+ */
+#include <errno.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+#define IN_FLIGHT_RETRY_MS 1
+
+static void reset_finish(struct machine *m)
+{
+	struct err err = { 0 };
+
+	platform_reset(m);
+	if (kvm_vm_reset(&m->vm))
+		log_error("cannot reset the interrupt controllers");
+	if (machine_load(m, &err)) {
+		log_error("cannot restart the guest: %s", err.text);
+		machine_shutdown(m, SHUTDOWN_HOST_ERROR);
+		return;
+	}
+	m->resetting = false;
+	machine_emit(m, &(struct machine_event){ .kind = MACHINE_RESET,
+		.guest = shutdown_by_guest(m->reset_cause),
+		.reason = shutdown_reason(m->reset_cause) });
+	if (m->run_after_reset)
+		vcpus_go(m);
+}
+
+static void device_was_reset(struct device *device, int status)
+{
+	struct machine *m = device->machine;
+
+	if (status)
+		log_error("device '%s' could not be reset: %s", device->id, device->err.text);
+	if (--m->jobs_left == 0 && !m->ending)
+		reset_finish(m);
+}
+
+static void reset_devices(struct machine *m)
+{
+	m->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
+	for (struct device *d = m->devices; d; d = d->next) {
+		if (d->stage != DEVICE_PLUGGED && d->stage != DEVICE_REQUESTED)
+			continue;
+		m->jobs_left++;
+		device_job(d, device_reset_job, device_was_reset);
+	}
+	if (--m->jobs_left == 0)
+		reset_finish(m);
+}
+
+static void reset_quiesce(void *opaque)
+{
+	struct machine *m = opaque;
+
+	if (m->ending)
+		return;
+	if (vcpus_parked(m))
+		reset_devices(m);
+	else
+		loop_timer_set(&m->loop, &m->reset_timer, IN_FLIGHT_RETRY_MS);
+}
+
+void machine_reset(struct machine *m, enum shutdown_cause cause)
+{
+	if (m->resetting || m->ending)
+		return;
+	if (m->config->no_reboot && shutdown_by_guest(cause)) {
+		machine_shutdown(m, cause);
+		return;
+	}
+	if (m->runstate == RUNSTATE_SHUTDOWN || m->runstate == RUNSTATE_INTERNAL_ERROR)
+		m->runstate = RUNSTATE_PAUSED;
+	m->resetting = true;
+	m->reset_cause = cause;
+	m->run_after_reset = m->runstate == RUNSTATE_RUNNING;
+	vcpus_stop(m);
+	m->reset_timer = (struct loop_timer){ .fn = reset_quiesce, .opaque = m };
+	reset_quiesce(m);
+}

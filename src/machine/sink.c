@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sink.c - what pci and vfio ask of the machine: BARs in the maps, interrupts in KVM. */
+#include <errno.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+/*
+ * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
+ * exits only where no slot is, so a slot that cannot be had costs speed, never function.
+ */
+static int map_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+{
+	struct machine *m = opaque;
+	struct device *device = device_of_function(m, fn);
+	struct bar_map *map;
+	struct bus_region region;
+	struct vfio_area area[VFIO_AREAS_MAX];
+	unsigned n;
+	int ret;
+
+	role_enter_main();
+	if (!device)
+		return -ENODEV;
+	map = &device->bar[bar];
+	region = (struct bus_region){ .base = addr, .size = fn->bar[bar].size,
+		.fn = vfio_pci_bar_access, .opaque = vfio_pci_bar_opaque(device->vfio, bar),
+		.name = "vfio-bar" };
+	map->space = fn->bar[bar].kind == PCI_BAR_IO ? BUS_PIO : BUS_MMIO;
+	ret = bus_add(&m->bus, map->space, &region);
+	if (ret)
+		return ret;
+	map->on_bus = true;
+	map->base = addr;
+	map->n_slots = 0;
+	n = map->space == BUS_PIO ? 0 : vfio_pci_areas(device->vfio, bar, area);
+	for (unsigned i = 0; i < n; i++) {
+		if (!area[i].hva)
+			continue;
+		ret = kvm_slot_add(&m->vm, addr + area[i].offset, area[i].hva, area[i].size,
+			area[i].readonly, &map->slot[map->n_slots]);
+		if (!ret)
+			map->n_slots++;
+		else
+			log_guest("device '%s': BAR %u at 0x%llx is trapped: %s", device->id, bar,
+				(unsigned long long)addr, strerror(-ret));
+	}
+	vfio_pci_bar_moved(device->vfio, bar, addr, true);
+	return 0;
+}
+
+static void unmap_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+{
+	struct machine *m = opaque;
+	struct device *device = device_of_function(m, fn);
+	struct bar_map *map;
+
+	role_enter_main();
+	if (!device)
+		return;
+	map = &device->bar[bar];
+	for (unsigned i = 0; i < map->n_slots; i++)
+		kvm_slot_del(&m->vm, map->slot[i]);
+	map->n_slots = 0;
+	if (map->on_bus)
+		(void)bus_del(&m->bus, map->space, map->base);
+	map->on_bus = false;
+	vfio_pci_bar_moved(device->vfio, bar, addr, false);
+}
+
+static void raise_msi(void *opaque, uint64_t addr, uint32_t data)
+{
+	struct machine *m = opaque;
+
+	(void)kvm_signal_msi(&m->vm, addr, data);
+}
+
+static void commit(void *opaque)
+{
+	struct machine *m = opaque;
+
+	role_enter_main();
+	if (bus_publish(&m->bus))
+		log_error("no memory for a new address map: the old one stays until the next change");
+}
+
+static int gsi_alloc(void *opaque, uint32_t *gsi)
+{
+	struct machine *m = opaque;
+
+	return kvm_gsi_alloc(&m->vm, gsi);
+}
+
+static void gsi_free(void *opaque, uint32_t gsi)
+{
+	struct machine *m = opaque;
+
+	kvm_gsi_free(&m->vm, gsi);
+}
+
+static int gsi_set_msi(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data)
+{
+	struct machine *m = opaque;
+
+	return kvm_gsi_set_msi(&m->vm, gsi, addr, data);
+}
+
+static int irqfd_add(void *opaque, uint32_t gsi, int fd, int resample_fd)
+{
+	struct machine *m = opaque;
+
+	return kvm_irqfd_add(&m->vm, gsi, fd, resample_fd);
+}
+
+static int irqfd_del(void *opaque, uint32_t gsi, int fd)
+{
+	struct machine *m = opaque;
+
+	return kvm_irqfd_del(&m->vm, gsi, fd);
+}
+
+/* PCI-to-PCI bridge swizzle: every bridge on the way adds the slot number below it. */
+static uint32_t intx_gsi(void *opaque, const struct pci_function *fn, unsigned pin)
+{
+	struct machine *m = opaque;
+	unsigned line = pin - 1;
+
+	while (fn) {
+		line += fn->devfn >> 3;
+		fn = fn->bus ? fn->bus->bridge : NULL;
+	}
+	return m->acpi.intx_gsi[line & 3];
+}
+
+static int kvm_add(void *opaque, int fd)
+{
+	struct machine *m = opaque;
+
+	return kvm_vfio_add(&m->vm, fd);
+}
+
+static void kvm_del(void *opaque, int fd)
+{
+	struct machine *m = opaque;
+
+	kvm_vfio_del(&m->vm, fd);
+}
+
+static void wants_back(void *opaque, struct vfio_pci *dev)
+{
+	(void)opaque;
+	log_warn("device '%s': the host wants it back; unplug it with device_del", vfio_pci_id(dev));
+}
+
+static void failed(void *opaque, struct vfio_pci *dev)
+{
+	(void)opaque;
+	log_error("device '%s' reports an unrecoverable error", vfio_pci_id(dev));
+}
+
+static const struct vfio_env_ops env_ops = {
+	.gsi_alloc = gsi_alloc,
+	.gsi_free = gsi_free,
+	.gsi_set_msi = gsi_set_msi,
+	.irqfd_add = irqfd_add,
+	.irqfd_del = irqfd_del,
+	.intx_gsi = intx_gsi,
+	.kvm_add = kvm_add,
+	.kvm_del = kvm_del,
+	.wants_back = wants_back,
+	.failed = failed,
+};
+
+void sink_init(struct machine *m)
+{
+	m->sink = (struct pci_sink){
+		.map_bar = map_bar,
+		.unmap_bar = unmap_bar,
+		.raise_msi = raise_msi,
+		.commit = commit,
+		.opaque = m,
+		.main = &m->loop,
+	};
+	m->env = (struct vfio_env){ .ops = &env_ops, .opaque = m };
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state.h - the machine object itself. (private to src/machine)
+ *
+ * Layer: L4. Everything here belongs to the main thread; workers see the struct device they were
+ *        given while a job of theirs runs, vCPUs their struct vcpu.
+ */
+#ifndef PORTCULLIS_MACHINE_STATE_H
+#define PORTCULLIS_MACHINE_STATE_H
+
+#include <portcullis/acpi.h>
+#include <portcullis/boot.h>
+#include <portcullis/bus.h>
+#include <portcullis/chardev.h>
+#include <portcullis/devices.h>
+#include <portcullis/err.h>
+#include <portcullis/kvm.h>
+#include <portcullis/loop.h>
+#include <portcullis/machine.h>
+#include <portcullis/memory.h>
+#include <portcullis/pci.h>
+#include <portcullis/root_port.h>
+#include <portcullis/vfio.h>
+
+/* Where a passed-through device is in its life; query-vfio shows it. */
+enum device_stage {
+	DEVICE_NEW,       /* options only */
+	DEVICE_ATTACHED,  /* open: the host cannot take it back silently any more */
+	DEVICE_REALIZED,  /* RAM mapped, reset, guest view made; not on a bus */
+	DEVICE_PLUGGED,   /* on its bus, in the guest's hands */
+	DEVICE_REQUESTED, /* the guest was asked to let go */
+	DEVICE_RELEASED,  /* the guest let go (or was overruled); off the bus */
+	DEVICE_FENCED,    /* cannot write memory nor interrupt */
+	DEVICE_CLOSED,    /* every fd closed: the host may have it */
+};
+
+/* What is mapped in the guest for one BAR. */
+struct bar_map {
+	bool on_bus;
+	enum bus_space space;
+	uint64_t base;
+	unsigned n_slots;
+	unsigned slot[VFIO_AREAS_MAX];
+};
+
+/* Work for the device's worker, one piece at a time; done runs on main afterwards. */
+struct job {
+	struct mail mail;
+	int (*work)(struct device *device, struct err *err); /* ON_WORKER */
+	void (*done)(struct device *device, int status);     /* ON_MAIN */
+	int status;
+	bool running;
+};
+
+struct device {
+	struct device *next;
+	struct machine *machine;
+	struct vfio_pci *vfio;
+	const char *id; /* the vfio device's own */
+	struct worker *worker;
+	struct pci_bus *bus; /* where it goes */
+	uint8_t devfn;
+	bool multifunction;
+	enum device_stage stage;
+	struct job job;
+	struct err err; /* of the last job that failed */
+	struct bar_map bar[PCI_BARS];
+};
+
+/* A pcie-root-port and the slot behind it. */
+struct port {
+	struct port *next;
+	struct machine *machine;
+	struct root_port root;
+};
+
+struct machine {
+	struct config *config; /* borrowed; device options are moved out of it */
+	struct loop loop;
+	struct kvm_vm vm;
+	struct bus bus;
+	struct ram ram;
+	bool ram_ready;
+	struct boot_image boot;
+	struct acpi_desc acpi;
+	uint8_t port_devfns[256], apic_ids[MACHINE_CPUS_MAX];
+
+	struct pci_sink sink;
+	struct pci_bus pcie0;
+	struct pci_host host;
+	struct pci_function host_bridge;
+	struct pci_windows windows;
+	struct port *ports;
+
+	struct serial serial;
+	struct chardev *console;
+	struct rtc rtc;
+	struct power power;
+	struct ged ged;
+	int irq_fd[KVM_GSI_PINS]; /* owned; -1 where nothing pulses */
+
+	struct vfio_env env;
+	struct vfio_context *vfio;
+	struct device *devices;
+
+	struct vcpu_gate gate;
+	struct vcpu *vcpus;
+	unsigned n_vcpus;
+	struct worker *workers;
+	unsigned n_workers;
+
+	enum runstate runstate;
+	bool run_after_reset, resetting, ending;
+	enum shutdown_cause reset_cause;
+	unsigned jobs_left; /* of a reset or of the end */
+	struct loop_timer reset_timer;
+	int exit_status;
+
+	void (*on_event)(void *opaque, const struct machine_event *event);
+	void *on_event_opaque;
+};
+
+/* platform.c: the emulated devices and their places in the address maps. */
+int platform_init(struct machine *m, struct err *err);
+void platform_release(struct machine *m);
+void platform_reset(struct machine *m);
+
+/* topology.c: pcie.0, root ports; finding buses and free slots. */
+int topology_init(struct machine *m, struct err *err);
+void topology_release(struct machine *m);
+struct pci_bus *topology_find_bus(struct machine *m, const char *name);
+/* addr -1: first free. Returns devfn or -errno with text. */
+int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
+/* Addresses for everything, as firmware would, and mapped. */
+void topology_assign(struct machine *m);
+
+/* sink.c: what pci and vfio may ask of the machine. */
+void sink_init(struct machine *m);
+
+/* device.c: one passed-through device from options to closed. */
+struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err);
+void device_free(struct device *device); /* idle, closed or never opened */
+/* Posts work to the device's worker. */
+void device_job(struct device *device, int (*work)(struct device *, struct err *),
+	void (*done)(struct device *, int));
+int device_open_job(struct device *device, struct err *err);
+int device_realize_job(struct device *device, struct err *err);
+int device_reset_job(struct device *device, struct err *err);
+int device_fence_job(struct device *device, struct err *err);
+int device_close_job(struct device *device, struct err *err);
+int device_plug(struct device *device, struct err *err);
+struct device *device_find(struct machine *m, const char *id);
+struct device *device_of_function(struct machine *m, const struct pci_function *fn);
+
+/* realize.c, run.c, reset.c */
+void machine_emit(struct machine *m, const struct machine_event *event);
+const char *shutdown_reason(enum shutdown_cause cause);
+bool shutdown_by_guest(enum shutdown_cause cause);
+void vcpus_stop(struct machine *m);
+void vcpus_go(struct machine *m);
+/* Every vCPU waits at the gate: none is even inside an access that somebody else finishes. */
+bool vcpus_parked(const struct machine *m);
+/* Kernel, tables and registers for a fresh start; vCPUs are stopped. */
+int machine_load(struct machine *m, struct err *err);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* topology.c - pcie.0 and its root ports: who sits where. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+#define PCI_IO_START 0x1000u /* ports below belong to the platform */
+#define PCI_IO_END 0x10000u
+
+struct pci_bus *topology_find_bus(struct machine *m, const char *name)
+{
+	if (!strcmp(name, m->pcie0.name))
+		return &m->pcie0;
+	for (struct port *p = m->ports; p; p = p->next)
+		if (!strcmp(name, p->root.bus.name))
+			return &p->root.bus;
+	return NULL;
+}
+
+static bool slot_empty(const struct pci_bus *bus, unsigned slot)
+{
+	for (unsigned fn = 0; fn < 8; fn++)
+		if (atomic_load(&bus->function[PCI_DEVFN(slot, fn)]))
+			return false;
+	return true;
+}
+
+int topology_place(struct pci_bus *bus, int32_t addr, struct err *err)
+{
+	unsigned slots = bus->bridge ? 1 : 32;
+
+	if (addr >= 0)
+		return addr;
+	for (unsigned slot = 0; slot < slots; slot++)
+		if (slot_empty(bus, slot))
+			return PCI_DEVFN(slot, 0);
+	return err_set(err, EBUSY, "no free slot on bus '%s'", bus->name);
+}
+
+static int port_new(struct machine *m, struct root_port_options *options, struct err *err)
+{
+	struct port *port, **at = &m->ports;
+	bool multifunction = options->multifunction;
+	int devfn, ret;
+
+	if (options->bus && strcmp(options->bus, m->pcie0.name))
+		return err_set(err, EINVAL, "pcie-root-port '%s': bus '%s' is not pcie.0: root ports sit on pcie.0",
+			options->id, options->bus);
+	devfn = topology_place(&m->pcie0, options->addr, err);
+	if (devfn < 0)
+		return err_prefix(err, "pcie-root-port '%s'", options->id);
+	port = calloc(1, sizeof(*port));
+	if (!port)
+		return err_set(err, ENOMEM, "no memory for root port '%s'", options->id);
+	port->machine = m;
+	ret = root_port_init(&port->root, options, &m->sink);
+	if (ret) {
+		err_set_errno(err, -ret, "root port '%s'", options->id);
+		goto fail;
+	}
+	ret = pci_plug(&m->pcie0, &port->root.function, (uint8_t)devfn, multifunction, err);
+	if (ret) {
+		err_prefix(err, "pcie-root-port '%s'", port->root.options.id);
+		root_port_release(&port->root);
+		goto fail;
+	}
+	while (*at)
+		at = &(*at)->next;
+	*at = port;
+	return 0;
+fail:
+	free(port);
+	return ret;
+}
+
+static void set_windows(struct machine *m)
+{
+	unsigned bits = m->vm.phys_bits < 46 ? m->vm.phys_bits : 46;
+
+	m->windows = (struct pci_windows){
+		.io_start = PCI_IO_START,
+		.io_end = PCI_IO_END,
+		.mem32_start = GPA_PCI32,
+		.mem32_end = GPA_PCI32_END,
+		/* The upper half of the address space; machine_load() checks RAM against it. */
+		.mem64_start = 1ull << (bits - 1),
+		.mem64_end = 1ull << bits,
+	};
+}
+
+int topology_init(struct machine *m, struct err *err)
+{
+	struct config *config = m->config;
+	int ret;
+
+	set_windows(m);
+	pci_bus_init(&m->pcie0, "pcie.0", NULL, &m->sink);
+	m->host.root = &m->pcie0;
+	pci_host_bridge_init(&m->host_bridge);
+	ret = pci_plug(&m->pcie0, &m->host_bridge, 0, false, err);
+	for (unsigned i = 0; !ret && i < config->n_devices; i++) {
+		if (config->devices[i].type != &root_port_type)
+			continue;
+		ret = port_new(m, config->devices[i].options, err);
+	}
+	for (struct port *p = m->ports; p; p = p->next)
+		m->port_devfns[m->acpi.n_ports++] = p->root.function.devfn;
+	return ret;
+}
+
+void topology_release(struct machine *m)
+{
+	while (m->ports) {
+		struct port *port = m->ports;
+
+		m->ports = port->next;
+		root_port_release(&port->root);
+		free(port);
+	}
+	if (m->host_bridge.id)
+		pci_function_release(&m->host_bridge);
+}
+
+static void map_bus(struct pci_bus *bus)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		struct pci_function *fn = atomic_load(&bus->function[i]);
+
+		if (!fn)
+			continue;
+		pci_update_mappings(fn);
+		if (fn->child)
+			map_bus(fn->child);
+	}
+}
+
+void topology_assign(struct machine *m)
+{
+	struct err err = { 0 };
+
+	if (pci_assign(&m->pcie0, &m->windows, &err))
+		log_warn("%s", err.text);
+	map_bus(&m->pcie0);
+	m->sink.commit(m->sink.opaque);
+}
