@@ -37,7 +37,11 @@ struct vfio_pci_options {
 	char *bus;     /* "pcie.0" or a root port's id */
 	int32_t addr;  /* devfn, -1: first free */
 	bool multifunction;
-	/* issue by issue: sysfsdev, iommufd, fd, x-p2p, rombar, romfile, on-error, x-expect, ... */
+	char *sysfsdev; /* instead of host: folder of a device without an address of its own (mdev) */
+	char *iommufd;  /* id of an iommufd object: IOMMUFD and the device's cdev instead of a group */
+	char *fd;       /* with iommufd: number of an fd already open on the cdev; taken */
+	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
+	/* issue by issue: x-p2p, rombar, romfile, on-error, x-expect, ... */
 };
 
 /* What a device asks of the machine. */
@@ -57,9 +61,11 @@ struct vfio_env_ops {
 	void (*wants_back)(void *opaque, struct vfio_pci *dev);
 	void (*failed)(void *opaque, struct vfio_pci *dev);
 };
+struct vfio_host;
 struct vfio_env {
 	const struct vfio_env_ops *ops;
 	void *opaque;
+	const struct vfio_host *host; /* NULL: this host's kernel; tests: a fake one (src/vfio/host.h) */
 };
 
 /* Containers and the DMA ledger, shared by all devices of a machine; a lock inside. */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host.c - the real kernel behind struct vfio_host.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include <portcullis/sys.h>
+
+#include "host.h"
+
+static int real_open(const struct vfio_host *host, const char *path)
+{
+	(void)host;
+	return sys_open(path, O_RDWR | O_CLOEXEC, 0);
+}
+
+static long real_ioctl(const struct vfio_host *host, int fd, unsigned long cmd, void *arg)
+{
+	(void)host;
+	return sys_ioctl(fd, cmd, arg);
+}
+
+static void real_close(const struct vfio_host *host, int fd)
+{
+	(void)host;
+	sys_close(fd);
+}
+
+static int real_device_io(const struct vfio_host *host, int fd, struct vfio_device_io *io)
+{
+	int moved = sys_fd_move(fd, FD_ZONE_DEVICE);
+
+	(void)host;
+	if (moved < 0)
+		return moved;
+	*io = (struct vfio_device_io){ .ops = &vfio_device_io_real, .fd = moved };
+	return 0;
+}
+
+static void real_sleep_ms(const struct vfio_host *host, unsigned ms)
+{
+	struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	(void)host;
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+		;
+}
+
+static const struct vfio_host_ops real_ops = {
+	.open = real_open,
+	.ioctl = real_ioctl,
+	.close = real_close,
+	.device_io = real_device_io,
+	.sleep_ms = real_sleep_ms,
+};
+
+const struct vfio_host vfio_host_real = {
+	.ops = &real_ops,
+	.sysfs = "/sys",
+	.dev = "/dev",
+	.proc = "/proc/thread-self",
+};

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host.h - the host kernel as the attach code sees it: where sysfs and the device nodes are, and
+ * the calls made on them, so that tests can put a fake kernel in the real one's place.
+ * (private to src/vfio and tests)
+ *
+ * Role:   worker (vfio_context_new(): main).
+ * Errors: negative errno.
+ */
+#ifndef PORTCULLIS_VFIO_HOST_H
+#define PORTCULLIS_VFIO_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device_io.h"
+
+struct vfio_host;
+
+struct vfio_host_ops {
+	/* Opens a character device read-write, close-on-exec. The caller owns the fd. */
+	int (*open)(const struct vfio_host *host, const char *path);
+	/* arg is a pointer or an integer, as the command wants it. Returns >= 0 or -errno. */
+	long (*ioctl)(const struct vfio_host *host, int fd, unsigned long cmd, void *arg);
+	/* Takes fd. */
+	void (*close)(const struct vfio_host *host, int fd);
+	/*
+	 * Takes a VFIO device fd in every case; on success *io is complete, its fd in FD_ZONE_DEVICE,
+	 * to be given back by close().
+	 */
+	int (*device_io)(const struct vfio_host *host, int fd, struct vfio_device_io *io);
+	/* Waits, for a device that is busy for a moment. */
+	void (*sleep_ms)(const struct vfio_host *host, unsigned ms);
+};
+
+struct vfio_host {
+	const struct vfio_host_ops *ops;
+	const char *sysfs; /* "/sys" */
+	const char *dev;   /* "/dev" */
+	const char *proc;  /* "/proc/thread-self": limits and capabilities of the caller */
+	void *opaque;      /* a fake's state */
+};
+
+extern const struct vfio_host vfio_host_real;
+
+static inline void *vfio_ioctl_value(uint64_t value)
+{
+	return (void *)(uintptr_t)value;
+}
+
+#endif
