@@ -63,6 +63,7 @@ struct worker {
 	pthread_t thread;
 	unsigned index;
 	struct device *device; /* main's: NULL = idle */
+	struct mail end;       /* tells the thread to return */
 };
 
 enum runstate { RUNSTATE_PRELAUNCH, RUNSTATE_RUNNING, RUNSTATE_PAUSED, RUNSTATE_SHUTDOWN,
@@ -113,7 +114,8 @@ void machine_policy_fds(struct machine *machine, int fds[3]) ON_MAIN;
 int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
 /* Stops the vCPUs and closes the devices (reset, given back) while the workers still run. */
 void machine_end(struct machine *machine) ON_MAIN;
-struct vcpu_gate *machine_gate(struct machine *machine);
+/* Lets the vCPU threads return; they are parked. */
+void vcpus_end(struct machine *machine) ON_MAIN;
 
 int machine_run(struct machine *machine, struct err *err) ON_MAIN;  /* cont */
 void machine_pause(struct machine *machine) ON_MAIN;                /* stop */

@@ -32,7 +32,10 @@ int thread_start(pthread_t *out, const char *name, const struct policy_filter *f
 void *vcpu_thread(void *vcpu);
 void *vfio_worker_thread(void *worker);
 
-/* Runs the machine from start to end on the calling thread, which becomes main. Exit status. */
+/*
+ * Runs the machine from start to end on the calling thread, which becomes main. started is called
+ * when the guest runs (or waits, with -S). Exit status (0, 1), or a negative errno with err set.
+ */
 int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), void *opaque,
 	struct err *err);
 

@@ -174,11 +174,6 @@ unsigned machine_workers(struct machine *m, struct worker **out)
 	return m->n_workers;
 }
 
-struct vcpu_gate *machine_gate(struct machine *m)
-{
-	return &m->gate;
-}
-
 void machine_policy_fds(struct machine *m, int fds[3])
 {
 	fds[POLICY_FD_OWN] = -1;

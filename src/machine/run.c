@@ -49,6 +49,12 @@ void vcpus_go(struct machine *m)
 	futex_wake_all(&m->gate.open);
 }
 
+void vcpus_end(struct machine *m)
+{
+	atomic_store(&m->gate.open, GATE_END);
+	futex_wake_all(&m->gate.open);
+}
+
 bool vcpus_parked(const struct machine *m)
 {
 	for (unsigned i = 0; i < m->n_vcpus; i++)

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main_loop.c - the main thread: starts all others, puts itself under its filter, realizes the
+ * machine, lets the guest run, and answers QMP, signals and mail until the end.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+#include <portcullis/log.h>
+#include <portcullis/policy.h>
+#include <portcullis/sys.h>
+#include <portcullis/thread.h>
+
+struct main_thread {
+	struct machine *machine;
+	bool seccomp;
+	struct policy_filter main_filter, worker_filter;
+	struct policy_filter *vcpu_filters;
+	struct vcpu *vcpus;
+	unsigned n_vcpus, vcpus_started;
+	struct worker *workers;
+	unsigned n_workers, workers_started;
+	struct loop_fd signals;
+	bool asked; /* a first signal asked the guest to power off */
+};
+
+static void on_signal(void *opaque, uint32_t events)
+{
+	struct main_thread *t = opaque;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	role_enter_main();
+	if (read(t->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (!t->asked && machine_runstate(t->machine) == RUNSTATE_RUNNING) {
+		t->asked = true;
+		log_info("signal %u: asking the guest to power off; once more ends it",
+			info.ssi_signo);
+		machine_powerdown(t->machine);
+		return;
+	}
+	machine_shutdown(t->machine, SHUTDOWN_HOST_SIGNAL);
+}
+
+static void kick_handler(int signal)
+{
+	(void)signal; /* its arrival alone interrupts KVM_RUN */
+}
+
+static int signals_init(struct main_thread *t, struct err *err)
+{
+	struct sigaction kick = { .sa_handler = kick_handler };
+	sigset_t set;
+	int fd;
+
+	sigaction(THREAD_KICK_SIGNAL, &kick, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return err_set_errno(err, errno, "cannot watch signals");
+	t->signals = (struct loop_fd){ .fd = fd, .fn = on_signal, .opaque = t };
+	return loop_fd_add(machine_loop(t->machine), &t->signals, EPOLLIN);
+}
+
+static int filters_build(struct main_thread *t, struct err *err)
+{
+	int fds[POLICY_FDS], ret;
+
+	t->vcpu_filters = calloc(t->n_vcpus, sizeof(*t->vcpu_filters));
+	if (!t->vcpu_filters)
+		return err_set(err, ENOMEM, "no memory for seccomp filters");
+	if (!t->seccomp)
+		return 0;
+	machine_policy_fds(t->machine, fds);
+	ret = policy_build(&policy_main, fds, &t->main_filter, err);
+	if (!ret)
+		ret = policy_build(&policy_vfio_worker, fds, &t->worker_filter, err);
+	for (unsigned i = 0; !ret && i < t->n_vcpus; i++) {
+		fds[POLICY_FD_OWN] = t->vcpus[i].kvm.fd;
+		ret = policy_build(&policy_vcpu, fds, &t->vcpu_filters[i], err);
+	}
+	return ret;
+}
+
+static void filters_release(struct main_thread *t)
+{
+	policy_filter_release(&t->main_filter);
+	policy_filter_release(&t->worker_filter);
+	for (unsigned i = 0; t->vcpu_filters && i < t->n_vcpus; i++)
+		policy_filter_release(&t->vcpu_filters[i]);
+	free(t->vcpu_filters);
+}
+
+static int threads_start(struct main_thread *t, struct err *err)
+{
+	char name[16];
+	int ret;
+
+	for (; t->workers_started < t->n_workers; t->workers_started++) {
+		struct worker *w = &t->workers[t->workers_started];
+
+		snprintf(name, sizeof(name), "vfio_worker%u", w->index);
+		ret = thread_start(&w->thread, name, t->seccomp ? &t->worker_filter : NULL,
+			vfio_worker_thread, w);
+		if (ret)
+			return err_set_errno(err, -ret, "cannot start thread %s", name);
+	}
+	for (; t->vcpus_started < t->n_vcpus; t->vcpus_started++) {
+		struct vcpu *v = &t->vcpus[t->vcpus_started];
+
+		snprintf(name, sizeof(name), "vcpu%u", v->kvm.index);
+		ret = thread_start(&v->thread, name,
+			t->seccomp ? &t->vcpu_filters[t->vcpus_started] : NULL, vcpu_thread, v);
+		if (ret)
+			return err_set_errno(err, -ret, "cannot start thread %s", name);
+	}
+	prctl(PR_SET_NAME, "main");
+	return 0;
+}
+
+/* On the worker. */
+static void worker_stop(struct mail *mail)
+{
+	struct worker *w = (struct worker *)((char *)mail - offsetof(struct worker, end));
+
+	w->loop.stop = true;
+}
+
+static void threads_join(struct main_thread *t)
+{
+	for (unsigned i = 0; i < t->workers_started; i++) {
+		t->workers[i].end.run = worker_stop;
+		loop_post(&t->workers[i].loop, &t->workers[i].end);
+		pthread_join(t->workers[i].thread, NULL);
+	}
+	if (t->vcpus_started)
+		vcpus_end(t->machine);
+	for (unsigned i = 0; i < t->vcpus_started; i++)
+		pthread_join(t->vcpus[i].thread, NULL);
+}
+
+static int run(struct main_thread *t, void (*started)(void *), void *opaque, struct err *err)
+{
+	int ret = signals_init(t, err);
+
+	if (!ret)
+		ret = filters_build(t, err);
+	if (!ret)
+		ret = threads_start(t, err);
+	if (!ret)
+		ret = machine_realize(t->machine, err);
+	if (!ret && t->seccomp && policy_install(&t->main_filter))
+		ret = err_set(err, EPERM, "cannot install the main thread's seccomp filter");
+	if (ret)
+		return ret;
+	if (!machine_config(t->machine)->freeze)
+		ret = machine_run(t->machine, err);
+	if (ret)
+		return ret;
+	if (started)
+		started(opaque);
+	loop_run(machine_loop(t->machine));
+	return 0;
+}
+
+int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), void *opaque,
+	struct err *err)
+{
+	struct main_thread t = { .machine = machine, .seccomp = seccomp, .signals.fd = -1 };
+	int ret;
+
+	role_enter_main();
+	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
+	t.n_workers = machine_workers(machine, &t.workers);
+	ret = run(&t, started, opaque, err);
+	machine_end(machine);
+	threads_join(&t);
+	filters_release(&t);
+	if (t.signals.fd >= 0) {
+		loop_fd_del(machine_loop(machine), &t.signals);
+		sys_close(t.signals.fd);
+	}
+	return ret ? ret : machine_exit_status(machine);
+}

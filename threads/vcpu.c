@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpu.c - a vCPU's thread: run the guest, dispatch its port and memory accesses, nothing else.
+ * It starts and stops at the gate, and is assumed to be the guest's from its first instruction on:
+ * its filter (seccomp/vcpu.c) leaves it KVM_RUN, its devices' config and BAR bytes, and waiting.
+ */
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <portcullis/log.h>
+#include <portcullis/thread.h>
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void set_state(struct vcpu *v, enum vcpu_state state)
+{
+	atomic_store(&v->state, state);
+	syscall(SYS_futex, &v->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Waits until the gate is open for this vCPU; false: the machine has ended. */
+static bool gate_wait(struct vcpu *v)
+{
+	for (;;) {
+		uint32_t open = atomic_load(&v->gate->open);
+
+		if (open == GATE_END)
+			return false;
+		if (open == GATE_OPEN && (!atomic_load(&v->halted) || atomic_load(&v->needs_reset)))
+			return true;
+		/* A vCPU that cannot go on waits for the gate to close and open with a reset. */
+		futex_wait(&v->gate->open, open);
+	}
+}
+
+static void stop(struct vcpu *v, enum kvm_exit_kind kind, const char *why)
+{
+	atomic_store(&v->halted, true);
+	vcpu_report(v, (int)kind, why);
+}
+
+static uint64_t load(const void *data, uint8_t size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, data, size);
+	return value;
+}
+
+/* KVM splits accesses that cross pages; sizes it cannot split come in bytes of up to eight. */
+static void dispatch(struct vcpu *v, struct kvm_exit *exit, enum bus_space space)
+{
+	uint8_t *data = exit->data;
+
+	for (uint32_t i = 0; i < exit->count; i++, data += exit->size) {
+		struct io_access access = { .size = exit->size, .write = exit->write,
+			.request = &v->request };
+
+		if (exit->write)
+			access.data = load(data, exit->size);
+		bus_dispatch(v->bus, &v->reader, space, exit->addr, &access);
+		if (!exit->write)
+			memcpy(data, &access.data, exit->size);
+	}
+}
+
+static void handle(struct vcpu *v, struct kvm_exit *exit)
+{
+	char why[sizeof(v->why)];
+
+	switch (exit->kind) {
+	case KVM_EXITED_IO:
+		dispatch(v, exit, BUS_PIO);
+		break;
+	case KVM_EXITED_MMIO:
+		dispatch(v, exit, BUS_MMIO);
+		break;
+	case KVM_EXITED_SHUTDOWN:
+		stop(v, exit->kind, "triple fault: the guest is reset");
+		break;
+	case KVM_EXITED_RESET:
+	case KVM_EXITED_POWEROFF:
+		stop(v, exit->kind, "");
+		break;
+	case KVM_EXITED_ERROR:
+		stop(v, exit->kind, kvm_vcpu_describe(&v->kvm, exit, why, sizeof(why)));
+		break;
+	case KVM_EXITED_INTERRUPTED:
+	case KVM_EXITED_OTHER:
+		break;
+	}
+}
+
+/* From one opening of the gate to the next closing. */
+static void run(struct vcpu *v)
+{
+	struct kvm_exit exit;
+
+	/*
+	 * immediate_exit is cleared before the gate is looked at again: whoever closes the gate sets it
+	 * afterwards, so either we see the closed gate or KVM_RUN returns at once.
+	 */
+	kvm_vcpu_immediate_exit(&v->kvm, false);
+	set_state(v, VCPU_RUNNING);
+	if (atomic_load(&v->gate->open) == GATE_OPEN && atomic_exchange(&v->needs_reset, false)) {
+		atomic_store(&v->halted, false);
+		if (kvm_vcpu_reset(&v->kvm, v->kvm.index ? NULL : &v->gate->entry))
+			stop(v, KVM_EXITED_ERROR, "its registers cannot be reset");
+	}
+	while (atomic_load(&v->gate->open) == GATE_OPEN && !atomic_load(&v->halted)) {
+		kvm_vcpu_run(&v->kvm, &exit);
+		handle(v, &exit);
+	}
+	set_state(v, VCPU_PARKED);
+}
+
+void *vcpu_thread(void *opaque)
+{
+	struct vcpu *v = opaque;
+
+	role_enter_vcpu();
+	while (gate_wait(v))
+		run(v);
+	set_state(v, VCPU_ENDED);
+	return NULL;
+}
