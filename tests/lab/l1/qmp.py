@@ -1,0 +1,106 @@
+"""A small QMP client for the VMM under test."""
+
+import json
+import select
+import socket
+import time
+
+from l1.case import Failure
+
+
+class QmpError(Failure):
+    """The server answered with an error."""
+
+    def __init__(self, error):
+        super().__init__(f"{error.get('class')}: {error.get('desc')}")
+        self.error_class = error.get("class")
+        self.desc = error.get("desc", "")
+
+
+class Qmp:
+    """Events that come before a command's return are kept; each message gets the time it arrived ("at")."""
+
+    def __init__(self, path, timeout=30, negotiate=True):
+        self._sock = self._connect(path, timeout)
+        self._pending = b""
+        self.events = []
+        self.greeting = self.receive(timeout)["QMP"]
+        if negotiate:
+            self.cmd("qmp_capabilities")
+
+    @staticmethod
+    def _connect(path, timeout):
+        end = time.monotonic() + timeout
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(str(path))
+                return sock
+            except (FileNotFoundError, ConnectionRefusedError):
+                sock.close()
+                if time.monotonic() > end:
+                    raise Failure(f"no QMP server at {path} after {timeout} s") from None
+                time.sleep(0.02)
+
+    def send_raw(self, data):
+        self._sock.sendall(data)
+
+    def receive(self, timeout):
+        """The next message of any kind."""
+        end = time.monotonic() + timeout
+        while b"\n" not in self._pending:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._sock], [], [], left)[0]:
+                raise Failure(f"QMP said nothing for {timeout} s")
+            data = self._sock.recv(1 << 16)
+            if not data:
+                raise Failure("QMP closed the connection")
+            self._pending += data
+        row, _, self._pending = self._pending.partition(b"\n")
+        message = json.loads(row)
+        message["at"] = time.monotonic()
+        return message
+
+    def start(self, command, arguments=None, id=None):
+        """Send a command without waiting for its answer."""
+        message = {"execute": command}
+        if arguments:
+            message["arguments"] = arguments
+        if id is not None:
+            message["id"] = id
+        self.send_raw(json.dumps(message).encode() + b"\r\n")
+
+    def answer(self, timeout=60):
+        """The next answer; events before it are kept. A QmpError when it is an error."""
+        end = time.monotonic() + timeout
+        while True:
+            message = self.receive(max(0, end - time.monotonic()))
+            if "event" in message:
+                self.events.append(message)
+            elif "error" in message:
+                raise QmpError(message["error"])
+            else:
+                return message
+
+    def cmd(self, command, arguments=None, timeout=60, **more):
+        """Run a command; its return value. Names with dashes go into the dictionary."""
+        self.start(command, {**(arguments or {}), **more})
+        return self.answer(timeout)["return"]
+
+    def wait_event(self, name, timeout=60, **data):
+        """The first kept or coming event of this name whose data has these members; it is taken away."""
+        end = time.monotonic() + timeout
+        while True:
+            for event in self.events:
+                if event["event"] == name and data.items() <= event.get("data", {}).items():
+                    self.events.remove(event)
+                    return event
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Failure(f"no event {name} {data or ''} within {timeout} s; seen: {self.events}")
+            message = self.receive(left)
+            if "event" in message:
+                self.events.append(message)
+
+    def close(self):
+        self._sock.close()

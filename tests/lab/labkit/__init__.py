@@ -1,0 +1,1 @@
+"""The lab's outer half: everything that runs on the machine whose user typed `make lab` (L0)."""

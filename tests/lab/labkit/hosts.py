@@ -1,0 +1,85 @@
+"""The machines cases run on: which devices L1 has, how much memory, which kernel command line.
+
+A device's name is how a case finds it (`lab.host.pci("nvme0")`). A device with a `port` sits behind a
+root port of its own at 00:PORT.0, so it has an IOMMU group of its own; one with an `addr` sits on the root
+bus, and two functions of one slot there share a group.
+"""
+
+import dataclasses
+
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    name: str
+    model: str                  # QEMU's -device model, with properties
+    port: int = 0               # slot of the root port above it, or
+    addr: str = ""              # its slot and function on the root bus
+    drive: int = 0              # bytes of random data, as a file drive of its own
+    network: bool = False       # a user-mode network with nothing but the gateway, 10.0.2.2
+    memory: int = 0             # bytes of a memory backend, property memdev
+
+    def where(self):
+        """The device's place below L1's PCI root: bus numbers are the firmware's choice, slots are ours."""
+        if self.port:
+            return {"port": f"0000:00:{self.port:02x}.0"}
+        slot, _, function = self.addr.partition(",")[0].partition(".")
+        return {"bdf": f"0000:00:{int(slot, 16):02x}.{int(function or '0', 16)}"}
+
+    def arguments(self, folder):
+        """QEMU's arguments; backends and QMP know the device as NAME, its backend as NAME-backend."""
+        model, place, out = self.model, "", []
+        if self.port:
+            out += ["-device", f"pcie-root-port,id=port-{self.name},addr={self.port:#x},"
+                               f"chassis={self.port},slot={self.port}"]
+            place = f",bus=port-{self.name}"
+        elif self.addr:
+            place = f",bus=pcie.0,addr={self.addr}"
+        if self.drive:
+            out += ["-drive", f"file={self.image(folder)},format=raw,if=none,id={self.name}-backend,cache=unsafe"]
+            model += f",drive={self.name}-backend"
+        if self.network:
+            out += ["-netdev", f"user,id={self.name}-backend,restrict=on"]
+            model += f",netdev={self.name}-backend"
+        if self.memory:
+            out += ["-object", f"memory-backend-ram,id={self.name}-backend,size={self.memory}"]
+            model += f",memdev={self.name}-backend"
+        return [*out, "-device", f"{model},id={self.name}{place}"]
+
+    def image(self, folder):
+        return folder / f"{self.name}.img"
+
+
+def nvme(name, **where):
+    return Device(name, f"nvme,serial={name}", drive=32 * MIB, **where)
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A configuration of L1. Cases with equal hosts share its boots."""
+
+    devices: tuple
+    memory: int = 4096          # MiB
+    append: str = "intel_iommu=on iommu=nopt"
+    kernel: str = "debian"
+    accel: str = "tcg,thread=multi"
+    extra: tuple = ()           # further QEMU arguments
+
+
+# One of everything the cases of cold plug need. The pair shares a slot and so an IOMMU group.
+STANDARD_DEVICES = (
+    nvme("nvme0", port=0x2),
+    Device("net0", "e1000e", port=0x3, network=True),
+    nvme("nvme1", port=0x4),
+    Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
+    nvme("pair0", addr="0x9.0x0,multifunction=on"),
+    Device("pair1", "e1000e", addr="0x9.0x1", network=True),
+)
+
+HOSTS = {
+    "standard": Host(STANDARD_DEVICES),
+    # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.
+    "large": Host(STANDARD_DEVICES, memory=6144),
+    "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
+}

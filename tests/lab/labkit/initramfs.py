@@ -1,0 +1,83 @@
+"""The initramfs of L1 (just enough to reach the 9p root) and of L2 (the whole guest)."""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+
+from . import cpio, paths, report
+
+BUSYBOX = pathlib.Path("/bin/busybox")
+
+# virtio_pci first: everything L1 does goes through virtio. The agent loads the rest from the 9p root.
+L1_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"]
+
+# Drivers of every device a lab host may hand to a guest, loaded at boot: the guest has no udev.
+L2_MODULES = ["nvme", "e1000e", "e1000", "8139too", "xhci_pci", "virtio_pci", "virtio_net", "virtio_blk",
+              "button", "evdev", "cpuid", "msr"]
+
+
+def l1(kernel):
+    sources = [paths.LAB / "l1" / "init"]
+    return _build("l1", kernel, sources, L1_MODULES, _no_extras)
+
+
+def l2(kernel):
+    sources = [paths.LAB / "l2" / "init", *sorted((paths.LAB / "l2").glob("*.c"))]
+    return _build("l2", kernel, sources, L2_MODULES, _compile_tools)
+
+
+def _build(name, kernel, sources, modules, extras):
+    """Built once per content: the file's name is a digest of everything that goes into it."""
+    digest = hashlib.sha256(kernel.key.encode())
+    for path in [BUSYBOX, pathlib.Path(__file__), *sources]:
+        digest.update(path.read_bytes())
+    target = paths.CACHE / "initramfs" / f"{name}-{digest.hexdigest()[:16]}.cpio"
+
+    def build(path):
+        report.progress(f"building {name.upper()}'s initramfs")
+        archive = cpio.Archive()
+        for folder in ("bin", "dev", "proc", "sys", "tmp", "root", "mnt", "run"):
+            archive.folder(folder)
+        archive.char_device("dev/console", 5, 1)
+        archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+        archive.symlink("bin/sh", "busybox")
+        archive.symlink("sbin", "bin")
+        archive.file("init", sources[0].read_bytes(), 0o755)
+        _add_modules(archive, kernel, modules)
+        extras(archive, sources[1:], path)
+        path.write_bytes(archive.bytes())
+
+    return paths.make_once(target, build)
+
+
+def _add_modules(archive, kernel, modules):
+    """Modules with what they depend on, flat, and their order in lib/modules/order for insmod."""
+    order = []
+    for module in modules:
+        for path in module_files(kernel, module):
+            if path not in order:
+                order.append(path)
+    for path in order:
+        archive.file(f"lib/modules/{path.name}", path.read_bytes())
+    archive.file("lib/modules/order", "".join(f"{path.name}\n" for path in order).encode())
+
+
+def module_files(kernel, module):
+    """In load order, as modprobe would insert them; nothing for what is built in."""
+    command = ["/sbin/modprobe", "-d", kernel.root, "-S", kernel.release, "--show-depends", module]
+    output = subprocess.run(command, capture_output=True, text=True, check=True,
+                            env={**os.environ, "LC_ALL": "C"}).stdout
+    rows = [row.split() for row in output.splitlines()]
+    return [pathlib.Path(row[1]) for row in rows if row[0] == "insmod"]
+
+
+def _no_extras(archive, sources, scratch):
+    pass
+
+
+def _compile_tools(archive, sources, scratch):
+    for source in sources:
+        binary = scratch.with_name(source.stem)
+        subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", binary, source], check=True)
+        archive.file(f"bin/{source.stem}", binary.read_bytes(), 0o755)

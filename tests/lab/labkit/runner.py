@@ -1,0 +1,233 @@
+"""Runs cases in L1s: one boot for many cases, some L1s side by side, reruns when the lab itself failed."""
+
+import collections
+import dataclasses
+import hashlib
+import threading
+import time
+
+from . import report
+from .l0 import HEARTBEAT_LIMIT, L1, LabFault
+
+MAX_RERUNS = 2          # of one case, after lab faults
+GRACE = 60              # seconds beyond a case's deadline for L1's agent to end it by itself
+
+
+@dataclasses.dataclass
+class Result:
+    name: str
+    status: str             # pass, fail, skip
+    seconds: float = 0
+    message: str = ""
+    note: str = ""
+    said: dict = dataclasses.field(default_factory=dict)    # who: text
+    reruns: int = 0
+
+
+class Runner:
+    def __init__(self, cases, settings):
+        """settings: vmm, paths, l2_append, jobs, folder, hosts, kernel_of(host), scale."""
+        self._settings = settings
+        self._queues = collections.OrderedDict()
+        for case in cases:
+            self._queues.setdefault(case.host, collections.deque()).append(case)
+        self._lock = threading.Lock()
+        self._working = collections.Counter()   # L1s now running, by host
+        self._faults = collections.Counter()    # lab faults, by case
+        self._now = {}                          # what each worker does
+        self._boots = 0
+        self.results = []
+        self.fault_texts = []
+        self.failed_event = threading.Event()
+
+    def run(self):
+        workers = [threading.Thread(target=self._work, args=(number,), daemon=True)
+                   for number in range(self._settings.jobs)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(0.5)
+                self._show_status()
+        report.status("")
+        return self.results
+
+    def _show_status(self):
+        with self._lock:
+            left = sum(map(len, self._queues.values()))
+            now = ", ".join(f"{what} {time.monotonic() - since:.0f}s" for what, since in self._now.values())
+        report.status(f"    {now}; {left} to go" if now else "")
+
+    # -- sharing out the work ----------------------------------------------------------------------
+
+    def _next_host(self):
+        """The host with the most cases left per L1 that serves it; a boot must be worth its while."""
+        with self._lock:
+            waiting = [(len(queue) / (1 + self._working[name]), name)
+                       for name, queue in self._queues.items() if queue]
+            share, name = max(waiting, default=(0, None))
+            if name is None or (self._working[name] and share < 0.5):
+                return None
+            self._working[name] += 1
+            return name
+
+    def _next_case(self, host):
+        with self._lock:
+            queue = self._queues[host]
+            return queue.popleft() if queue else None
+
+    def _give_back(self, case):
+        with self._lock:
+            self._queues[case.host].appendleft(case)
+
+    def _work(self, number):
+        while host := self._next_host():
+            try:
+                self._one_boot(host, number)
+            finally:
+                with self._lock:
+                    self._working[host] -= 1
+                    self._now.pop(number, None)
+
+    def _one_boot(self, host_name, worker):
+        """Boot an L1 and run cases in it until none is left or it is spoilt."""
+        first = self._next_case(host_name)
+        if first is None:
+            return
+        with self._lock:
+            self._boots += 1
+            folder = self._settings.folder / f"l1-{self._boots}-{host_name}"
+        host = self._settings.hosts[host_name]
+        l1 = L1(host, self._settings.kernel_of(host), folder)
+        case = first
+        try:
+            self._doing(worker, f"booting L1 ({host_name})")
+            l1.start()
+            l1.wait_ready()
+            while case is not None:
+                self._doing(worker, case.name)
+                result, dirty = self._run_case(l1, case)
+                case = None
+                self._record(result)
+                if dirty:
+                    break
+                case = self._next_case(host_name)
+        except LabFault as fault:
+            self._lab_fault(case, fault, l1)
+        except Exception as error:      # a bug of the harness must not look like a pass
+            self._record(Result(case.name if case else host_name, "fail", message=f"the harness failed: {error!r}",
+                                said=l1.said()))
+            raise
+        finally:
+            l1.stop()
+
+    def _doing(self, worker, what):
+        with self._lock:
+            self._now[worker] = (what, time.monotonic())
+
+    # -- one case ----------------------------------------------------------------------------------
+
+    def _run_case(self, l1, case):
+        started = last_alive = time.monotonic()
+        deadline = case.deadline * self._settings.scale
+        l1.channel.send({"type": "run", "case": case.name, "vmm": self._settings.vmm, "deadline": deadline,
+                         "paths": self._settings.paths, "l2_append": self._settings.l2_append,
+                         "devices": {device.name: device.where() for device in l1.host.devices}})
+        while True:
+            message = l1.receive(1)
+            now = time.monotonic()
+            if message:
+                last_alive = now
+                if message["type"] == "request":
+                    l1.channel.send({"type": "answer", "value": _answer(l1, message)})
+                elif message["type"] == "result":
+                    said = {**l1.said(), **message["attachments"]} if message["status"] == "fail" else {}
+                    return Result(case.name, message["status"], message["seconds"], message["message"],
+                                  message["note"], said, self._faults[case.name]), message["dirty"]
+            if now - last_alive > HEARTBEAT_LIMIT:
+                raise LabFault(f"no heartbeat from L1 for {HEARTBEAT_LIMIT} s")
+            if now - started > deadline + GRACE:
+                text = f"still running {GRACE} s after its deadline of {deadline} s, with L1 alive"
+                return Result(case.name, "fail", now - started, text, said=l1.said()), True
+
+    def _lab_fault(self, case, fault, l1):
+        """Run the case again in a fresh L1, unless it had its chances."""
+        name = case.name if case else "(between cases)"
+        self._faults[name] += 1
+        kept = l1.folder.name
+        self.fault_texts.append(f"{name}: {fault} (logs in {kept})")
+        report.line(f"LAB FAULT  {name}: {fault}")
+        if case is None:
+            return
+        if self._faults[name] <= MAX_RERUNS:
+            self._give_back(case)
+        else:
+            self._record(Result(name, "fail", message=f"the lab failed {MAX_RERUNS + 1} times: {fault}",
+                                said=l1.said(), reruns=MAX_RERUNS))
+
+    def _record(self, result):
+        with self._lock:
+            self.results.append(result)
+        words = {"pass": "ok  ", "fail": "FAIL", "skip": "skip"}
+        extra = f"  {result.note}" if result.note else ""
+        if result.reruns:
+            extra += f"  (after {result.reruns} lab fault{'s' if result.reruns > 1 else ''})"
+        if result.status == "skip":
+            extra = f"  {result.message}"
+        report.line(f"{words[result.status]}  {result.name:<32} {result.seconds:6.1f}s{extra}")
+        if result.status == "fail":
+            report.line(_account(result))
+
+
+def _account(result):
+    """A failed case: what went wrong, and what everybody said."""
+    rows = [f"    {row}" for row in result.message.splitlines()]
+    for who, text in result.said.items():
+        rows.append(report.section(_speaker(who), text))
+    return "\n".join(rows)
+
+
+def _speaker(who):
+    for suffix, meaning in (("-console.log", "L2 console"), ("-stderr.log", "the VMM's stderr"),
+                            ("-guest-dmesg.log", "L2 dmesg"), ("-command.log", "the VMM's command line"),
+                            ("-threads.log", "the VMM's threads")):
+        if who.endswith(suffix):
+            return f"{meaning} ({who.removesuffix(suffix)})"
+    return who
+
+
+def _answer(l1, message):
+    """A case's request to L0."""
+    try:
+        return {"value": _REQUESTS[message["op"]](l1, message)}
+    except LabFault:
+        raise
+    except Exception as error:
+        return {"error": repr(error)}
+
+
+def _qmp(l1, message):
+    reply = l1.qmp.command(message["command"], message["arguments"])
+    if "error" in reply:
+        raise ValueError(reply["error"]["desc"])
+    return reply["return"]
+
+
+def _image(l1, message):
+    device = next(device for device in l1.host.devices if device.name == message["device"])
+    return device.image(l1.folder)
+
+
+def _image_checksum(l1, message):
+    with open(_image(l1, message), "rb") as image:
+        image.seek(message["offset"])
+        return hashlib.sha256(image.read(message["size"])).hexdigest()
+
+
+def _image_write(l1, message):
+    with open(_image(l1, message), "r+b") as image:
+        image.seek(message["offset"])
+        image.write(bytes.fromhex(message["hex"]))
+
+
+_REQUESTS = {"qmp": _qmp, "image-checksum": _image_checksum, "image-write": _image_write}
