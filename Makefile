@@ -52,12 +52,38 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(UNIT_HELPER_OBJ) $(B)/libport
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done
 
+unit-programs: $(UNIT)
+unit-list:
+	@echo $(UNIT)
+
+check: deps-test ## install what is missing and run every test: lint, unit, lab
+	$(MAKE) -s -j2 all
+	tests/check
+
+check-quick: ## as check, without the lab
+	tests/check --no-lab
+
+demo: deps-test ## install what is missing, build, and show a guest driving a passed-through drive
+	$(MAKE) -s -j2 all
+	tests/lab/demo
+
+lab: all ## the nested lab; CASE=name runs one case, ARGS=... see tests/lab/run --help
+	tests/lab/run $(CASE) $(ARGS)
+
+lint: ## layer rules, header fences, roles
+	tests/lint/run
+
+deps-test:
+	tests/deps test
+deps: ## install what building needs
+	tests/deps build
+
 clean: ## remove build/
 	rm -rf $(B)
 
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: all help unit clean format
+.PHONY: all help unit unit-programs unit-list check check-quick demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(UNIT_HELPER_OBJ:.o=.d)

@@ -52,6 +52,7 @@ int thread_start(pthread_t *out, const char *name, const struct policy_filter *f
 	}
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
+	sigdelset(&all, THREAD_KICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(out, &attr, entry, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -11,6 +11,7 @@
 #define PORTCULLIS_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include <portcullis/machine.h>
