@@ -36,6 +36,8 @@ struct boot_image {
 int boot_read(struct boot_image *image, const char *kernel, const char *initrd, const char *cmdline,
 	struct err *err);
 void boot_release(struct boot_image *image);
+/* The part of boot_read() that looks at the bytes of image->kernel and the command line: sets kind. */
+int boot_recognise(struct boot_image *image, struct err *err);
 /*
  * Copies kernel, initrd (as high as it may lie), zero page or start info with the e820 map, command
  * line, page tables and GDT into RAM. RAM's ACPI area and 0xa0000..0xfffff are reserved in e820, ECAM
