@@ -8,7 +8,10 @@
  *        bus_publish() swaps the snapshot and waits until every reader that was odd has moved, so
  *        when it returns no vCPU uses the old map (or a device removed from it) any more.
  *        A reader never waits for main while odd: an access that needs main or a worker returns
- *        IO_DEFER, the vCPU leaves the map (even), posts the request, and waits outside.
+ *        IO_DEFER, the vCPU posts the request, leaves the map (even), and waits outside.
+ * Life:  the request is posted before the vCPU leaves. So once bus_publish() returned, every request
+ *        that names a removed object is in its owner's mailbox: what is posted to that owner now runs
+ *        after them, and is the place to free the object.
  * Gaps:  an access no region claims reads all ones and drops writes.
  */
 #ifndef PORTCULLIS_BUS_H
@@ -43,7 +46,7 @@ struct io_request {
 	uint8_t size;
 	bool write;
 	uint32_t arg;          /* handler's own: which BAR, which vector */
-	_Atomic uint32_t done; /* futex word, 0 while waiting */
+	_Atomic uint32_t done; /* futex word: 0 from io_defer() to io_complete(), else 1 */
 };
 
 struct io_access {
@@ -57,12 +60,16 @@ struct io_access {
 /* Runs on a vCPU (or in a test). No lock but one leaf lock, no allocation, no blocking. */
 typedef enum io_status (*io_fn)(void *opaque, struct io_access *access);
 
-/* Fills access->request from access and returns IO_DEFER. */
+/*
+ * Fills access->request from access and returns IO_DEFER. Without a request (no vCPU: tests, main
+ * itself) finish() is run at once, waited for, and IO_DONE returned.
+ */
 enum io_status io_defer(struct io_access *access, struct loop *owner,
 	void (*finish)(struct io_request *), void *opaque, uint32_t arg);
 /* Any thread: wakes the waiting vCPU; the request belongs to it again. */
 void io_complete(struct io_request *request);
-/* ON_VCPU, outside the map: posts and waits. */
+/* The two halves that bus_dispatch() does around leaving the map; for tests of handlers. */
+void io_post(struct io_request *request);
 void io_wait(struct io_request *request);
 
 enum bus_space { BUS_PIO, BUS_MMIO };
@@ -83,8 +90,10 @@ struct bus_reader {
 
 struct bus {
 	struct bus_region *regions[2]; /* main's working copy, sorted by base */
-	size_t count[2], room[2];
+	size_t count[2];
+	size_t room; /* regions per space that fit without allocating, here and in each spare */
 	_Atomic(struct bus_snapshot *) current;
+	struct bus_snapshot *spare[2]; /* for the next publish; always one that is large enough */
 	struct bus_reader *readers;
 	bool dirty;
 };
@@ -94,11 +103,16 @@ void bus_release(struct bus *bus);
 /* Before the vCPU's thread starts. reader is the caller's and lives as long as the bus. */
 void bus_add_reader(struct bus *bus, struct bus_reader *reader);
 
+/*
+ * Makes room for extra more regions in each space, so that adding them cannot fail for want of
+ * memory: what a guest may switch on later is reserved when its device is made. -ENOMEM.
+ */
+int bus_reserve(struct bus *bus, size_t extra) ON_MAIN;
 /* -EBUSY overlap, -EINVAL empty or wrapping, -ENOMEM. Seen by vCPUs after bus_publish(). */
 int bus_add(struct bus *bus, enum bus_space space, const struct bus_region *region) ON_MAIN;
 /* -ENOENT. Cannot fail for a region that was added. */
 int bus_del(struct bus *bus, enum bus_space space, uint64_t base) ON_MAIN;
-/* -ENOMEM: the old map stays. Waits for the grace period only. */
+/* Cannot fail: bus_add() reserved the memory. Waits for the grace period only. Returns 0. */
 int bus_publish(struct bus *bus) ON_MAIN;
 /* The grace period alone: when it returns, every vCPU has left what it was in when called. */
 void bus_synchronize(struct bus *bus) ON_MAIN;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* defer.c - accesses that another thread finishes while the vCPU sleeps outside the map. */
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <portcullis/bus.h>
+
+_Static_assert(offsetof(struct io_request, mail) == 0, "run() casts the mail back");
+
+static void run(struct mail *mail)
+{
+	struct io_request *request = (struct io_request *)mail;
+
+	request->finish(request);
+}
+
+static void fill(struct io_request *request, const struct io_access *access, struct loop *owner,
+	void (*finish)(struct io_request *), void *opaque, uint32_t arg)
+{
+	request->mail.run = run;
+	request->owner = owner;
+	request->finish = finish;
+	request->opaque = opaque;
+	request->offset = access->offset;
+	request->data = access->data;
+	request->size = access->size;
+	request->write = access->write;
+	request->arg = arg;
+	atomic_store(&request->done, 0);
+}
+
+enum io_status io_defer(struct io_access *access, struct loop *owner,
+	void (*finish)(struct io_request *), void *opaque, uint32_t arg)
+{
+	struct io_request own;
+
+	if (access->request) {
+		fill(access->request, access, owner, finish, opaque, arg);
+		return IO_DEFER;
+	}
+	fill(&own, access, owner, finish, opaque, arg);
+	finish(&own);
+	io_wait(&own);
+	if (!access->write)
+		access->data = own.data;
+	return IO_DONE;
+}
+
+void io_post(struct io_request *request)
+{
+	loop_post(request->owner, &request->mail);
+}
+
+void io_complete(struct io_request *request)
+{
+	atomic_store(&request->done, 1);
+	/* The waiter may have seen done already and be gone: waking nobody is harmless. */
+	syscall(SYS_futex, &request->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void io_wait(struct io_request *request)
+{
+	/* A signal (the kick out of KVM_RUN) ends the sleep early; the word decides, not the call. */
+	while (!atomic_load(&request->done))
+		syscall(SYS_futex, &request->done, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
