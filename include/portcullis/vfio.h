@@ -76,6 +76,16 @@ void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
 /* Bytes of guest memory mapped for DMA now, over all containers. */
 uint64_t vfio_context_mapped_bytes(struct vfio_context *context);
 
+/* What is mapped for DMA where, for query-vfio. Any thread but vcpu; never waits for a device. */
+struct vfio_mapping {
+	unsigned container;  /* number of the DMA address space */
+	const char *backend; /* "type1v2", "iommufd" */
+	uint64_t iova, size;
+	bool ram; /* guest memory; else a BAR */
+};
+typedef void (*vfio_mapping_fn)(const struct vfio_mapping *mapping, void *opaque);
+void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, void *opaque);
+
 /* Takes options (released by vfio_pci_free). worker: the loop its deferred work goes to. */
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	struct vfio_pci_options *options, struct loop *worker, struct err *err);

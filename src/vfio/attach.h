@@ -28,9 +28,17 @@ int vfio_attachment_group(const struct vfio_attachment *attachment);
 void vfio_attachment_constraints(
 	const struct vfio_attachment *attachment, struct vfio_constraints *out);
 
+/* "type1v2" or "iommufd". */
+const char *vfio_attachment_backend(const struct vfio_attachment *attachment);
+
 /* Maps all guest RAM in the attachment's container unless that was done. */
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
-/* Other mappings (BARs, peer to peer) through the same ledger. -EEXIST on overlap. */
+/* Any thread: mapping RAM ends with -ECANCELED at the next piece (1 GiB), what was mapped is undone. */
+void vfio_attachment_cancel(struct vfio_attachment *attachment);
+/*
+ * Other mappings (BARs, peer to peer) through the same ledger, at most 6 * VFIO_AREAS_MAX per device
+ * (allocates nothing). -EEXIST on overlap. What is left at vfio_detach() is unmapped there.
+ */
 int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size,
 	bool writable) ON_WORKER;
 void vfio_attachment_unmap(
@@ -38,7 +46,5 @@ void vfio_attachment_unmap(
 
 /* Closes the device fd, leaves group and container; the last user unmaps. NULL is fine. */
 void vfio_detach(struct vfio_attachment *attachment) ON_WORKER;
-
-/* The ledger: what is mapped where in one container. Pure; tests and attach.c use it. */
 
 #endif

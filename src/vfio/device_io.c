@@ -49,7 +49,7 @@ static int real_region_info(struct vfio_device_io *io, uint32_t index, struct vf
 
 	/* The first answer says how large the whole one is; twice is enough for a kernel in its senses. */
 	for (unsigned attempt = 0; attempt < 3; attempt++) {
-		struct vfio_region_info *info;
+		struct vfio_region_info *info = NULL;
 		int ret = region_info_once(io, index, size, &info);
 
 		if (ret < 0)

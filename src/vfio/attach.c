@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attach.c - taking a device from the host and giving it back, step by step.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/vfio.h>
+
+#include <portcullis/err.h>
+
+#include "context.h"
+
+/* Somebody holds the device's lock for a moment: a driver that is just being bound, a reset. */
+#define BUSY_TRIES 20
+#define BUSY_WAIT_MS 50
+
+static int check_twice(const struct vfio_attachment *attachment, struct err *err)
+{
+	for (const struct vfio_attachment *at = attachment->next; at; at = at->next)
+		if (!strcmp(at->device.name, attachment->device.name))
+			return err_set(err, EEXIST, "host device '%s' is already part of this machine",
+				attachment->device.name);
+	return 0;
+}
+
+static int device_error(const struct vfio_attachment *attachment, int code, struct err *err)
+{
+	const char *name = attachment->device.name;
+
+	err_set_errno(err, code, "cannot open '%s' in IOMMU group %d", name, attachment->device.group);
+	if (code == ENODEV)
+		err_hint(err, "its driver was changed meanwhile: bind it to vfio-pci again");
+	else if (code == EACCES)
+		err_hint(err, "it is a virtual function of a device that is itself bound to vfio-pci, which"
+			" guards it by a token: bind the physical function to its own driver");
+	else if (code == EBUSY || code == EAGAIN)
+		err_hint(err, "another process uses it or resets it: fuser -v /dev/vfio/%d",
+			attachment->device.group);
+	else
+		err_hint(err, "dmesg may tell why vfio-pci could not enable it");
+	return -code;
+}
+
+static int open_device(struct vfio_attachment *attachment, struct err *err)
+{
+	struct vfio_context *context = attachment->context;
+	const struct vfio_host *host = &context->host;
+	long fd;
+	int ret;
+
+	for (unsigned i = 0;; i++) {
+		fd = vfio_host_ioctl(context, attachment->group->fd, VFIO_GROUP_GET_DEVICE_FD,
+			attachment->device.name);
+		if (fd != -EAGAIN || i == BUSY_TRIES)
+			break;
+		host->ops->sleep_ms(host, BUSY_WAIT_MS);
+	}
+	if (fd < 0)
+		return device_error(attachment, (int)-fd, err);
+	ret = host->ops->device_io(host, (int)fd, &attachment->io);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "no file descriptor for '%s'", attachment->device.name);
+	attachment->has_io = true;
+	return 0;
+}
+
+static int attach_group(struct vfio_attachment *attachment, struct err *err)
+{
+	int ret = vfio_group_get(attachment->context, attachment, err);
+
+	return ret < 0 ? ret : open_device(attachment, err);
+}
+
+static int attach_steps(struct vfio_context *context, const struct vfio_pci_options *options,
+	struct vfio_attachment *attachment, struct err *err)
+{
+	int ret = vfio_sysfs_find(&context->host, options, &attachment->device, err);
+
+	if (ret == 0)
+		ret = check_twice(attachment, err);
+	if (ret == 0 && !options->allow_unsafe_interrupts)
+		ret = vfio_sysfs_check_interrupts(&context->host, err);
+	if (ret == 0)
+		ret = vfio_sysfs_reserved(&context->host, attachment->device.group,
+			attachment->reserved, &attachment->n_reserved, err);
+	if (ret < 0)
+		return ret;
+	ret = options->iommufd ? vfio_iommufd_attach(context, options, attachment, err) :
+				 attach_group(attachment, err);
+	if (ret < 0)
+		return ret;
+	ret = vfio_container_reserve(attachment->container, VFIO_DEVICE_MAPS);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "no room to keep account of DMA mappings");
+	attachment->reserved_entries = true;
+	/* RAM is laid out already when the device is hot-plugged: better to know now than half-way. */
+	return vfio_ram_check(attachment, err);
+}
+
+/* Any state between nothing and attached. */
+static void release(struct vfio_attachment *attachment)
+{
+	struct vfio_context *context = attachment->context;
+	struct vfio_attachment **at = &context->attachments;
+
+	while (*at && *at != attachment)
+		at = &(*at)->next;
+	if (*at)
+		*at = attachment->next;
+	if (attachment->container) {
+		vfio_container_unmap_owner(attachment->container, attachment);
+		if (attachment->reserved_entries)
+			vfio_container_unreserve(attachment->container, VFIO_DEVICE_MAPS);
+	}
+	if (attachment->bound || !attachment->group)
+		vfio_iommufd_detach(attachment);
+	if (attachment->has_io)
+		context->host.ops->close(&context->host, attachment->io.fd);
+	vfio_group_put(attachment->group);
+	free(attachment);
+}
+
+int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
+	struct vfio_attachment **out, struct err *err)
+{
+	struct vfio_attachment *attachment = calloc(1, sizeof(*attachment));
+	int ret;
+
+	if (!attachment)
+		return err_set_errno(err, ENOMEM, "cannot attach a device");
+	attachment->context = context;
+	attachment->io.fd = -1;
+	pthread_mutex_lock(&context->lock);
+	attachment->next = context->attachments;
+	context->attachments = attachment;
+	ret = attach_steps(context, options, attachment, err);
+	if (ret < 0)
+		release(attachment);
+	pthread_mutex_unlock(&context->lock);
+	if (ret == 0)
+		*out = attachment;
+	return ret;
+}
+
+void vfio_detach(struct vfio_attachment *attachment)
+{
+	struct vfio_context *context;
+
+	if (!attachment)
+		return;
+	context = attachment->context;
+	pthread_mutex_lock(&context->lock);
+	release(attachment);
+	pthread_mutex_unlock(&context->lock);
+}
+
+struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment)
+{
+	return &attachment->io;
+}
+
+const char *vfio_attachment_sysfs(const struct vfio_attachment *attachment)
+{
+	return attachment->device.path;
+}
+
+int vfio_attachment_group(const struct vfio_attachment *attachment)
+{
+	return attachment->device.group;
+}
+
+const char *vfio_attachment_backend(const struct vfio_attachment *attachment)
+{
+	return attachment->container->ops->name;
+}
+
+void vfio_attachment_constraints(
+	const struct vfio_attachment *attachment, struct vfio_constraints *out)
+{
+	const struct vfio_container *container = attachment->container;
+
+	_Static_assert(VFIO_USABLE_MAX <= sizeof(out->usable) / sizeof(out->usable[0]), "usable");
+	_Static_assert(SYSFS_RESERVED_MAX <= sizeof(out->reserved) / sizeof(out->reserved[0]), "reserved");
+	pthread_mutex_lock(&attachment->context->tables);
+	memcpy(out->usable, container->usable, container->n_usable * sizeof(out->usable[0]));
+	out->n_usable = container->n_usable;
+	pthread_mutex_unlock(&attachment->context->tables);
+	for (unsigned i = 0; i < attachment->n_reserved; i++)
+		out->reserved[i] = attachment->reserved[i].range;
+	out->n_reserved = attachment->n_reserved;
+}
+
+void vfio_attachment_cancel(struct vfio_attachment *attachment)
+{
+	atomic_store(&attachment->cancelled, true);
+}
+
+int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&attachment->context->lock);
+	ret = vfio_ram_map(attachment, err);
+	pthread_mutex_unlock(&attachment->context->lock);
+	return ret;
+}
+
+int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size,
+	bool writable)
+{
+	struct ledger_entry entry = { .iova = iova, .size = size, .kind = LEDGER_BAR,
+		.owner = attachment };
+	int ret;
+
+	pthread_mutex_lock(&attachment->context->lock);
+	ret = vfio_container_map(attachment->container, &entry, hva, writable);
+	pthread_mutex_unlock(&attachment->context->lock);
+	return ret;
+}
+
+void vfio_attachment_unmap(struct vfio_attachment *attachment, uint64_t iova, uint64_t size)
+{
+	pthread_mutex_lock(&attachment->context->lock);
+	(void)vfio_container_unmap(attachment->container, iova, size);
+	pthread_mutex_unlock(&attachment->context->lock);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * context.h - the objects behind vfio_attach(): context, containers, groups, attachments.
+ * (private to src/vfio and tests)
+ *
+ * Locks: context->lock guards everything here and is held across slow ioctls (pinning memory takes
+ *        seconds), so only workers take it, and only through attach.h. context->tables is a leaf lock
+ *        that guards the container list, ranges and ledgers against readers on other threads; it is
+ *        never held across a system call.
+ * Owner: context owns all; containers and groups go with their last user.
+ */
+#ifndef PORTCULLIS_VFIO_CONTEXT_H
+#define PORTCULLIS_VFIO_CONTEXT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "attach.h"
+#include "host.h"
+#include "ledger.h"
+#include "sysfs.h"
+
+struct vfio_container;
+
+/* What differs between a legacy container and an IOAS. -errno. */
+struct vfio_container_ops {
+	const char *name; /* "type1v2", "iommufd" */
+	int (*map)(struct vfio_container *container, uint64_t iova, void *hva, uint64_t size,
+		bool writable);
+	int (*unmap)(struct vfio_container *container, uint64_t iova, uint64_t size);
+	/* Reads limits again: they change when a device joins. */
+	int (*refresh)(struct vfio_container *container, struct err *err);
+	void (*close)(struct vfio_container *container);
+};
+
+#define VFIO_USABLE_MAX 64
+
+struct vfio_container {
+	struct vfio_container *next;
+	struct vfio_context *context;
+	const struct vfio_container_ops *ops;
+	int fd;              /* type1: owned, IOAS: the iommufd object's */
+	uint32_t ioas;       /* IOAS only */
+	unsigned number;     /* for people */
+	unsigned users;      /* type1: groups, IOAS: devices */
+	struct ledger ledger;
+	struct range usable[VFIO_USABLE_MAX]; /* ascending; none: no limit known */
+	unsigned n_usable;
+	uint64_t page_sizes; /* bit mask of IOMMU page sizes, 0: unknown */
+	uint32_t maps_left;  /* mappings the kernel still allows, UINT32_MAX: unknown */
+	bool ram_mapped;
+	unsigned ram_pieces; /* entries reserved in the ledger for RAM */
+};
+
+struct vfio_group {
+	struct vfio_group *next;
+	struct vfio_context *context;
+	int number, fd;                   /* fd owned */
+	unsigned users;                   /* attachments */
+	struct vfio_container *container; /* NULL: not joined yet */
+	bool in_kvm;
+};
+
+struct vfio_attachment {
+	struct vfio_attachment *next;
+	struct vfio_context *context;
+	struct vfio_sysfs_device device;
+	struct vfio_device_io io;
+	bool has_io;
+	struct vfio_group *group;         /* NULL: IOMMUFD */
+	struct vfio_container *container; /* NULL: not attached yet */
+	bool reserved_entries;            /* VFIO_DEVICE_MAPS taken from the ledger */
+	bool bound, joined, in_kvm;       /* IOMMUFD: steps done on the device fd */
+	struct vfio_reserved reserved[SYSFS_RESERVED_MAX];
+	unsigned n_reserved;
+	atomic_bool cancelled;
+};
+
+struct vfio_iommufd;
+
+struct vfio_context {
+	struct vfio_host host;
+	struct vfio_env env;
+	const struct ram *_Atomic ram; /* borrowed, NULL until laid out */
+	pthread_mutex_t lock, tables;
+	struct vfio_container *containers;
+	struct vfio_group *groups;
+	struct vfio_attachment *attachments;
+	struct vfio_iommufd *iommufds;
+	unsigned next_container;
+	_Atomic uint64_t mapped; /* bytes of guest RAM */
+};
+
+/* Mappings besides RAM that one device may ask for (its BARs' pieces). */
+#define VFIO_DEVICE_MAPS (6 * VFIO_AREAS_MAX)
+
+long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg);
+/* KVM's VFIO device; no-ops without one. */
+int vfio_context_kvm_add(struct vfio_context *context, int fd);
+void vfio_context_kvm_del(struct vfio_context *context, int fd);
+
+/* container.c: what both backends share. */
+int vfio_container_new(struct vfio_container **out, struct vfio_context *context,
+	const struct vfio_container_ops *ops);
+/* A user goes; with the last one everything is unmapped and *container freed. NULL is fine. */
+void vfio_container_put(struct vfio_container *container);
+/* Unmaps what is left, without freeing: type1 must do that before its last group leaves. */
+void vfio_container_unmap_all(struct vfio_container *container);
+int vfio_container_map(struct vfio_container *container, const struct ledger_entry *entry,
+	void *hva, bool writable);
+int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64_t size);
+void vfio_container_unmap_owner(struct vfio_container *container, const void *owner);
+int vfio_container_reserve(struct vfio_container *container, unsigned n);
+void vfio_container_unreserve(struct vfio_container *container, unsigned n);
+
+/* type1.c */
+extern const struct vfio_container_ops vfio_type1_ops;
+/* Puts the group into a container that takes it, or a new one. */
+int vfio_type1_join(struct vfio_context *context, struct vfio_group *group,
+	const struct vfio_attachment *attachment, struct err *err);
+void vfio_type1_leave(struct vfio_group *group);
+
+/* Why a node of VFIO could not be opened, and what to do; module: the driver behind it. */
+int vfio_open_error(const struct vfio_host *host, const char *path, const char *module, int code,
+	struct err *err);
+
+/* group.c: the attachment's group, opened and in a container. */
+int vfio_group_get(struct vfio_context *context, struct vfio_attachment *attachment,
+	struct err *err);
+void vfio_group_put(struct vfio_group *group);
+
+/* ram.c: all guest RAM into the attachment's container. */
+int vfio_ram_map(struct vfio_attachment *attachment, struct err *err);
+/* Would RAM as it is laid out now be reachable for the device? No RAM yet: yes. */
+int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);
+/* Size of pieces so that RAM fits into maps_left mappings: a power of two, 1 GiB or more; 0: cannot. */
+uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left, unsigned *pieces);
+
+/* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */
+int vfio_memlock_check(const struct vfio_host *host, uint64_t bytes, struct err *err);
+
+/* iommufd.c */
+int vfio_iommufd_attach(struct vfio_context *context, const struct vfio_pci_options *options,
+	struct vfio_attachment *attachment, struct err *err);
+void vfio_iommufd_detach(struct vfio_attachment *attachment);
+void vfio_iommufd_free_all(struct vfio_context *context);
+
+#endif

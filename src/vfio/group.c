@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * group.c - an IOMMU group: opened once, shared by the devices in it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <linux/vfio.h>
+
+#include <portcullis/err.h>
+#include <portcullis/sys.h>
+
+#include "context.h"
+
+/* This process's effective uid without a system call that the filters would have to allow. */
+static long own_uid(const struct vfio_host *host)
+{
+	char path[SYSFS_PATH_MAX], text[8192];
+	const char *line;
+	long real, effective;
+
+	if (snprintf(path, sizeof(path), "%s/status", host->proc) >= (int)sizeof(path) ||
+		sys_read_file(path, text, sizeof(text)) < 0)
+		return -1;
+	line = strstr(text, "\nUid:");
+	return line && sscanf(line, "\nUid: %ld %ld", &real, &effective) == 2 ? effective : -1;
+}
+
+static int not_permitted(const struct vfio_host *host, const char *path, int code, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(AT_FDCWD, path, &st, 0) < 0)
+		return err_set_errno(err, code, "cannot open '%s'", path);
+	err_set_errno(err, code, "cannot open '%s' (owner %u:%u, mode %04o) as uid %ld", path,
+		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
+		own_uid(host));
+	err_hint(err, "give that user the node: chown UID %s; or run as root; in a container the node must"
+		" also be allowed by its device rules", path);
+	return -code;
+}
+
+int vfio_open_error(
+	const struct vfio_host *host, const char *path, const char *module, int code, struct err *err)
+{
+	switch (code) {
+	case EACCES:
+	case EPERM:
+		return not_permitted(host, path, code, err);
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		err_set(err, code, "'%s' does not exist", path);
+		err_hint(err, "load the driver with: modprobe %s", module);
+		return -code;
+	case EBUSY:
+		err_set(err, code, "'%s' is busy: another process or VMM uses it", path);
+		err_hint(err, "find it with: fuser -v %s", path);
+		return -code;
+	}
+	return err_set_errno(err, code, "cannot open '%s'", path);
+}
+
+static int not_viable(struct vfio_context *context, const struct vfio_attachment *attachment,
+	struct err *err)
+{
+	int group = attachment->device.group;
+
+	err_set(err, EPERM, "IOMMU group %d of '%s' is not viable: the host still uses a device in it: ",
+		group, attachment->device.name);
+	vfio_sysfs_append_group(&context->host, group, err);
+	err_hint(err, "bind each of these devices (bridges with pcieport excepted) to vfio-pci, or unbind"
+		" it from its driver: echo ADDRESS > /sys/bus/pci/devices/ADDRESS/driver/unbind");
+	return -EPERM;
+}
+
+static int open_group(struct vfio_context *context, struct vfio_group *group, struct err *err)
+{
+	char path[SYSFS_PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/vfio/%d", context->host.dev, group->number) >=
+		(int)sizeof(path))
+		return err_set(err, ENAMETOOLONG, "path of group %d is too long", group->number);
+	group->fd = context->host.ops->open(&context->host, path);
+	if (group->fd < 0) {
+		int ret = vfio_open_error(&context->host, path, "vfio-pci", -group->fd, err);
+
+		group->fd = -1;
+		return err ? err_prefix(err, "IOMMU group %d", group->number) : ret;
+	}
+	return 0;
+}
+
+static int check_status(struct vfio_context *context, struct vfio_group *group,
+	const struct vfio_attachment *attachment, struct err *err)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	long ret = vfio_host_ioctl(context, group->fd, VFIO_GROUP_GET_STATUS, &status);
+
+	if (ret < 0)
+		return err_set_errno(err, (int)-ret, "cannot read the state of IOMMU group %d",
+			group->number);
+	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
+		return not_viable(context, attachment, err);
+	return 0;
+}
+
+static int group_new(struct vfio_context *context, struct vfio_attachment *attachment,
+	struct err *err)
+{
+	struct vfio_group *group = calloc(1, sizeof(*group));
+	int ret;
+
+	if (!group)
+		return err_set_errno(err, ENOMEM, "cannot open IOMMU group %d",
+			attachment->device.group);
+	*group = (struct vfio_group){ .context = context, .number = attachment->device.group, .fd = -1,
+		.users = 1, .next = context->groups };
+	context->groups = group;
+	attachment->group = group;
+	ret = open_group(context, group, err);
+	if (ret == 0)
+		ret = check_status(context, group, attachment, err);
+	if (ret == 0)
+		ret = vfio_type1_join(context, group, attachment, err);
+	if (ret < 0)
+		return ret;
+	/* KVM has to know the group before a device of it is opened. */
+	ret = vfio_context_kvm_add(context, group->fd);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "KVM does not accept IOMMU group %d", group->number);
+	group->in_kvm = true;
+	return 0;
+}
+
+int vfio_group_get(struct vfio_context *context, struct vfio_attachment *attachment, struct err *err)
+{
+	struct vfio_group *group = context->groups;
+	int ret = 0;
+
+	while (group && group->number != attachment->device.group)
+		group = group->next;
+	if (group) {
+		group->users++;
+		attachment->group = group;
+	} else {
+		ret = group_new(context, attachment, err);
+	}
+	attachment->container = attachment->group ? attachment->group->container : NULL;
+	return ret;
+}
+
+void vfio_group_put(struct vfio_group *group)
+{
+	struct vfio_container *container;
+	struct vfio_context *context;
+	struct vfio_group **at;
+
+	if (!group || --group->users > 0)
+		return;
+	context = group->context;
+	container = group->container;
+	for (at = &context->groups; *at && *at != group; at = &(*at)->next)
+		;
+	if (*at)
+		*at = group->next;
+	vfio_type1_leave(group);
+	if (group->in_kvm)
+		vfio_context_kvm_del(context, group->fd);
+	if (group->fd >= 0)
+		context->host.ops->close(&context->host, group->fd);
+	free(group);
+	vfio_container_put(container);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * memlock.c - RLIMIT_MEMLOCK before it bites: pinning fails half-way with a bare ENOMEM otherwise.
+ *
+ * /proc is read rather than getrlimit() and capget() called, so that the worker's filter needs no
+ * further system calls; and it is read each time, because a management program may raise the limit
+ * of a running machine just before it plugs a device.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/err.h>
+#include <portcullis/sys.h>
+
+#include "context.h"
+
+#define CAP_IPC_LOCK_BIT 14
+#define PROC_FILE_MAX 16384
+
+/* The text after "KEY" at the start of a line, or NULL. */
+static const char *field(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	while (text) {
+		if (!strncmp(text, key, len))
+			return text + len;
+		text = strchr(text, '\n');
+		text = text ? text + 1 : NULL;
+	}
+	return NULL;
+}
+
+static int read_proc(const struct vfio_host *host, const char *name, char *buf)
+{
+	char path[SYSFS_PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/%s", host->proc, name);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	return sys_read_file(path, buf, PROC_FILE_MAX);
+}
+
+struct memlock {
+	bool unlimited;
+	uint64_t limit, locked; /* bytes */
+};
+
+/* What cannot be found out is no reason to refuse: the kernel will decide. */
+static void memlock_read(const struct vfio_host *host, char *buf, struct memlock *out)
+{
+	const char *text;
+
+	*out = (struct memlock){ .unlimited = true };
+	if (read_proc(host, "limits", buf) < 0)
+		return;
+	text = field(buf, "Max locked memory");
+	if (!text)
+		return;
+	text += strspn(text, " \t");
+	if (*text < '0' || *text > '9')
+		return; /* "unlimited" */
+	out->limit = strtoull(text, NULL, 10);
+	if (read_proc(host, "status", buf) < 0)
+		return;
+	text = field(buf, "CapEff:");
+	if (!text || (strtoull(text, NULL, 16) >> CAP_IPC_LOCK_BIT & 1))
+		return;
+	text = field(buf, "VmLck:");
+	out->locked = text ? strtoull(text, NULL, 10) * 1024 : 0;
+	out->unlimited = false;
+}
+
+int vfio_memlock_check(const struct vfio_host *host, uint64_t bytes, struct err *err)
+{
+	struct memlock memlock;
+	uint64_t needed;
+	char *buf = malloc(PROC_FILE_MAX);
+
+	if (!buf)
+		return err_set_errno(err, ENOMEM, "cannot read limits");
+	memlock_read(host, buf, &memlock);
+	free(buf);
+	if (memlock.unlimited)
+		return 0;
+	if (__builtin_add_overflow(memlock.locked, bytes, &needed))
+		needed = UINT64_MAX;
+	if (needed <= memlock.limit)
+		return 0;
+	err_set(err, ENOMEM, "the limit of locked memory is too small: the device needs all guest memory"
+		" pinned, %" PRIu64 " bytes with what is locked already, but %" PRIu64
+		" bytes are allowed (RLIMIT_MEMLOCK)", needed, memlock.limit);
+	err_hint(err, "raise it before starting: 'ulimit -l %" PRIu64 "' (KiB), LimitMEMLOCK=%" PRIu64
+		" in a systemd unit, or 'memlock' in /etc/security/limits.conf",
+		needed / 1024 + (needed % 1024 != 0), needed);
+	return -ENOMEM;
+}
