@@ -20,16 +20,22 @@
 struct err;
 struct kvm_cpuid2;
 struct kvm_irq_routing;
+struct kvm_msr_list;
+struct kvm_vm_state; /* PIC, IOAPIC, PIT as created */
 
 #define KVM_GSI_PINS 24      /* IOAPIC pins: GSI 0..23 */
 #define KVM_GSI_MAX 4096     /* MSI routes take 24..4095 */
 
 struct kvm_vm {
-	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1 until needed */
+	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1: kernel has none */
 	size_t run_size;            /* of struct kvm_run's mapping */
+	size_t xsave_size, nested_size; /* bytes of a vCPU's state; nested_size 0: none */
+	bool tsc_deadline, has_xcrs;
 	unsigned max_vcpus, max_slots;
 	uint8_t phys_bits;          /* guest physical address width */
 	struct kvm_cpuid2 *cpuid;   /* KVM_GET_SUPPORTED_CPUID, owned */
+	struct kvm_msr_list *msrs;  /* those that a vCPU's reset restores, owned */
+	struct kvm_vm_state *initial; /* owned */
 	uint64_t *slot_used;        /* bitmap of max_slots bits */
 	pthread_mutex_t irq_lock;   /* routes */
 	struct kvm_irq_routing *routes;
@@ -56,11 +62,17 @@ int kvm_irqfd_add(struct kvm_vm *vm, uint32_t gsi, int fd, int resample_fd);
 int kvm_irqfd_del(struct kvm_vm *vm, uint32_t gsi, int fd);
 int kvm_signal_msi(struct kvm_vm *vm, uint64_t addr, uint32_t data);
 
-/* Tells KVM about a VFIO group or device fd (KVM_DEV_VFIO_FILE, or GROUP on older kernels). */
+/*
+ * Tells KVM about a VFIO group or device fd (KVM_DEV_VFIO_FILE, or GROUP on older kernels: the same
+ * numbers). -ENODEV: this kernel has no KVM VFIO device; passthrough works without.
+ */
 int kvm_vfio_add(struct kvm_vm *vm, int fd);
 void kvm_vfio_del(struct kvm_vm *vm, int fd);
 
-/* In-kernel irqchip, PIT and clock as at power-on; all vCPUs must be outside KVM_RUN. */
+/*
+ * In-kernel irqchip and PIT as at power-on; all vCPUs must be outside KVM_RUN. The TSC and kvmclock
+ * run on: they are the VM's, and setting them per vCPU is how clocks come apart.
+ */
 int kvm_vm_reset(struct kvm_vm *vm) ON_MAIN;
 
 struct kvm_run;
@@ -72,11 +84,18 @@ struct kvm_vcpu {
 	struct kvm_run *run;
 	size_t run_size;
 	struct kvm_vcpu_state *initial; /* owned */
+	bool io_pending; /* the last exit was a port or memory access that KVM has yet to finish */
 };
 
 struct kvm_topology {
 	unsigned cpus, sockets, cores, threads; /* cpus == sockets * cores * threads */
 };
+
+/*
+ * The APIC id of a vCPU (0 .. cpus - 1): thread, core and socket each take a whole number of bits,
+ * so it equals index whenever threads and cores are powers of two. For MADT and CPUID.
+ */
+uint32_t kvm_apic_id(const struct kvm_topology *topology, unsigned index);
 
 /* Creates the vCPU, gives it CPUID (topology, tsc-deadline, kvmclock), saves its initial state. */
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
@@ -117,7 +136,7 @@ struct kvm_exit {
 	int error;       /* KVM_EXITED_ERROR: errno or 0 */
 	uint32_t reason; /* KVM's exit reason or hardware code */
 };
-/* KVM_RUN once. */
+/* KVM_RUN once. Fills data in place; the next call completes the access. */
 void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit) ON_VCPU;
 /* Signal-safe, any thread: the next KVM_RUN returns at once (on = true) until cleared. */
 void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpuid.c - what the guest's CPUID says: all that KVM supports on this host (like `-cpu host`), less
+ * what needs help we do not give, and with our own topology. (Intel SDM vol. 2A CPUID; AMD APM vol. 3
+ * appendix E.)
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/sys.h>
+
+#include "private.h"
+
+#define CPUID_ENTRIES_FIRST 128
+#define CPUID_ENTRIES_LAST 4096
+
+/* Features taken away: (function, index, register) bits. */
+enum { EAX, EBX, ECX, EDX };
+static const struct {
+	uint32_t function, index;
+	int reg;
+	uint32_t bits;
+} dropped[] = {
+	{ 1, 0, ECX, 1u << 3 },   /* MONITOR/MWAIT: KVM makes it a no-op, a busy loop in the guest */
+	{ 1, 0, ECX, 1u << 27 },  /* OSXSAVE mirrors CR4; KVM keeps it */
+	{ 7, 0, EBX, 1u << 2 },   /* SGX needs EPC sections from us */
+	{ 7, 0, ECX, 1u << 30 },  /* SGX launch control */
+};
+
+/* Leaves that are ours alone or not offered at all. */
+static bool leaf_dropped(uint32_t function)
+{
+	return function == 5 || function == 0xb || function == 0x12 || function == 0x1f;
+}
+
+int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out)
+{
+	for (uint32_t n = CPUID_ENTRIES_FIRST; n <= CPUID_ENTRIES_LAST; n *= 2) {
+		struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + n * sizeof(c->entries[0]));
+		long r;
+
+		if (!c)
+			return -ENOMEM;
+		c->nent = n;
+		r = sys_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, c);
+		if (r >= 0) {
+			*out = c;
+			return 0;
+		}
+		free(c);
+		if (r != -E2BIG)
+			return (int)r;
+	}
+	return -E2BIG;
+}
+
+static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
+{
+	for (uint32_t i = 0; i < c->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &c->entries[i];
+
+		if (e->function == function && e->index == index)
+			return e;
+	}
+	return NULL;
+}
+
+uint8_t kvm_cpuid_phys_bits(const struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+
+		if (e->function == 0x80000008 && (e->eax & 0xff) >= 32 && (e->eax & 0xff) <= 52)
+			return (uint8_t)e->eax;
+	}
+	return 36;
+}
+
+/* Bits that hold the numbers 0 .. count - 1. */
+static unsigned width(unsigned count)
+{
+	unsigned bits = 0;
+
+	while (1u << bits < count)
+		bits++;
+	return bits;
+}
+
+/* A vCPU's place, and how the APIC id is cut into fields. */
+struct place {
+	uint32_t apic_id, core, socket;
+	unsigned thread_bits, package_bits;
+	unsigned threads, package; /* per core, per socket */
+};
+
+static struct place place_of(const struct kvm_topology *t, unsigned index)
+{
+	struct place p = {
+		.threads = t->threads,
+		.package = t->threads * t->cores,
+		.thread_bits = width(t->threads),
+		.package_bits = width(t->threads) + width(t->cores),
+		.socket = index / (t->threads * t->cores),
+		.core = index / t->threads % t->cores,
+	};
+
+	p.apic_id = p.socket << p.package_bits | p.core << p.thread_bits | index % t->threads;
+	return p;
+}
+
+uint32_t kvm_apic_id(const struct kvm_topology *topology, unsigned index)
+{
+	return place_of(topology, index).apic_id;
+}
+
+static void set_leaf_1(struct kvm_cpuid_entry2 *e, const struct place *p, bool tsc_deadline)
+{
+	uint32_t addressable = 1u << p->package_bits;
+
+	e->ebx = (e->ebx & 0xffff) | addressable << 16 | p->apic_id << 24;
+	e->ecx |= 1u << 31; /* a hypervisor is present */
+	if (tsc_deadline)
+		e->ecx |= 1u << 24;
+	else
+		e->ecx &= ~(1u << 24);
+	if (p->package > 1)
+		e->edx |= 1u << 28; /* HTT: EBX[23:16] is meaningful */
+	else
+		e->edx &= ~(1u << 28);
+}
+
+/* Caches: the first two levels belong to a core, the third to the package. */
+static void set_cache_sharing(struct kvm_cpuid_entry2 *e, const struct place *p, bool intel)
+{
+	uint32_t level = e->eax >> 5 & 7;
+	uint32_t sharing = (1u << (level >= 3 ? p->package_bits : p->thread_bits)) - 1;
+	uint32_t cores = (1u << (p->package_bits - p->thread_bits)) - 1;
+
+	if ((e->eax & 0x1f) == 0) /* the list's end */
+		return;
+	e->eax = (e->eax & 0x3fff) | sharing << 14 | (intel ? cores << 26 : 0);
+}
+
+static void set_amd_leaf(struct kvm_cpuid_entry2 *e, const struct place *p)
+{
+	switch (e->function) {
+	case 0x80000001:
+		if (p->package > 1)
+			e->ecx |= 1u << 1; /* CmpLegacy */
+		else
+			e->ecx &= ~(1u << 1);
+		break;
+	case 0x80000008:
+		e->ecx = (e->ecx & ~0xf0ffu) | p->package_bits << 12 | (p->package - 1);
+		break;
+	case 0x8000001d:
+		set_cache_sharing(e, p, false);
+		break;
+	case 0x8000001e:
+		e->eax = p->apic_id;
+		e->ebx = p->core | (p->threads - 1) << 8;
+		e->ecx = p->socket; /* one node per socket */
+		e->edx = 0;
+		break;
+	}
+}
+
+/* Leaves 0xb and 0x1f: thread level, core level, end. */
+static void add_topology(struct kvm_cpuid2 *c, const struct place *p, uint32_t function)
+{
+	const struct {
+		uint32_t shift, count, type;
+	} level[] = {
+		{ p->thread_bits, p->threads, 1 },
+		{ p->package_bits, p->package, 2 },
+		{ 0, 0, 0 },
+	};
+
+	for (uint32_t i = 0; i < sizeof(level) / sizeof(level[0]); i++) {
+		c->entries[c->nent++] = (struct kvm_cpuid_entry2){
+			.function = function,
+			.index = i,
+			.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+			.eax = level[i].shift,
+			.ebx = level[i].count,
+			.ecx = i | level[i].type << 8,
+			.edx = p->apic_id,
+		};
+	}
+}
+
+static bool is_amd(const struct kvm_cpuid_entry2 *leaf0)
+{
+	return leaf0 && (leaf0->ebx == 0x68747541 /* Auth */ || leaf0->ebx == 0x6f677948 /* Hygo */);
+}
+
+static void drop_features(struct kvm_cpuid_entry2 *e)
+{
+	uint32_t *reg[] = { &e->eax, &e->ebx, &e->ecx, &e->edx };
+
+	for (unsigned i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+		if (dropped[i].function == e->function && dropped[i].index == e->index)
+			*reg[dropped[i].reg] &= ~dropped[i].bits;
+	}
+}
+
+void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
+	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out)
+{
+	struct place p = place_of(topology, index);
+	struct kvm_cpuid_entry2 *leaf0;
+	bool amd;
+
+	out->nent = 0;
+	out->padding = 0;
+	for (uint32_t i = 0; i < supported->nent; i++) {
+		if (!leaf_dropped(supported->entries[i].function))
+			out->entries[out->nent++] = supported->entries[i];
+	}
+	leaf0 = find(out, 0, 0);
+	amd = is_amd(leaf0);
+	if (leaf0 && leaf0->eax < 0xb)
+		leaf0->eax = 0xb;
+	for (uint32_t i = 0; i < out->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &out->entries[i];
+
+		drop_features(e);
+		if (e->function == 1)
+			set_leaf_1(e, &p, tsc_deadline);
+		else if (e->function == 4 && !amd)
+			set_cache_sharing(e, &p, true);
+		else if (amd)
+			set_amd_leaf(e, &p);
+	}
+	add_topology(out, &p, 0xb);
+	if (leaf0 && leaf0->eax >= 0x1f)
+		add_topology(out, &p, 0x1f);
+}

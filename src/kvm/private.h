@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * private.h - what the files of src/kvm share. Nobody else includes it (unit tests excepted).
+ *
+ * Layer: L1.
+ */
+#ifndef PORTCULLIS_KVM_PRIVATE_H
+#define PORTCULLIS_KVM_PRIVATE_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <portcullis/kvm.h>
+
+/* --- host.c --- */
+/* Opens the KVM device; the error says who may open it and how to become one of them. */
+int kvm_host_open(const char *path, struct err *err);
+/* -EOPNOTSUPP naming every capability we cannot do without that fd lacks. fd: /dev/kvm or the VM. */
+int kvm_host_check(int fd, struct err *err);
+/* KVM_CHECK_EXTENSION: 0 when unknown. */
+int kvm_host_cap(int fd, int cap);
+
+/* --- cpuid.c, pure but for kvm_cpuid_read() --- */
+#define KVM_CPUID_ROOM 8 /* entries that kvm_cpuid_build() may add */
+/* KVM_GET_SUPPORTED_CPUID in a buffer as large as it takes. */
+int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out);
+/* supported -> what this vCPU's guest sees. out has room for supported->nent + KVM_CPUID_ROOM. */
+void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
+	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out);
+/* Guest-physical address width, 36 when the leaf is missing. */
+uint8_t kvm_cpuid_phys_bits(const struct kvm_cpuid2 *cpuid);
+
+/* --- irq.c --- */
+int kvm_routes_init(struct kvm_vm *vm);
+
+/* --- state.c --- */
+/* All but MSRs is as large as the struct; xsave, nested, msrs follow the VM's sizes. */
+struct kvm_vcpu_state {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_lapic_state lapic;
+	struct kvm_mp_state mp;
+	struct kvm_vcpu_events events;
+	struct kvm_debugregs debugregs;
+	struct kvm_xcrs xcrs;
+	bool has_xcrs;
+	struct kvm_xsave *xsave;
+	struct kvm_nested_state *nested; /* NULL: KVM has no nested state */
+	struct kvm_msrs *msrs;
+};
+int kvm_state_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm);
+void kvm_state_free(struct kvm_vcpu_state *state);
+/* The state at creation, with regs and sregs in place of the saved ones. */
+int kvm_state_restore(const struct kvm_vcpu *vcpu, const struct kvm_regs *regs,
+	const struct kvm_sregs *sregs) ON_VCPU;
+/* Pure: turns the registers at creation into those a kernel is entered with. */
+void kvm_entry_registers(
+	const struct kvm_entry *entry, struct kvm_regs *regs, struct kvm_sregs *sregs);
+
+/* --- exit.c --- */
+/* Pure: what *run says about the last KVM_RUN that returned 0. */
+void kvm_exit_decode(struct kvm_run *run, size_t run_size, struct kvm_exit *exit);
+
+#endif

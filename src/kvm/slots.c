@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slots.c - KVM memslots: a bitmap of numbers and one ioctl.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+
+#include <portcullis/sys.h>
+
+#include "private.h"
+
+/* The lowest free number, max_slots when there is none. */
+static unsigned slot_find(const struct kvm_vm *vm)
+{
+	for (unsigned i = 0; i * 64 < vm->max_slots; i++) {
+		unsigned slot;
+
+		if (~vm->slot_used[i] == 0)
+			continue;
+		slot = i * 64 + (unsigned)__builtin_ctzll(~vm->slot_used[i]);
+		return slot < vm->max_slots ? slot : vm->max_slots;
+	}
+	return vm->max_slots;
+}
+
+int kvm_slot_add(
+	struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly, unsigned *slot)
+{
+	unsigned n = slot_find(vm);
+	struct kvm_userspace_memory_region region = {
+		.slot = n,
+		.flags = readonly ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uint64_t)(uintptr_t)hva,
+	};
+	long r;
+
+	if (n == vm->max_slots)
+		return -ENOSPC;
+	if (size == 0) /* to KVM that means "delete" */
+		return -EINVAL;
+	r = sys_ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
+	if (r < 0)
+		return (int)r;
+	vm->slot_used[n / 64] |= 1ull << n % 64;
+	*slot = n;
+	return 0;
+}
+
+void kvm_slot_del(struct kvm_vm *vm, unsigned slot)
+{
+	struct kvm_userspace_memory_region region = { .slot = slot };
+
+	(void)sys_ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
+	vm->slot_used[slot / 64] &= ~(1ull << slot % 64);
+}
+
+unsigned kvm_slots_free(const struct kvm_vm *vm)
+{
+	unsigned used = 0;
+
+	for (unsigned i = 0; i * 64 < vm->max_slots; i++)
+		used += (unsigned)__builtin_popcountll(vm->slot_used[i]);
+	return vm->max_slots - used;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpu.c - one vCPU: creation, run, reset.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <portcullis/err.h>
+#include <portcullis/sys.h>
+
+#include "private.h"
+
+/* Bits of run->immediate_exit; for KVM any value but 0 means the same. */
+#define EXIT_KICK ((uint8_t)1)  /* kvm_vcpu_immediate_exit(): other threads */
+#define EXIT_FLUSH ((uint8_t)2) /* our own, while a pending access is completed */
+
+/* An access is split into at most this many exits before an instruction ends. */
+#define FLUSH_MAX 64
+
+static int set_cpuid(
+	struct kvm_vcpu *vcpu, const struct kvm_vm *vm, const struct kvm_topology *topology)
+{
+	const size_t room = vm->cpuid->nent + KVM_CPUID_ROOM;
+	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + room * sizeof(c->entries[0]));
+	long r;
+
+	if (!c)
+		return -ENOMEM;
+	kvm_cpuid_build(vm->cpuid, topology, vcpu->index, vm->tsc_deadline, c);
+	r = sys_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
+	free(c);
+	return (int)r;
+}
+
+static int vcpu_set_up(
+	struct kvm_vcpu *vcpu, struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err)
+{
+	void *map;
+	int ret = sys_mmap(
+		NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0, &map);
+
+	if (ret < 0)
+		return err_set_errno(err, -ret, "mapping vCPU %u's run page", vcpu->index);
+	vcpu->run = map;
+	vcpu->run_size = vm->run_size;
+	ret = set_cpuid(vcpu, vm, topology);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "KVM_SET_CPUID2 for vCPU %u", vcpu->index);
+	ret = kvm_state_save(vcpu, vm);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "saving vCPU %u's initial state", vcpu->index);
+	return 0;
+}
+
+int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
+	const struct kvm_topology *topology, struct err *err)
+{
+	long fd;
+	int ret;
+
+	memset(vcpu, 0, sizeof(*vcpu));
+	vcpu->fd = -1;
+	vcpu->index = index;
+	if (topology->cpus > vm->max_vcpus)
+		return err_set(err, E2BIG, "%u vCPUs are more than this host's KVM allows: %u",
+			topology->cpus, vm->max_vcpus);
+	fd = sys_ioctl_int(vm->vm_fd, KVM_CREATE_VCPU, kvm_apic_id(topology, index));
+	if (fd < 0)
+		return err_set_errno(err, (int)-fd, "KVM cannot create vCPU %u", index);
+	vcpu->fd = (int)fd;
+	ret = vcpu_set_up(vcpu, vm, topology, err);
+	if (ret < 0)
+		kvm_vcpu_release(vcpu);
+	return ret;
+}
+
+void kvm_vcpu_release(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->run)
+		(void)sys_munmap(vcpu->run, vcpu->run_size);
+	vcpu->run = NULL;
+	kvm_state_free(vcpu->initial);
+	vcpu->initial = NULL;
+	sys_closep(&vcpu->fd);
+}
+
+static void immediate_exit_bits(struct kvm_vcpu *vcpu, uint8_t set, uint8_t clear)
+{
+	/* KVM's run page is plain memory shared with other threads: hence the builtins. */
+	if (set)
+		__atomic_fetch_or(&vcpu->run->immediate_exit, set, __ATOMIC_SEQ_CST);
+	if (clear)
+		__atomic_fetch_and(&vcpu->run->immediate_exit, (uint8_t)~clear, __ATOMIC_SEQ_CST);
+}
+
+void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on)
+{
+	if (on)
+		immediate_exit_bits(vcpu, EXIT_KICK, 0);
+	else
+		immediate_exit_bits(vcpu, 0, EXIT_KICK);
+}
+
+/*
+ * Not through sys_ioctl(): that retries EINTR, which here is the whole point of a kick.
+ */
+static int run_once(struct kvm_vcpu *vcpu)
+{
+	return ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? errno : 0;
+}
+
+void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
+{
+	int error = run_once(vcpu);
+
+	if (error == 0) {
+		kvm_exit_decode(vcpu->run, vcpu->run_size, exit);
+		vcpu->io_pending = exit->kind == KVM_EXITED_IO || exit->kind == KVM_EXITED_MMIO;
+		return;
+	}
+	vcpu->io_pending = false;
+	*exit = (struct kvm_exit){ .kind = KVM_EXITED_INTERRUPTED };
+	/* EAGAIN: an application processor that was woken; it goes on with the next call. */
+	if (error == EINTR || error == EAGAIN)
+		return;
+	exit->kind = KVM_EXITED_ERROR;
+	exit->error = error;
+	exit->reason = vcpu->run->exit_reason;
+}
+
+/*
+ * After an access KVM holds a half-done instruction and would finish it, on top of the new registers,
+ * in the next KVM_RUN. So it is finished now; immediate_exit keeps the guest from running on.
+ */
+static void ON_VCPU finish_access(struct kvm_vcpu *vcpu)
+{
+	struct kvm_exit exit = { .kind = KVM_EXITED_IO };
+
+	immediate_exit_bits(vcpu, EXIT_FLUSH, 0);
+	for (unsigned i = 0; i < FLUSH_MAX && vcpu->io_pending; i++)
+		kvm_vcpu_run(vcpu, &exit);
+	immediate_exit_bits(vcpu, 0, EXIT_FLUSH);
+	vcpu->io_pending = false;
+}
+
+int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry)
+{
+	struct kvm_regs regs = vcpu->initial->regs;
+	struct kvm_sregs sregs = vcpu->initial->sregs;
+
+	if (vcpu->io_pending)
+		finish_access(vcpu);
+	if (vcpu->index == 0)
+		kvm_entry_registers(entry, &regs, &sregs);
+	return kvm_state_restore(vcpu, &regs, &sregs);
+}
