@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # portcullis: make help lists what there is. Build output goes to build/ only.
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 CLANG ?= clang
 B ?= build
 SAN ?=
@@ -38,7 +40,7 @@ $(B)/%.o: %.c | $(GEN)
 $(B)/gen/dsdt.h: src/acpi/dsdt.asl
 	@mkdir -p $(@D)
 	iasl -vs -we -p $(B)/gen/dsdt -tc $< > $(B)/gen/dsdt.log 2>&1 || { cat $(B)/gen/dsdt.log; exit 1; }
-	mv $(B)/gen/dsdt.hex $@
+	sed 's/^unsigned char/static const unsigned char/' $(B)/gen/dsdt.hex > $@
 
 # Unit tests: tests/unit/test_X.c is one cmocka program.
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))

@@ -2,9 +2,10 @@
 /*
  * acpi.h - the ACPI tables (ACPI 6.4) for a hardware-reduced machine.
  *
- * Layer: L3, includes base and memory. Reads a plain description, never live objects.
- * The DSDT is ASL (src/acpi/dsdt.asl) compiled by iasl at build time; what differs between machines
- * reaches it through the small ACPI variable block below, whose address the ASL knows.
+ * Layer: L3, includes base and memory; register addresses from devices.h and acpi_slots.h. Reads a
+ *        plain description, never live objects.
+ * The DSDT is ASL (src/acpi/dsdt.asl) compiled by iasl at build time: all behaviour is there. What
+ * differs between machines (windows, interrupt routes, ports) is data in an SSDT that ssdt.c writes.
  */
 #ifndef PORTCULLIS_ACPI_H
 #define PORTCULLIS_ACPI_H
@@ -15,8 +16,13 @@
 struct err;
 struct ram;
 
+#define ACPI_CPUS_MAX 64
+#define ACPI_S5_TYPE 5      /* SLP_TYP that powers off: 0x34 to the sleep control register */
+#define ACPI_RESET_VALUE 6  /* to the reset register (0xcf9) */
+
 struct acpi_desc {
-	unsigned cpus;
+	unsigned cpus;            /* 1..ACPI_CPUS_MAX */
+	const uint8_t *apic_ids;  /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
 	uint64_t ecam;                    /* 256 buses */
 	uint64_t mem32_start, mem32_end;  /* exclusive ends */
 	uint64_t mem64_start, mem64_end;

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ssdt.c - this machine's facts in AML: windows, interrupt routing, and the ports with ACPI hot plug.
+ *
+ * In ASL, for a port at devfn 0x08 (names carry the devfn):
+ *
+ *	Scope (\_SB.PCI0) {
+ *		Name (IOMN, 0x1000) ...                     // see dsdt.asl
+ *		Name (_PRT, Package () { Package () { 0x0000ffff, 0, 0, 16 }, ... })
+ *		Device (S08) {
+ *			Name (_ADR, 0x00010000)
+ *			OperationRegion (REGS, SystemMemory, 0xfeb01840, 8)     // acpi_slots.h
+ *			Field (REGS, ByteAcc, ...) { INSR, 8, EJRQ, 8, PRES, 8, TAKE, 8 }
+ *			Field (REGS, DWordAcc, ...) { , 32, SUNR, 16 }
+ *			Field (REGS, DWordAcc, ...) { , 32, OSTR, 32 }
+ *			Method (SCAN, 0, Serialized) {
+ *				Local0 = INSR   INSR = Local0   If (Local0) { Notify (S00, 1) }
+ *				Local0 = EJRQ   EJRQ = Local0   If (Local0) { Notify (S00, 3) }
+ *			}
+ *			Device (S00) {
+ *				Name (_ADR, 0)
+ *				Method (_SUN) { Return (SUNR) }
+ *				Method (_STA) { If (PRES & 1) { Return (15) } Return (0) }
+ *				Method (_EJ0, 1) { TAKE = 0xff }
+ *				Method (_OST, 3) { OSTR = (Arg0 & 0xffff) << 16 | (Arg1 & 0xff) << 8 }
+ *			}
+ *		}
+ *		Method (PSVC, 1, Serialized) { If (Arg0 == 8) { S08.SCAN () Return (1) } ... Return (0) }
+ *	}
+ *
+ * Only function 0 of a slot has an object: operating systems scan and eject all functions with it.
+ */
+#include "ssdt.h"
+
+#include <stdio.h>
+
+#include <portcullis/acpi_slots.h>
+
+#define SLOTS_PORT0 (ACPI_SLOTS_BASE + 0x800)
+#define SLOT_REGISTERS 8
+#define ALL_FUNCTIONS 0xff
+#define NOTIFY_DEVICE_CHECK 1
+#define NOTIFY_EJECT_REQUEST 3
+
+struct port_name {
+	char text[5];
+};
+
+static struct port_name port_name(uint8_t devfn)
+{
+	struct port_name name;
+
+	(void)snprintf(name.text, sizeof(name.text), "S%02X", devfn);
+	return name;
+}
+
+static void write_windows(struct aml *aml, const struct acpi_desc *desc)
+{
+	const bool high = desc->mem64_end > desc->mem64_start;
+
+	aml_name_int(aml, "IOMN", desc->io_start);
+	aml_name_int(aml, "M3MN", desc->mem32_start);
+	aml_name_int(aml, "M3MX", desc->mem32_end - 1);
+	aml_name_int(aml, "M6MN", high ? desc->mem64_start : 0);
+	aml_name_int(aml, "M6MX", high ? desc->mem64_end - 1 : 0);
+	aml_name_int(aml, "NATV", desc->native_hotplug);
+}
+
+static void write_route(struct aml *aml, uint32_t slot, uint32_t pin, uint32_t gsi)
+{
+	size_t entry = aml_open(aml, AML_PACKAGE);
+
+	aml_byte(aml, 4);
+	aml_int(aml, slot << 16 | 0xffff);
+	aml_int(aml, pin);
+	aml_int(aml, 0); /* no link device: the GSI follows, level, active low */
+	aml_int(aml, gsi);
+	aml_close(aml, entry);
+}
+
+/* Devices behind ports need no table: their pins swizzle through the port's slot. */
+static void write_routes(struct aml *aml, const struct acpi_desc *desc)
+{
+	size_t table;
+
+	aml_op(aml, AML_NAME);
+	aml_seg(aml, "_PRT");
+	table = aml_open(aml, AML_PACKAGE);
+	aml_byte(aml, 32 * 4);
+	for (uint32_t slot = 0; slot < 32; slot++) {
+		for (uint32_t pin = 0; pin < 4; pin++)
+			write_route(aml, slot, pin, desc->intx_gsi[(slot + pin) % 4]);
+	}
+	aml_close(aml, table);
+}
+
+static void write_registers(struct aml *aml, uint8_t devfn)
+{
+	size_t field;
+
+	aml_region(aml, "REGS", SLOTS_PORT0 + devfn * SLOT_REGISTERS, SLOT_REGISTERS);
+	field = aml_open_field(aml, "REGS", AML_ACCESS_BYTE | AML_WRITE_ZEROS);
+	aml_bits(aml, "INSR", 8);
+	aml_bits(aml, "EJRQ", 8);
+	aml_bits(aml, "PRES", 8);
+	aml_bits(aml, "TAKE", 8);
+	aml_close(aml, field);
+	field = aml_open_field(aml, "REGS", AML_ACCESS_DWORD | AML_WRITE_ZEROS);
+	aml_bits(aml, NULL, 32);
+	aml_bits(aml, "SUNR", 16);
+	aml_close(aml, field);
+	field = aml_open_field(aml, "REGS", AML_ACCESS_DWORD | AML_WRITE_ZEROS);
+	aml_bits(aml, NULL, 32);
+	aml_bits(aml, "OSTR", 32);
+	aml_close(aml, field);
+}
+
+static void write_store(struct aml *aml, const char *name)
+{
+	aml_op(aml, AML_STORE);
+	aml_op(aml, AML_LOCAL0);
+	aml_seg(aml, name);
+}
+
+/* Cleared before it is passed on: what happens meanwhile sets the bit anew. */
+static void write_notify(struct aml *aml, const char *reg, uint8_t what)
+{
+	size_t block;
+
+	aml_op(aml, AML_STORE);
+	aml_seg(aml, reg);
+	aml_op(aml, AML_LOCAL0);
+	write_store(aml, reg);
+	block = aml_open(aml, AML_IF);
+	aml_op(aml, AML_LOCAL0);
+	aml_op(aml, AML_NOTIFY);
+	aml_seg(aml, "S00");
+	aml_int(aml, what);
+	aml_close(aml, block);
+}
+
+static void write_return_int(struct aml *aml, uint64_t value)
+{
+	aml_op(aml, AML_RETURN);
+	aml_int(aml, value);
+}
+
+static void write_sta(struct aml *aml)
+{
+	size_t block, method = aml_open_method(aml, "_STA", 0);
+
+	block = aml_open(aml, AML_IF);
+	aml_op(aml, AML_AND);
+	aml_seg(aml, "PRES");
+	aml_int(aml, 1);
+	aml_byte(aml, AML_NO_TARGET);
+	write_return_int(aml, 0xf);
+	aml_close(aml, block);
+	write_return_int(aml, 0);
+	aml_close(aml, method);
+}
+
+/* (arg & mask) << shift */
+static void write_shifted(struct aml *aml, enum aml_op arg, uint64_t mask, unsigned shift)
+{
+	aml_op(aml, AML_SHIFT_LEFT);
+	aml_op(aml, AML_AND);
+	aml_op(aml, arg);
+	aml_int(aml, mask);
+	aml_byte(aml, AML_NO_TARGET);
+	aml_int(aml, shift);
+	aml_byte(aml, AML_NO_TARGET);
+}
+
+static void write_ost(struct aml *aml)
+{
+	size_t method = aml_open_method(aml, "_OST", 3 | AML_METHOD_SERIALIZED);
+
+	aml_op(aml, AML_OR);
+	write_shifted(aml, AML_ARG0, 0xffff, 16);
+	write_shifted(aml, AML_ARG1, 0xff, 8);
+	aml_op(aml, AML_LOCAL0);
+	write_store(aml, "OSTR");
+	aml_close(aml, method);
+}
+
+static void write_function(struct aml *aml)
+{
+	size_t method, device = aml_open_device(aml, "S00");
+
+	aml_name_int(aml, "_ADR", 0);
+	method = aml_open_method(aml, "_SUN", 0);
+	aml_op(aml, AML_RETURN);
+	aml_seg(aml, "SUNR");
+	aml_close(aml, method);
+	write_sta(aml);
+	method = aml_open_method(aml, "_EJ0", 1);
+	aml_op(aml, AML_STORE);
+	aml_int(aml, ALL_FUNCTIONS);
+	aml_seg(aml, "TAKE");
+	aml_close(aml, method);
+	write_ost(aml);
+	aml_close(aml, device);
+}
+
+static void write_port(struct aml *aml, uint8_t devfn)
+{
+	size_t method, device = aml_open_device(aml, port_name(devfn).text);
+
+	aml_name_int(aml, "_ADR", (uint32_t)(devfn >> 3) << 16 | (devfn & 7u));
+	write_registers(aml, devfn);
+	write_function(aml);
+	method = aml_open_method(aml, "SCAN", AML_METHOD_SERIALIZED);
+	write_notify(aml, "INSR", NOTIFY_DEVICE_CHECK);
+	write_notify(aml, "EJRQ", NOTIFY_EJECT_REQUEST);
+	aml_close(aml, method);
+	aml_close(aml, device);
+}
+
+static void write_service(struct aml *aml, const uint8_t *ports, unsigned count)
+{
+	size_t method = aml_open_method(aml, "PSVC", 1 | AML_METHOD_SERIALIZED);
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t block = aml_open(aml, AML_IF);
+
+		aml_op(aml, AML_EQUAL);
+		aml_op(aml, AML_ARG0);
+		aml_int(aml, ports[i]);
+		aml_path(aml, port_name(ports[i]).text, "SCAN");
+		write_return_int(aml, 1);
+		aml_close(aml, block);
+	}
+	write_return_int(aml, 0);
+	aml_close(aml, method);
+}
+
+void ssdt_write(struct aml *aml, const struct acpi_desc *desc)
+{
+	const unsigned count = desc->native_hotplug ? 0 : desc->n_ports;
+	static const char pci0[] = "\\\x2e_SB_PCI0";
+	size_t scope = aml_open(aml, AML_SCOPE);
+
+	aml_raw(aml, pci0, sizeof(pci0) - 1);
+	write_windows(aml, desc);
+	write_routes(aml, desc);
+	for (unsigned i = 0; i < count; i++)
+		write_port(aml, desc->ports[i]);
+	write_service(aml, desc->ports, count);
+	aml_close(aml, scope);
+}
