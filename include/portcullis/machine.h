@@ -90,6 +90,7 @@ struct machine_event {
  * err == NULL means success. Cancelling is not possible: a client that is gone leaves it be.
  */
 struct machine_op {
+	struct machine_op *next; /* machine's */
 	void (*done)(struct machine_op *op, const struct err *err);
 };
 

@@ -118,29 +118,37 @@ void device_free(struct device *device)
 
 static void job_done(struct mail *mail)
 {
-	struct device *device = (struct device *)((char *)mail - offsetof(struct device, job.mail));
+	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
 
-	device->job.running = false;
-	device->job.done(device, device->job.status);
+	job->running = false;
+	job->done(job->device, job->status);
 }
 
 /* On the worker. */
 static void job_run(struct mail *mail)
 {
-	struct device *device = (struct device *)((char *)mail - offsetof(struct device, job.mail));
+	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
 
-	device->job.status = device->job.work(device, &device->err);
+	job->status = job->work(job->device, &job->device->err);
 	mail->run = job_done;
-	loop_post(&device->machine->loop, mail);
+	loop_post(&job->device->machine->loop, mail);
 }
 
-void device_job(struct device *device, int (*work)(struct device *, struct err *),
+void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int))
 {
-	device->job = (struct job){
-		.mail.run = job_run, .work = work, .done = done, .running = true
+	*job = (struct job){
+		.mail.run = job_run, .device = device, .work = work, .done = done, .running = true
 	};
-	loop_post(&device->worker->loop, &device->job.mail);
+	loop_post(&device->worker->loop, &job->mail);
+}
+
+bool device_jobs_running(const struct machine *m)
+{
+	for (const struct device *d = m->devices; d; d = d->next)
+		if (d->job.running || d->reset_job.running)
+			return true;
+	return false;
 }
 
 int device_open_job(struct device *device, struct err *err)

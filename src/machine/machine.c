@@ -8,7 +8,7 @@
 #include <portcullis/policy.h>
 #include <portcullis/sys.h>
 
-#include "state.h"
+#include "plug.h"
 
 /* Functions that may be hot-plugged at the same time in addition to one per root port. */
 #define SPARE_WORKERS 7
@@ -74,6 +74,7 @@ static void describe_acpi(struct machine *m)
 	m->acpi.mem32_end = m->windows.mem32_end;
 	m->acpi.io_start = (uint16_t)m->windows.io_start;
 	m->acpi.ports = m->port_devfns;
+	m->acpi.native_hotplug = m->ports && m->ports->root.options.native_hotplug;
 	for (unsigned i = 0; i < 4; i++)
 		m->acpi.intx_gsi[i] = 16 + i;
 }
@@ -125,6 +126,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 		ret = parts[i](m, err);
 	if (ret)
 		goto fail;
+	slots_init(m);
 	describe_acpi(m);
 	*out = m;
 	return 0;
@@ -140,6 +142,7 @@ void machine_free(struct machine *m)
 	while (m->devices)
 		device_free(m->devices);
 	vfio_context_free(m->vfio);
+	slots_release(m);
 	topology_release(m);
 	platform_release(m);
 	for (unsigned i = 0; i < m->n_vcpus; i++)

@@ -5,7 +5,7 @@
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
 
-#include "state.h"
+#include "plug.h"
 
 /* Everything that is not a BAR: where it lies and who answers. */
 struct place {
@@ -26,16 +26,16 @@ static const struct place places[] = {
 	{ BUS_PIO, 0xcfc, 4, pci_host_cfc, AT(host), "pci-cfc" },
 	{ BUS_MMIO, GPA_ECAM, GPA_ECAM_SIZE, pci_host_ecam, AT(host), "pci-ecam" },
 	{ BUS_MMIO, GED_BASE, GED_SIZE, ged_access, AT(ged), "ged" },
+	{ BUS_MMIO, ACPI_SLOTS_BASE, ACPI_SLOTS_SIZE, acpi_slots_access, AT(slots), "acpi-slots" },
 };
 
-static const struct {
-	unsigned gsi;
-} pulses[] = { { SERIAL_GSI }, { RTC_GSI }, { GED_GSI } };
+/* The GSIs that an emulated device pulses. */
+static const unsigned pulses[] = { SERIAL_GSI, RTC_GSI, GED_GSI };
 
 static int irqs_init(struct machine *m, struct err *err)
 {
 	for (unsigned i = 0; i < sizeof(pulses) / sizeof(pulses[0]); i++) {
-		unsigned gsi = pulses[i].gsi;
+		unsigned gsi = pulses[i];
 		int ret;
 
 		m->irq_fd[gsi] = sys_eventfd();
@@ -96,6 +96,7 @@ void platform_release(struct machine *m)
 
 void platform_reset(struct machine *m)
 {
+	slots_reset(m);
 	serial_reset(&m->serial);
 	rtc_reset(&m->rtc);
 	ged_reset(&m->ged);

@@ -24,7 +24,7 @@ static int all_devices(struct machine *m, int (*work)(struct device *, struct er
 	m->jobs_left = 0;
 	for (struct device *d = m->devices; d; d = d->next) {
 		m->jobs_left++;
-		device_job(d, work, count_down);
+		device_job(d, &d->job, work, count_down);
 	}
 	while (m->jobs_left)
 		loop_step(&m->loop, -1);
@@ -54,7 +54,7 @@ static int open_devices(struct machine *m, struct err *err)
 		if (!device)
 			return -err->code;
 		m->jobs_left = 1;
-		device_job(device, device_open_job, count_down);
+		device_job(device, &device->job, device_open_job, count_down);
 		while (m->jobs_left)
 			loop_step(&m->loop, -1);
 		if (device->job.status) {
@@ -200,9 +200,7 @@ void machine_end(struct machine *m)
 	m->ending = true;
 	loop_timer_cancel(&m->loop, &m->reset_timer);
 	vcpus_stop(m);
-	for (struct device *d = m->devices; d; d = d->next) {
-		while (d->job.running)
-			loop_step(&m->loop, -1);
-	}
+	while (device_jobs_running(m))
+		loop_step(&m->loop, -1);
 	(void)all_devices(m, device_close_job, DEVICE_CLOSED, NULL);
 }

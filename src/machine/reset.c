@@ -10,7 +10,7 @@
 
 #include <portcullis/log.h>
 
-#include "state.h"
+#include "plug.h"
 
 #define IN_FLIGHT_RETRY_MS 1
 
@@ -46,12 +46,13 @@ static void device_was_reset(struct device *device, int status)
 
 static void reset_devices(struct machine *m)
 {
+	plug_on_reset(m);
 	m->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d; d = d->next) {
-		if (d->stage != DEVICE_PLUGGED && d->stage != DEVICE_REQUESTED)
+		if (d->stage != DEVICE_PLUGGED)
 			continue;
 		m->jobs_left++;
-		device_job(d, device_reset_job, device_was_reset);
+		device_job(d, &d->reset_job, device_reset_job, device_was_reset);
 	}
 	if (--m->jobs_left == 0)
 		reset_finish(m);

@@ -9,6 +9,7 @@
 #define PORTCULLIS_MACHINE_STATE_H
 
 #include <portcullis/acpi.h>
+#include <portcullis/acpi_slots.h>
 #include <portcullis/boot.h>
 #include <portcullis/bus.h>
 #include <portcullis/chardev.h>
@@ -46,6 +47,7 @@ struct bar_map {
 /* Work for the device's worker, one piece at a time; done runs on main afterwards. */
 struct job {
 	struct mail mail;
+	struct device *device;
 	int (*work)(struct device *device, struct err *err); /* ON_WORKER */
 	void (*done)(struct device *device, int status);     /* ON_MAIN */
 	int status;
@@ -62,9 +64,19 @@ struct device {
 	uint8_t devfn;
 	bool multifunction;
 	enum device_stage stage;
-	struct job job;
-	struct err err; /* of the last job that failed */
+	struct job job;       /* of its life: open .. close, one at a time */
+	struct job reset_job; /* of a machine reset, whatever else goes on */
+	struct err err;       /* of the last job that failed */
 	struct bar_map bar[PCI_BARS];
+
+	/* plug.c, unplug.c */
+	struct port *port;           /* whose slot it is in; NULL on pcie.0 */
+	struct machine_op *add_op;   /* device_add's, until it is plugged */
+	struct machine_op *del_ops;  /* device_del's, until it is gone */
+	struct err failure;          /* why device_add failed */
+	struct loop_timer deadline;  /* of the stage it is in */
+	bool cancelled;              /* device_del came before device_add was through */
+	bool host_wants_it;
 };
 
 /* A pcie-root-port and the slot behind it. */
@@ -72,6 +84,7 @@ struct port {
 	struct port *next;
 	struct machine *machine;
 	struct root_port root;
+	uint8_t shown; /* bitmap of functions the guest was told of */
 };
 
 struct machine {
@@ -91,6 +104,8 @@ struct machine {
 	struct pci_function host_bridge;
 	struct pci_windows windows;
 	struct port *ports;
+	struct acpi_slots slots; /* ACPI hot plug */
+	struct loop_timer slots_retry;
 
 	struct serial serial;
 	struct chardev *console;
@@ -140,9 +155,10 @@ void sink_init(struct machine *m);
 /* device.c: one passed-through device from options to closed. */
 struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err);
 void device_free(struct device *device); /* idle, closed or never opened */
-/* Posts work to the device's worker. */
-void device_job(struct device *device, int (*work)(struct device *, struct err *),
+/* Posts work to the device's worker; job is one of the device's and not running. */
+void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
+bool device_jobs_running(const struct machine *m);
 int device_open_job(struct device *device, struct err *err);
 int device_realize_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* device_types.c - the kinds of device a user can ask for, and how their options begin. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/config.h>
+#include <portcullis/err.h>
+#include <portcullis/root_port.h>
+#include <portcullis/vfio.h>
+
+const struct prop_type *const device_types[] = { &vfio_pci_type, &root_port_type, NULL };
+
+const struct prop_type *device_type_find(const char *name)
+{
+	for (unsigned i = 0; device_types[i]; i++)
+		if (!strcmp(device_types[i]->name, name))
+			return device_types[i];
+	return NULL;
+}
+
+int device_options_new(const struct config *config, const struct prop_type *type, void **out,
+	struct err *err)
+{
+	void *options = calloc(1, type->size);
+	int ret;
+
+	if (!options)
+		return err_set(err, ENOMEM, "no memory for the options of %s", type->name);
+	ret = props_init(type, options);
+	if (ret < 0) {
+		free(options);
+		return err_set_errno(err, -ret, "%s: defaults", type->name);
+	}
+	for (unsigned i = 0; i < config->n_globals; i++) {
+		const struct config_global *global = &config->globals[i];
+		struct prop_value value = { .kind = PROP_VALUE_STRING, .string = global->value };
+
+		if (strcmp(global->driver, type->name) != 0)
+			continue;
+		ret = prop_set(type, options, global->property, &value, err);
+		if (ret < 0) {
+			props_release(type, options);
+			free(options);
+			return ret;
+		}
+	}
+	*out = options;
+	return 0;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plug.c - device_add: from options to a device that the guest was told of. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+
+#include "plug.h"
+
+static const char *const stage_names[] = {
+	[DEVICE_NEW] = "new",
+	[DEVICE_ATTACHED] = "attached",
+	[DEVICE_REALIZED] = "realized",
+	[DEVICE_PLUGGED] = "plugged",
+	[DEVICE_REQUESTED] = "requested",
+	[DEVICE_RELEASED] = "guest-released",
+	[DEVICE_FENCED] = "fenced",
+	[DEVICE_CLOSED] = "closed",
+};
+
+const char *device_stage_name(enum device_stage stage)
+{
+	return stage_names[stage];
+}
+
+void ops_push(struct machine_op **ops, struct machine_op *op)
+{
+	while (*ops)
+		ops = &(*ops)->next;
+	op->next = NULL;
+	*ops = op;
+}
+
+void ops_done(struct machine_op **ops, const struct err *err)
+{
+	struct machine_op *op = *ops, *next;
+
+	*ops = NULL;
+	for (; op; op = next) {
+		next = op->next; /* done() may free it */
+		op->done(op, err);
+	}
+}
+
+static void add_closed(struct device *device, int status)
+{
+	(void)status;
+	role_enter_main();
+	device_gone(device);
+}
+
+/* What failed is in device->err: give everything back, then answer. */
+static void add_failed(struct device *device)
+{
+	device->failure = device->err;
+	device_job(device, &device->job, device_close_job, add_closed);
+}
+
+static bool add_cancelled(struct device *device)
+{
+	if (!device->cancelled && !device->machine->ending)
+		return false;
+	err_set(&device->err, ECANCELED, "device '%s' was taken away while it was being added",
+		device->id);
+	add_failed(device);
+	return true;
+}
+
+static void add_realized(struct device *device, int status)
+{
+	role_enter_main();
+	if (status) {
+		add_failed(device);
+		return;
+	}
+	device->stage = DEVICE_REALIZED;
+	if (add_cancelled(device))
+		return;
+	if (device_plug(device, &device->err)) {
+		add_failed(device);
+		return;
+	}
+	/* Functions other than 0 wait, unseen, until function 0 makes the slot complete. */
+	if (atomic_load(&device->bus->function[0]))
+		slots_show(device->port, true);
+	ops_done(&device->add_op, NULL);
+}
+
+static void add_opened(struct device *device, int status)
+{
+	role_enter_main();
+	if (status) {
+		add_failed(device);
+		return;
+	}
+	device->stage = DEVICE_ATTACHED;
+	if (!add_cancelled(device))
+		device_job(device, &device->job, device_realize_job, add_realized);
+}
+
+static struct port *port_of_bus(struct machine *m, const struct pci_bus *bus)
+{
+	for (struct port *p = m->ports; p; p = p->next)
+		if (&p->root.bus == bus)
+			return p;
+	return NULL;
+}
+
+static int check_bus(struct machine *m, const struct vfio_pci_options *options, struct err *err)
+{
+	struct pci_bus *bus = options->bus ? topology_find_bus(m, options->bus) : NULL;
+
+	if (!options->bus)
+		err_set(err, EINVAL, "device '%s': 'bus' is missing", options->id);
+	else if (!bus)
+		err_set(err, ENOENT, "bus '%s' not found", options->bus);
+	else if (!bus->bridge)
+		err_set(err, EINVAL, "bus '%s' does not support hot plug", bus->name);
+	else
+		return 0;
+	err_hint(err, "name the id of a pcie-root-port that was given on the command line");
+	return -err->code;
+}
+
+static struct device *add_start(struct machine *m, const struct prop_type *type, void *options,
+	struct err *err)
+{
+	struct device *device;
+
+	if (type != &vfio_pci_type) {
+		err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);
+		return NULL;
+	}
+	if (m->ending) {
+		err_set(err, EBUSY, "the machine is ending");
+		return NULL;
+	}
+	if (props_check(type, options, err) || check_bus(m, options, err))
+		return NULL;
+	device = device_new(m, options, err);
+	if (device)
+		device->port = port_of_bus(m, device->bus);
+	return device;
+}
+
+void machine_device_add(struct machine *m, const struct prop_type *type, void *options,
+	struct machine_op *op)
+{
+	struct err err = { 0 };
+	struct device *device = add_start(m, type, options, &err);
+
+	if (!device) {
+		props_release(type, options);
+		free(options);
+		op->done(op, &err);
+		return;
+	}
+	ops_push(&device->add_op, op);
+	device_job(device, &device->job, device_open_job, add_opened);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slots.c - how the guest hears of hot plug: ACPI (acpi_slots.h registers and a GED interrupt), or
+ * the root port's own slot registers (native, pciehp). One of the two per port.
+ */
+#include <portcullis/log.h>
+
+#include "plug.h"
+
+/*
+ * GED's interrupt is an edge: one that comes before the guest's handler is there is lost, so it is
+ * repeated while there is something that the guest has not read.
+ */
+#define RETRY_MS 250
+
+static struct port *port_of_devfn(struct machine *m, uint8_t devfn)
+{
+	for (struct port *p = m->ports; p; p = p->next)
+		if (p->root.function.devfn == devfn)
+			return p;
+	return NULL;
+}
+
+static void retry(void *opaque)
+{
+	struct machine *m = opaque;
+
+	role_enter_main();
+	if (!acpi_slots_pending(&m->slots))
+		return;
+	ged_raise(&m->ged, GED_PCI_HOTPLUG);
+	loop_timer_set(&m->loop, &m->slots_retry, RETRY_MS);
+}
+
+static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions)
+{
+	struct port *port = port_of_devfn(opaque, devfn);
+
+	if (port)
+		plug_guest_released(port, functions);
+}
+
+static const struct acpi_slots_ops acpi_ops = { .eject = acpi_eject };
+
+static void native_power(void *opaque, bool off)
+{
+	if (off)
+		plug_guest_released(opaque, 0xff);
+}
+
+static bool native(const struct port *port)
+{
+	return port->root.options.native_hotplug;
+}
+
+void slots_init(struct machine *m)
+{
+	acpi_slots_init(&m->slots, &m->loop, &acpi_ops, m);
+	m->slots_retry = (struct loop_timer){ .fn = retry, .opaque = m };
+	for (struct port *p = m->ports; p; p = p->next) {
+		if (native(p))
+			root_port_on_power(&p->root, native_power, p);
+		else
+			acpi_slots_add_port(&m->slots, p->root.function.devfn,
+				(uint16_t)p->root.options.slot);
+	}
+}
+
+void slots_release(struct machine *m)
+{
+	loop_timer_cancel(&m->loop, &m->slots_retry);
+	acpi_slots_release(&m->slots);
+}
+
+void slots_reset(struct machine *m)
+{
+	acpi_slots_reset(&m->slots);
+	for (struct port *p = m->ports; p; p = p->next)
+		slots_show(p, false);
+}
+
+static uint8_t functions_of(struct port *port)
+{
+	unsigned bits = 0;
+
+	for (unsigned fn = 0; fn < 8; fn++)
+		if (atomic_load(&port->root.bus.function[fn]))
+			bits |= 1u << fn;
+	return (uint8_t)bits;
+}
+
+void slots_show(struct port *port, bool tell)
+{
+	struct machine *m = port->machine;
+	uint8_t now = functions_of(port);
+
+	if (native(port)) {
+		root_port_set_presence(&port->root, now & 1, tell);
+		return;
+	}
+	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
+	if (tell)
+		retry(m);
+}
+
+void slots_ask(struct port *port)
+{
+	struct machine *m = port->machine;
+
+	if (native(port)) {
+		root_port_press_attention(&port->root);
+		return;
+	}
+	acpi_slots_request_eject(&m->slots, port->root.function.devfn, functions_of(port));
+	retry(m);
+}
+
+void slots_withdraw(struct port *port)
+{
+	if (!native(port))
+		acpi_slots_cancel_eject(&port->machine->slots, port->root.function.devfn);
+}
