@@ -40,6 +40,7 @@ void aml_seg(struct aml *aml, const char *name)
 
 void aml_path(struct aml *aml, const char *first, const char *second)
 {
+	aml_byte(aml, '^');
 	aml_byte(aml, 0x2e); /* DualNamePrefix */
 	aml_seg(aml, first);
 	aml_seg(aml, second);
