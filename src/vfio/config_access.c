@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config_access.c - the guest reads and writes config space.
+ *
+ * On the vCPU: our copy under the leaf lock, and pread/pwrite of the bytes the firewall opened.
+ * Deferred: to the worker what needs a VFIO ioctl, an interrupt route or milliseconds; to main what
+ * changes where BARs are decoded (the worker hands the request on when both are needed).
+ */
+#include <linux/pci_regs.h>
+
+#include <portcullis/log.h>
+
+#include "device.h"
+
+static uint32_t all_ones(unsigned size)
+{
+	return 0xffffffffu >> (32 - 8 * size);
+}
+
+static bool well_formed(unsigned offset, unsigned size)
+{
+	return (size == 1 || size == 2 || size == 4) && offset <= PCI_CONFIG_SIZE - size;
+}
+
+static uint32_t config_read(struct pci_function *fn, unsigned offset, unsigned size)
+{
+	struct vfio_pci *dev = fn->opaque;
+	uint32_t live, value, device = 0;
+
+	if (!well_formed(offset, size))
+		return 0xffffffff;
+	live = vfio_firewall_bits(dev->firewall.live, offset, size);
+	if (live && vfio_device_read(dev, offset, size, &device))
+		device = all_ones(size);
+	pthread_mutex_lock(&fn->lock);
+	value = pci_get(fn->config, offset, size);
+	pthread_mutex_unlock(&fn->lock);
+	return (value & ~live) | (device & live);
+}
+
+/* One naturally aligned piece, all of whose bytes have something to pass. */
+static void pass_piece(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+{
+	uint32_t pass = vfio_firewall_bits(dev->firewall.pass, offset, size), now = 0;
+
+	/*
+	 * Bits that may not change keep their value. None of them is write-one-to-clear: the table
+	 * opens such bits whole, or no bit of their byte.
+	 */
+	if (pass != all_ones(size)) {
+		if (vfio_device_read(dev, offset, size, &now))
+			return;
+		value = (value & pass) | (now & ~pass);
+	}
+	if (vfio_device_write(dev, offset, size, value))
+		log_guest("vfio-pci '%s': the device refused a config write at 0x%x",
+			dev->options->id, offset);
+}
+
+/* Writing VPD is setting bit 15 of the address register: only reading, and only in one piece. */
+static bool vpd_refused(const struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+{
+	unsigned first = size, n = 0;
+
+	for (unsigned i = 0; i < size; i++) {
+		if (!(dev->firewall.effect[offset + i] & CAP_VPD))
+			continue;
+		if (first == size)
+			first = i;
+		n++;
+	}
+	return n && (n != 2 || value >> (8 * first + 15) & 1);
+}
+
+bool vfio_config_pass(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+{
+	const uint8_t *pass = dev->firewall.pass;
+	bool any = false;
+
+	if (vpd_refused(dev, offset, size, value))
+		return false;
+	for (unsigned i = 0; i < size;) {
+		unsigned piece = 1;
+
+		if (!pass[offset + i]) {
+			i++;
+			continue;
+		}
+		/* Grow to the largest aligned piece that is open throughout. */
+		while (piece < 4 && i + 2 * piece <= size && (offset + i) % (2 * piece) == 0) {
+			bool open = true;
+
+			for (unsigned k = 0; k < 2 * piece; k++)
+				open &= pass[offset + i + k] != 0;
+			if (!open)
+				break;
+			piece *= 2;
+		}
+		pass_piece(dev, offset + i, piece, value >> (8 * i) & all_ones(piece));
+		i += piece;
+		any = true;
+	}
+	return any;
+}
+
+enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
+	void (*finish)(struct io_request *), uint32_t arg)
+{
+	vfio_device_get(dev);
+	return io_defer(access, dev->worker, finish, dev, arg);
+}
+
+/* On main. */
+static void finish_main(struct io_request *request)
+{
+	struct vfio_pci *dev = request->opaque;
+
+	role_enter_main();
+	if (dev->fn.bus) /* else it was unplugged meanwhile */
+		pci_update_mappings(&dev->fn);
+	io_complete(request);
+	vfio_device_put(dev);
+}
+
+static void hand_to_main(struct vfio_pci *dev, struct io_request *request)
+{
+	struct loop *main = atomic_load(&dev->main);
+
+	if (!main) {
+		io_complete(request);
+		vfio_device_put(dev);
+		return;
+	}
+	request->owner = main;
+	request->finish = finish_main;
+	loop_post(main, &request->mail);
+}
+
+/* The guest's own function reset: as after power-on, config space included. */
+static void guest_reset(struct vfio_pci *dev)
+{
+	vfio_irq_off(dev);
+	if (vfio_reset_function(dev, NULL))
+		log_guest("vfio-pci '%s': the reset the guest asked for failed", dev->options->id);
+	vfio_device_power_on(dev);
+	vfio_config_sync(dev);
+}
+
+static unsigned power_wanted(struct vfio_pci *dev)
+{
+	unsigned state;
+
+	if (!dev->firewall.pm)
+		return 0;
+	pthread_mutex_lock(&dev->fn.lock);
+	state = dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK;
+	pthread_mutex_unlock(&dev->fn.lock);
+	return state;
+}
+
+/* True: leaving D3hot has reset the function. */
+static bool sync_power(struct vfio_pci *dev)
+{
+	unsigned was = dev->power, now = power_wanted(dev);
+	bool soft = dev->firewall.pm &&
+		dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET;
+
+	dev->power = (uint8_t)now;
+	if (was != 3 || now != 0 || soft)
+		return false;
+	guest_reset(dev);
+	return true;
+}
+
+void vfio_config_sync(struct vfio_pci *dev)
+{
+	uint32_t command;
+
+	if (!dev->io || dev->fenced)
+		return;
+	pthread_mutex_lock(&dev->fn.lock);
+	command = pci_get(dev->fn.config, PCI_COMMAND, 2);
+	pthread_mutex_unlock(&dev->fn.lock);
+	/* Interrupts first: the device must not send one before somebody listens. */
+	vfio_irq_sync(dev);
+	/* A function in D1..D3 does not master the bus. */
+	vfio_device_command(dev, command & PCI_COMMAND_MASTER && !dev->power);
+}
+
+static void finish_worker(struct io_request *request)
+{
+	struct vfio_pci *dev = request->opaque;
+	uint32_t what = request->arg;
+
+	role_enter_worker();
+	if (dev->io && !dev->fenced) {
+		if (what & VFIO_DEFER_PASS)
+			vfio_config_pass(dev, (unsigned)request->offset, request->size,
+				(uint32_t)request->data);
+		if (what & VFIO_DEFER_FLR) {
+			guest_reset(dev);
+			what |= VFIO_DEFER_MAIN;
+		}
+		if (what & VFIO_DEFER_SYNC) {
+			if (sync_power(dev))
+				what |= VFIO_DEFER_MAIN;
+			vfio_config_sync(dev);
+		}
+	}
+	if (what & VFIO_DEFER_MAIN) {
+		hand_to_main(dev, request);
+		return;
+	}
+	io_complete(request);
+	vfio_device_put(dev);
+}
+
+/* Would the write have changed something that it may not? BARs are sized by writing all ones. */
+static bool denied(
+	const struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value, uint32_t now)
+{
+	uint32_t live = vfio_firewall_bits(dev->firewall.live, offset, size);
+	uint32_t open = vfio_firewall_bits(dev->fn.wmask, offset, size) |
+		vfio_firewall_bits(dev->fn.w1cmask, offset, size) |
+		vfio_firewall_bits(dev->firewall.pass, offset, size) |
+		vfio_firewall_bits(dev->firewall.trigger, offset, size);
+
+	if (offset < 0x40)
+		return false;
+	return (value ^ now) & ~live & ~open || (live & ~open && !open);
+}
+
+/* What is to be done beyond our copy and the device's plain registers. */
+static uint32_t effects(const struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value,
+	uint32_t before, uint32_t after)
+{
+	const struct vfio_firewall *fw = &dev->firewall;
+	uint32_t what = 0;
+
+	for (unsigned i = 0; i < size; i++) {
+		uint8_t effect = fw->effect[offset + i], byte = (uint8_t)(value >> (8 * i));
+
+		if (effect & CAP_SLOW)
+			what |= VFIO_DEFER_PASS;
+		if (effect & CAP_FLR && byte & fw->trigger[offset + i])
+			what |= VFIO_DEFER_FLR;
+		if (effect & (CAP_IRQ | CAP_POWER) && (before ^ after) >> (8 * i) & 0xff)
+			what |= VFIO_DEFER_SYNC;
+	}
+	if (what & VFIO_DEFER_FLR && !vfio_reset_possible(dev))
+		what &= ~(uint32_t)VFIO_DEFER_FLR;
+	return what;
+}
+
+static enum io_status config_write(
+	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access)
+{
+	struct vfio_pci *dev = fn->opaque;
+	uint32_t value = (uint32_t)access->data, before, after, what;
+
+	if (!well_formed(offset, size))
+		return IO_DONE;
+	before = pci_config_read(fn, offset, size);
+	if (denied(dev, offset, size, value, before) || vpd_refused(dev, offset, size, value))
+		atomic_fetch_add_explicit(&dev->firewall.denied, 1, memory_order_relaxed);
+	what = pci_config_apply(fn, offset, size, value) ? VFIO_DEFER_MAIN : 0;
+	after = pci_config_read(fn, offset, size);
+	what |= effects(dev, offset, size, value, before, after);
+	if (!(what & VFIO_DEFER_PASS))
+		vfio_config_pass(dev, offset, size, value);
+	if (!what)
+		return IO_DONE;
+	if (fn->bus)
+		atomic_store(&dev->main, fn->bus->sink->main);
+	/* The access's offset counts from wherever the caller's region starts: ours from the function. */
+	access->offset = offset;
+	access->data = value;
+	if (what != VFIO_DEFER_MAIN)
+		return vfio_defer(dev, access, finish_worker, what);
+	vfio_device_get(dev);
+	return io_defer(access, atomic_load(&dev->main), finish_main, dev, 0);
+}
+
+static void function_reset(struct pci_function *fn)
+{
+	vfio_device_power_on(fn->opaque);
+}
+
+const struct pci_function_ops vfio_function_ops = {
+	.config_read = config_read,
+	.config_write = config_write,
+	.reset = function_reset,
+};

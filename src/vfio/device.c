@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* device.c - the device object: probe, realize, reset, fence, close; trapped BAR accesses. */
+#include "device.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include <portcullis/err.h>
+#include <portcullis/log.h>
+
+static void sync_run(struct mail *mail);
+
+int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
+	struct vfio_pci_options *options, struct loop *worker)
+{
+	struct vfio_pci *dev = calloc(1, sizeof(*dev));
+
+	if (!dev)
+		return -ENOMEM;
+	dev->env = *env;
+	dev->options = options;
+	dev->worker = worker;
+	dev->sync.run = sync_run;
+	dev->reset_deadline_ms = VFIO_RESET_DEADLINE_MS;
+	dev->irqs.intx_trigger = dev->irqs.intx_resample = -1;
+	dev->irqs.err_fd = dev->irqs.req_fd = -1;
+	atomic_init(&dev->irqs.intx_gsi, -1);
+	atomic_init(&dev->references, 1);
+	pci_function_init(&dev->fn, options->id, &vfio_function_ops, dev);
+	*out = dev;
+	return 0;
+}
+
+void vfio_device_get(struct vfio_pci *dev)
+{
+	atomic_fetch_add(&dev->references, 1);
+}
+
+void vfio_device_put(struct vfio_pci *dev)
+{
+	if (atomic_fetch_sub(&dev->references, 1) != 1)
+		return;
+	pci_function_release(&dev->fn);
+	props_release(&vfio_pci_type, dev->options);
+	free(dev->options);
+	free(dev);
+}
+
+int vfio_device_read(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t *value)
+{
+	uint8_t bytes[4] = { 0 };
+	ssize_t got;
+
+	if (!dev->io || offset + size > dev->config_size)
+		return -EIO;
+	got = dev->io->ops->pread(dev->io, bytes, size, dev->config_at + offset);
+	if (got != (ssize_t)size)
+		return got < 0 ? (int)got : -EIO;
+	*value = pci_get(bytes, 0, size);
+	return 0;
+}
+
+int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+{
+	uint8_t bytes[4];
+	ssize_t put;
+
+	if (!dev->io || offset + size > dev->config_size)
+		return -EIO;
+	pci_put(bytes, 0, size, value);
+	put = dev->io->ops->pwrite(dev->io, bytes, size, dev->config_at + offset);
+	if (put != (ssize_t)size)
+		return put < 0 ? (int)put : -EIO;
+	return 0;
+}
+
+/*
+ * Decode stays on while the device is ours: turning it off would take the mappings from under a
+ * guest that races with itself. The guest's own decode bits decide what we map into it.
+ */
+int vfio_device_command(struct vfio_pci *dev, bool master)
+{
+	uint32_t command, want;
+	int ret = vfio_device_read(dev, PCI_COMMAND, 2, &command);
+
+	if (ret)
+		return ret;
+	want = command & ~(uint32_t)(PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+	for (unsigned i = 0; i < 6; i++) {
+		if (dev->fn.bar[i].kind == PCI_BAR_IO)
+			want |= PCI_COMMAND_IO;
+		else if (dev->fn.bar[i].kind != PCI_BAR_NONE)
+			want |= PCI_COMMAND_MEMORY;
+	}
+	want |= master ? PCI_COMMAND_MASTER : 0;
+	return want == command ? 0 : vfio_device_write(dev, PCI_COMMAND, 2, want);
+}
+
+int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_region config;
+	int ret = io->ops->info(io, &info);
+
+	if (ret)
+		return err_set_errno(err, -ret, "cannot ask the kernel about the device");
+	if (!(info.flags & VFIO_DEVICE_FLAGS_PCI))
+		return err_set(err, ENODEV, "this is not a PCI device");
+	dev->flags = info.flags;
+	ret = region_query(&config, io, VFIO_PCI_CONFIG_REGION_INDEX);
+	if (ret || config.size < 64)
+		return err_set(err, ret ? -ret : EIO, "the kernel does not give config space");
+	dev->config_at = config.offset;
+	dev->config_size = config.size < PCI_CONFIG_SIZE ? (unsigned)config.size : PCI_CONFIG_SIZE;
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		dev->region[i].dev = dev;
+		ret = region_query(&dev->region[i], io, i);
+		if (ret && i != PCI_ROM)
+			return err_set_errno(err, -ret, "cannot ask the kernel about BAR %u", i);
+	}
+	dev->io = io;
+	ret = vfio_irq_query(dev);
+	if (ret) {
+		dev->io = NULL;
+		return err_set_errno(err, -ret, "cannot ask the kernel about interrupts");
+	}
+	return 0;
+}
+
+static void forward(struct vfio_region *region, struct io_access *access, bool *failed)
+{
+	struct vfio_device_io *io = region->dev->io;
+	uint64_t at = region->offset + access->offset;
+	uint64_t data = access->data; /* x86: memory order is the guest's */
+	ssize_t done;
+
+	if (access->write) {
+		done = region->writable ? io->ops->pwrite(io, &data, access->size, at) :
+					  access->size;
+		*failed = done != access->size;
+		return;
+	}
+	data = 0;
+	done = io->ops->pread(io, &data, access->size, at);
+	*failed = done != access->size;
+	access->data = *failed ? ~0ull >> (64 - 8 * access->size) : data;
+}
+
+static void count_trap(struct vfio_region *region, uint64_t offset)
+{
+	for (unsigned i = 0; i < region->n_areas; i++) {
+		if (offset - region->area[i].offset < region->area[i].size) {
+			atomic_fetch_add_explicit(&region->trapped[i], 1, memory_order_relaxed);
+			return;
+		}
+	}
+}
+
+enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
+{
+	struct vfio_region *region = opaque;
+	struct vfio_pci *dev = region->dev;
+	bool failed = false;
+
+	if (!dev->io || access->offset >= region->size ||
+		access->size > region->size - access->offset) {
+		access->data = access->write ? access->data : ~0ull >> (64 - 8 * access->size);
+		return IO_DONE;
+	}
+	count_trap(region, access->offset);
+	if (vfio_msix_covers(&dev->irqs.msix, region->index, access->offset, access->size))
+		return vfio_msix_access(dev, region->index, access);
+	forward(region, access, &failed);
+	if (failed) {
+		atomic_fetch_add_explicit(&region->failed, 1, memory_order_relaxed);
+		log_guest("vfio-pci '%s': BAR %u does not answer at 0x%" PRIx64, dev->options->id,
+			region->index, access->offset);
+	}
+	return IO_DONE;
+}
+
+unsigned vfio_pci_areas(
+	struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX])
+{
+	const struct vfio_region *region = &dev->region[bar];
+
+	memcpy(out, region->area, region->n_areas * sizeof(*out));
+	return region->n_areas;
+}
+
+void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar)
+{
+	return &dev->region[bar];
+}
+
+static void sync_run(struct mail *mail)
+{
+	struct vfio_pci *dev = (struct vfio_pci *)((char *)mail - offsetof(struct vfio_pci, sync));
+
+	role_enter_worker();
+	atomic_store(&dev->sync_posted, false);
+	if (dev->realized)
+		vfio_config_sync(dev);
+	vfio_device_put(dev);
+}
+
+/* Decode may have been turned on by main itself (address assignment), which no vCPU told us of. */
+void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped)
+{
+	unsigned pin = dev->fn.config[PCI_INTERRUPT_PIN];
+
+	(void)bar;
+	(void)addr;
+	if (!mapped || !dev->fn.bus)
+		return;
+	atomic_store(&dev->main, dev->fn.bus->sink->main);
+	if (pin)
+		atomic_store(&dev->irqs.intx_gsi,
+			dev->env.ops->intx_gsi(dev->env.opaque, &dev->fn, pin));
+	if (atomic_exchange(&dev->sync_posted, true))
+		return;
+	vfio_device_get(dev);
+	loop_post(dev->worker, &dev->sync);
+}
+
+void vfio_device_power_on(struct vfio_pci *dev)
+{
+	struct pci_function *fn = &dev->fn;
+	uint8_t multifunction;
+
+	pthread_mutex_lock(&fn->lock);
+	multifunction = fn->config[PCI_HEADER_TYPE] & 0x80;
+	memcpy(fn->config, fn->reset_config, sizeof(fn->config));
+	fn->config[PCI_HEADER_TYPE] |= multifunction;
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		fn->bar[i].addr = 0;
+	vfio_msix_clear(&dev->irqs.msix);
+	dev->power = 0;
+	pthread_mutex_unlock(&fn->lock);
+}
+
+int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
+{
+	int ret;
+
+	if (!dev->io || !dev->realized)
+		return 0;
+	vfio_irq_off(dev);
+	vfio_device_command(dev, false);
+	ret = vfio_reset_function(dev, err);
+	vfio_device_power_on(dev);
+	if (ret && ret != -ENOTTY)
+		return err_prefix(err, "vfio-pci '%s'", dev->options->id);
+	vfio_config_sync(dev);
+	return 0;
+}
+
+void vfio_pci_fence(struct vfio_pci *dev)
+{
+	dev->fenced = true;
+	if (!dev->io)
+		return;
+	vfio_device_command(dev, false);
+	vfio_irq_off(dev);
+}
+
+void vfio_device_close(struct vfio_pci *dev)
+{
+	vfio_pci_fence(dev);
+	if (dev->io) {
+		if (dev->realized && vfio_reset_possible(dev)) {
+			struct err err = { 0 };
+
+			if (vfio_reset_function(dev, &err))
+				log_warn("vfio-pci '%s': %s", dev->options->id, err.text);
+		}
+		vfio_irq_release(dev);
+	}
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		region_unmap(&dev->region[i]);
+	dev->realized = false;
+	dev->io = NULL;
+}
+
+struct pci_function *vfio_pci_function(struct vfio_pci *dev)
+{
+	return &dev->fn;
+}
+
+const char *vfio_pci_id(const struct vfio_pci *dev)
+{
+	return dev->options->id;
+}
+
+const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev)
+{
+	return dev->options;
+}

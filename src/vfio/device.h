@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * device.h - one passed-through function: the pieces that vfio.h's struct vfio_pci is made of.
+ * (private to src/vfio and tests)
+ *
+ * Who writes what: the worker everything here, except fn's tree fields (main) and the guest's bytes
+ * in fn->config and the MSI-X table (vCPUs, under fn->lock). What vCPUs read without the lock - io,
+ * regions, firewall masks - is constant from realize until main has unplugged the function.
+ * Life: vCPUs post requests after they have left the bus map, so one may reach a mailbox when the
+ * device is already unplugged. Each takes a reference inside the map; the last one frees the device.
+ */
+#ifndef PORTCULLIS_VFIO_DEVICE_H
+#define PORTCULLIS_VFIO_DEVICE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/loop.h>
+#include <portcullis/pci.h>
+#include <portcullis/vfio.h>
+
+#include "attach.h"
+#include "config.h"
+#include "device_io.h"
+#include "irq.h"
+#include "regions.h"
+
+#define VFIO_RESET_DEADLINE_MS 10000
+
+struct vfio_pci {
+	struct pci_function fn;
+	struct vfio_context *context;
+	struct vfio_attachment *attachment; /* NULL before open, after close, and in tests */
+	struct vfio_env env;
+	struct vfio_pci_options *options; /* owned */
+	struct loop *worker;
+	_Atomic(struct loop *) main; /* learnt from the bus it is plugged into */
+	struct vfio_device_io *io;   /* borrowed from the attachment; NULL while closed */
+	uint32_t flags;              /* VFIO_DEVICE_FLAGS_* */
+	uint64_t config_at;          /* config space's offset on the device fd */
+	unsigned config_size;
+	struct vfio_region region[PCI_BARS];
+	struct vfio_firewall firewall;
+	struct vfio_irqs irqs;
+	bool realized, fenced;
+	uint8_t power;     /* D-state the guest last set, 0..3 */
+	bool quarantined;  /* did not come back from a reset */
+	unsigned reset_deadline_ms;
+	struct mail sync;  /* main asks the worker to look at config space */
+	atomic_bool sync_posted;
+	atomic_uint references;
+};
+
+/* What a deferred access wants done: bits of io_request.arg. */
+enum {
+	VFIO_DEFER_SYNC = 1 << 0, /* interrupts, bus mastering, power */
+	VFIO_DEFER_FLR = 1 << 1,
+	VFIO_DEFER_PASS = 1 << 2, /* write the device's config space */
+	VFIO_DEFER_MAIN = 1 << 3, /* then BAR mappings */
+};
+
+/* device.c: without attachment, so that tests can put a fake card in. */
+/* Takes options. -ENOMEM. */
+int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
+	struct vfio_pci_options *options, struct loop *worker);
+/* Asks a device that was just attached what it is. io is borrowed until vfio_device_close(). */
+int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err) ON_WORKER;
+/* Everything but the attachment. */
+void vfio_device_close(struct vfio_pci *dev) ON_WORKER;
+void vfio_device_get(struct vfio_pci *dev);
+void vfio_device_put(struct vfio_pci *dev);
+
+/* Config space of the device itself. 0 or -errno (a short transfer is -EIO). */
+int vfio_device_read(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t *value);
+int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value);
+/* Physical COMMAND: decode always on (the guest's decode is ours to do), bus master as told. */
+int vfio_device_command(struct vfio_pci *dev, bool master) ON_WORKER;
+/* fn->config, BAR addresses and MSI-X table as at power-on. */
+void vfio_device_power_on(struct vfio_pci *dev);
+
+/* config_access.c: struct pci_function_ops */
+extern const struct pci_function_ops vfio_function_ops;
+/* Writes what the firewall lets through; false: nothing of it. */
+bool vfio_config_pass(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value);
+/* On a vCPU: like io_defer(), and takes a reference that finish() must put. */
+enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
+	void (*finish)(struct io_request *), uint32_t arg);
+/* Bus mastering, power and interrupts as config space says. */
+void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
+
+/* reset.c */
+/* Resets the function and waits until it answers. -ENOTTY: there is no way to reset it. */
+int vfio_reset_function(struct vfio_pci *dev, struct err *err) ON_WORKER;
+bool vfio_reset_possible(const struct vfio_pci *dev);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* irq.c - which of INTx, MSI, MSI-X is on; reserves; error and request events. */
+#include "irq.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <linux/pci_regs.h>
+
+#include <portcullis/err.h>
+#include <portcullis/log.h>
+#include <portcullis/sys.h>
+
+#include "device.h"
+
+int vfio_irq_set(struct vfio_pci *dev, unsigned index, uint32_t action, unsigned start,
+	unsigned count, const int32_t *fds)
+{
+	/* Before the reserve exists (and after) only single vectors are set. */
+	_Alignas(struct vfio_irq_set) uint8_t one[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
+	struct vfio_irq_set *set =
+		count > 1 && fds ? dev->irqs.set : (struct vfio_irq_set *)one;
+	size_t bytes = fds ? count * sizeof(*fds) : 0;
+
+	if (!dev->io)
+		return -ENODEV;
+	*set = (struct vfio_irq_set){ .argsz = (uint32_t)(sizeof(*set) + bytes),
+		.flags = action | (fds ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE),
+		.index = index, .start = start, .count = count };
+	if (bytes)
+		memcpy((uint8_t *)set + sizeof(*set), fds, bytes);
+	return dev->io->ops->set_irqs(dev->io, set);
+}
+
+int vfio_irq_disable(struct vfio_pci *dev, unsigned index)
+{
+	return vfio_irq_set(dev, index, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, NULL);
+}
+
+int vfio_irq_query(struct vfio_pci *dev)
+{
+	for (unsigned i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
+		struct vfio_irq_info info = { .argsz = sizeof(info), .index = i };
+		int ret = dev->io->ops->irq_info(dev->io, i, &info);
+
+		/* A kernel that does not know the index (REQ, before 4.0) does not offer it. */
+		if (ret && i < VFIO_PCI_ERR_IRQ_INDEX)
+			return ret;
+		dev->irqs.count[i] = ret || !(info.flags & VFIO_IRQ_INFO_EVENTFD) ? 0 : info.count;
+		dev->irqs.flags[i] = info.flags;
+	}
+	dev->irqs.msix.resizable =
+		!(dev->irqs.flags[VFIO_PCI_MSIX_IRQ_INDEX] & VFIO_IRQ_INFO_NORESIZE);
+	return 0;
+}
+
+static void device_error(void *opaque, uint32_t events)
+{
+	struct vfio_pci *dev = opaque;
+
+	(void)events;
+	if (sys_eventfd_drain(dev->irqs.err_fd))
+		dev->env.ops->failed(dev->env.opaque, dev);
+}
+
+static void device_request(void *opaque, uint32_t events)
+{
+	struct vfio_pci *dev = opaque;
+
+	(void)events;
+	if (sys_eventfd_drain(dev->irqs.req_fd))
+		dev->env.ops->wants_back(dev->env.opaque, dev);
+}
+
+/* These events are a service, not a need: without them the device still works. */
+static void watch_event(struct vfio_pci *dev, unsigned index, int *fd, struct loop_fd *watch,
+	loop_fd_fn fn)
+{
+	if (!dev->irqs.count[index] || *fd >= 0)
+		return;
+	*fd = sys_eventfd();
+	if (*fd < 0)
+		return;
+	*watch = (struct loop_fd){ .fd = *fd, .fn = fn, .opaque = dev };
+	if (loop_fd_add(dev->worker, watch, EPOLLIN))
+		goto fail;
+	if (vfio_irq_set(dev, index, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 1, fd) == 0)
+		return;
+	loop_fd_del(dev->worker, watch);
+fail:
+	sys_closep(fd);
+	log_warn("vfio-pci '%s': the kernel does not report %s events", dev->options->id,
+		index == VFIO_PCI_ERR_IRQ_INDEX ? "error" : "request");
+}
+
+static void unwatch_event(struct vfio_pci *dev, unsigned index, int *fd, struct loop_fd *watch)
+{
+	if (*fd < 0)
+		return;
+	vfio_irq_disable(dev, index);
+	loop_fd_del(dev->worker, watch);
+	sys_closep(fd);
+}
+
+static int reserve_vectors(struct vfio_pci *dev, struct err *err)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+	unsigned n = irqs->n_vectors;
+	int ret;
+
+	irqs->vector = calloc(n ? n : 1, sizeof(*irqs->vector));
+	irqs->set = malloc(sizeof(*irqs->set) + n * sizeof(int32_t));
+	irqs->msix.table = calloc(irqs->msix.n + 1u, MSIX_ENTRY);
+	irqs->msix.pba = calloc(irqs->msix.n / 64 + 1, sizeof(uint64_t));
+	if (!irqs->vector || !irqs->set || !irqs->msix.table || !irqs->msix.pba)
+		return err_set(err, ENOMEM, "no memory for %u interrupt vectors", n);
+	vfio_msix_clear(&irqs->msix);
+	for (unsigned i = 0; i < n; i++) {
+		ret = vfio_vector_reserve(&irqs->vector[i], dev, i);
+		if (!ret)
+			continue;
+		err_set_errno(err, -ret, "cannot reserve interrupt vector %u of %u", i + 1, n);
+		if (ret == -EMFILE)
+			err_hint(err, "raise the limit of open files (ulimit -n)");
+		return ret;
+	}
+	return 0;
+}
+
+int vfio_irq_reserve(struct vfio_pci *dev, struct err *err)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+	int ret = reserve_vectors(dev, err);
+
+	if (ret)
+		return ret;
+	if (irqs->count[VFIO_PCI_INTX_IRQ_INDEX] && dev->fn.config[PCI_INTERRUPT_PIN]) {
+		irqs->intx_trigger = sys_eventfd();
+		irqs->intx_resample = sys_eventfd();
+		if (irqs->intx_trigger < 0 || irqs->intx_resample < 0)
+			return err_set(err, EMFILE, "cannot create the eventfds of INTx");
+	}
+	watch_event(dev, VFIO_PCI_ERR_IRQ_INDEX, &irqs->err_fd, &irqs->err_watch, device_error);
+	watch_event(dev, VFIO_PCI_REQ_IRQ_INDEX, &irqs->req_fd, &irqs->req_watch, device_request);
+	return 0;
+}
+
+/* What the guest asked for. MSI-X beats MSI if a guest enables both, which the spec forbids. */
+static enum vfio_irq_mode wanted_mode(struct vfio_pci *dev)
+{
+	const uint8_t *config = dev->fn.config;
+	uint32_t command;
+	unsigned pin;
+	bool msi, msix;
+
+	if (!dev->io || dev->fenced || dev->quarantined)
+		return VFIO_IRQ_OFF;
+	pthread_mutex_lock(&dev->fn.lock);
+	msix = dev->firewall.msix &&
+		pci_get(config, dev->firewall.msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_ENABLE;
+	msi = dev->firewall.msi &&
+		pci_get(config, dev->firewall.msi + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_ENABLE;
+	command = pci_get(config, PCI_COMMAND, 2);
+	pin = config[PCI_INTERRUPT_PIN];
+	pthread_mutex_unlock(&dev->fn.lock);
+	if (msix)
+		return VFIO_IRQ_MSIX;
+	if (msi)
+		return VFIO_IRQ_MSI;
+	/* A function that decodes nothing is not in use: its line stays quiet until it is. */
+	if (pin && !(command & PCI_COMMAND_INTX_DISABLE) && command & 7 &&
+		atomic_load(&dev->irqs.intx_gsi) >= 0)
+		return VFIO_IRQ_INTX;
+	return VFIO_IRQ_OFF;
+}
+
+void vfio_irq_off(struct vfio_pci *dev)
+{
+	switch (dev->irqs.mode) {
+	case VFIO_IRQ_OFF:
+		break;
+	case VFIO_IRQ_INTX:
+		vfio_intx_off(dev);
+		break;
+	case VFIO_IRQ_MSI:
+		vfio_msi_off(dev);
+		break;
+	case VFIO_IRQ_MSIX:
+		vfio_msix_off(dev);
+		break;
+	}
+	dev->irqs.mode = VFIO_IRQ_OFF;
+}
+
+void vfio_irq_sync(struct vfio_pci *dev)
+{
+	enum vfio_irq_mode mode = wanted_mode(dev);
+	bool fresh = mode != dev->irqs.mode;
+
+	if (fresh)
+		vfio_irq_off(dev);
+	dev->irqs.mode = mode;
+	if (mode == VFIO_IRQ_MSIX)
+		vfio_msix_sync(dev, 0, dev->irqs.msix.n - 1);
+	else if (mode == VFIO_IRQ_MSI)
+		vfio_msi_sync(dev);
+	else if (mode == VFIO_IRQ_INTX && fresh)
+		vfio_intx_on(dev);
+}
+
+void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+	unsigned msi = dev->firewall.msi;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	if (irqs->mode == VFIO_IRQ_MSIX && index < irqs->msix.n) {
+		uint64_t bit = 1ull << (index % 64);
+
+		irqs->msix.pba[index / 64] &= ~bit;
+		irqs->msix.pba[index / 64] |= pending ? bit : 0;
+	} else if (irqs->mode == VFIO_IRQ_MSI && index < MSI_VECTORS_MAX) {
+		uint32_t flags = pci_get(dev->fn.config, msi + PCI_MSI_FLAGS, 2);
+		unsigned at =
+			msi + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_PENDING_64 : PCI_MSI_PENDING_32);
+		uint32_t bit = 1u << index;
+
+		if (flags & PCI_MSI_FLAGS_MASKBIT)
+			pci_put(dev->fn.config, at, 4,
+				(pci_get(dev->fn.config, at, 4) & ~bit) | (pending ? bit : 0));
+	}
+	pthread_mutex_unlock(&dev->fn.lock);
+}
+
+void vfio_irq_release(struct vfio_pci *dev)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+
+	vfio_irq_off(dev);
+	unwatch_event(dev, VFIO_PCI_REQ_IRQ_INDEX, &irqs->req_fd, &irqs->req_watch);
+	unwatch_event(dev, VFIO_PCI_ERR_IRQ_INDEX, &irqs->err_fd, &irqs->err_watch);
+	sys_closep(&irqs->intx_trigger);
+	sys_closep(&irqs->intx_resample);
+	for (unsigned i = 0; irqs->vector && i < irqs->n_vectors; i++)
+		vfio_vector_release(&irqs->vector[i]);
+	free(irqs->vector);
+	free(irqs->set);
+	free(irqs->msix.table);
+	free(irqs->msix.pba);
+	irqs->vector = NULL;
+	irqs->set = NULL;
+	irqs->msix.table = NULL;
+	irqs->msix.pba = NULL;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * irq.h - interrupts of a passed-through device: INTx, MSI, MSI-X. (private to src/vfio and tests)
+ *
+ * Role:  worker, except where it says vcpu. vCPUs write config space and the MSI-X table (under the
+ *        function's leaf lock); the worker compares what the guest wants with what is armed and
+ *        does what is missing. Doing so twice changes nothing, so no event can be lost or doubled.
+ * Path:  VFIO signals a vector's eventfd. Unmasked ("connected"): KVM takes it (irqfd), nobody wakes.
+ *        Masked ("held"): the worker's loop waits for it, once, and sets the pending bit.
+ * Spec:  PCI 3.0 ch. 6.8; VFIO_DEVICE_SET_IRQS in linux/vfio.h.
+ */
+#ifndef PORTCULLIS_VFIO_IRQ_H
+#define PORTCULLIS_VFIO_IRQ_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/bus.h>
+#include <portcullis/loop.h>
+#include <portcullis/role.h>
+#include <portcullis/vfio.h>
+
+struct vfio_device_io;
+struct vfio_irq_set;
+
+#define MSI_VECTORS_MAX 32
+#define MSIX_VECTORS_MAX 2048
+#define MSIX_ENTRY 16
+/* GSIs a device keeps for itself; vectors above take one from the machine when first armed. */
+#define IRQ_GSI_RESERVE 64
+
+enum vfio_irq_mode { VFIO_IRQ_OFF, VFIO_IRQ_INTX, VFIO_IRQ_MSI, VFIO_IRQ_MSIX };
+
+struct vfio_message {
+	uint64_t addr;
+	uint32_t data;
+};
+
+struct vfio_vector {
+	struct vfio_pci *dev;
+	unsigned index;
+	int fd; /* eventfd, owned */
+	uint32_t gsi;
+	bool has_gsi, own_gsi;  /* own: reserved at realize, kept until release */
+	bool armed;             /* the kernel signals fd */
+	bool connected;         /* KVM listens to fd */
+	bool watched;           /* the worker's loop listens to fd */
+	bool pending;           /* came while held */
+	bool message_set;
+	struct vfio_message message; /* what gsi's route says */
+	struct loop_fd watch;
+};
+
+/* The MSI-X structures as the guest sees them; all under the function's lock. */
+struct vfio_msix {
+	unsigned n;                /* vectors, 0: no MSI-X */
+	unsigned table_bar, pba_bar;
+	uint64_t table_at, pba_at; /* offsets in their BARs */
+	uint8_t *table;            /* n * MSIX_ENTRY bytes */
+	uint64_t *pba;             /* a bit per vector */
+	bool resizable;            /* worker: the kernel takes single vectors at any time */
+	unsigned allocated;        /* worker: vectors the kernel has, 0: MSI-X is off in the device */
+};
+
+struct vfio_irqs {
+	enum vfio_irq_mode mode;
+	unsigned count[5]; /* per VFIO index, as the kernel says */
+	uint32_t flags[5];
+	unsigned n_vectors;
+	struct vfio_vector *vector; /* shared by MSI and MSI-X */
+	struct vfio_irq_set *set;   /* room for n_vectors eventfds */
+	struct vfio_msix msix;
+	unsigned msi_armed;
+	/* INTx */
+	_Atomic int64_t intx_gsi; /* -1: not known yet */
+	int intx_trigger, intx_resample;
+	uint32_t intx_connected;
+	/* the device asks for attention */
+	int err_fd, req_fd;
+	struct loop_fd err_watch, req_watch;
+	unsigned long failures; /* arming that the kernel refused */
+};
+
+/* irq.c */
+/* What the kernel offers. Needs dev->io. */
+int vfio_irq_query(struct vfio_pci *dev);
+/* Everything a guest may come to need: eventfds, GSIs, memory. n_vectors and msix.n are known. */
+int vfio_irq_reserve(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* Makes the device's interrupts what config space and MSI-X table say. */
+void vfio_irq_sync(struct vfio_pci *dev) ON_WORKER;
+/* All off, nothing pending, GSIs back; the reserve stays. */
+void vfio_irq_off(struct vfio_pci *dev) ON_WORKER;
+/* Off, and the reserve is given back. Tolerates half-made state. */
+void vfio_irq_release(struct vfio_pci *dev) ON_WORKER;
+/* One VFIO_DEVICE_SET_IRQS; fds NULL: DATA_NONE. Returns what the kernel returned. */
+int vfio_irq_set(struct vfio_pci *dev, unsigned index, uint32_t action, unsigned start,
+	unsigned count, const int32_t *fds) ON_WORKER;
+int vfio_irq_disable(struct vfio_pci *dev, unsigned index) ON_WORKER;
+
+/* vector.c */
+/* KVM delivers the vector with this message from now on; what was pending is delivered. */
+int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message) ON_WORKER;
+/* The vector is masked: what comes is kept. No ioctl on the device. */
+void vfio_vector_hold(struct vfio_vector *v) ON_WORKER;
+/* No listener at all, nothing pending. */
+void vfio_vector_drop(struct vfio_vector *v) ON_WORKER;
+int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned index) ON_WORKER;
+void vfio_vector_release(struct vfio_vector *v) ON_WORKER;
+
+/* msix.c */
+/* Finds table and PBA from the capability at cap; -EINVAL: they are not inside the BARs. Pure. */
+int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, unsigned vectors,
+	const uint64_t bar_size[static 6]);
+void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last) ON_WORKER;
+void vfio_msix_off(struct vfio_pci *dev) ON_WORKER;
+/* vcpu: is [offset, offset + size) of this BAR (partly) table or PBA? */
+bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offset, unsigned size);
+/* vcpu: an access that vfio_msix_covers() said yes to. */
+enum io_status vfio_msix_access(struct vfio_pci *dev, unsigned bar, struct io_access *access);
+/* Function's lock held: power-on state. */
+void vfio_msix_clear(struct vfio_msix *msix);
+
+/* msi.c */
+void vfio_msi_sync(struct vfio_pci *dev) ON_WORKER;
+void vfio_msi_off(struct vfio_pci *dev) ON_WORKER;
+
+/* intx.c */
+void vfio_intx_on(struct vfio_pci *dev) ON_WORKER;
+void vfio_intx_off(struct vfio_pci *dev) ON_WORKER;
+
+/* The guest sees the vector's pending bit in the PBA or the MSI capability. */
+void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending);
+
+#endif

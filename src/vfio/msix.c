@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* msix.c - MSI-X: the emulated table and PBA, and vectors armed when the guest first unmasks them. */
+#include <errno.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include <portcullis/log.h>
+#include <portcullis/sys.h>
+
+#include "device.h"
+
+static uint64_t pba_bytes(const struct vfio_msix *msix)
+{
+	return (msix->n + 63) / 64 * 8;
+}
+
+static bool inside(uint64_t offset, uint64_t size, uint64_t room)
+{
+	return offset <= room && size <= room - offset;
+}
+
+int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, unsigned vectors,
+	const uint64_t bar_size[static 6])
+{
+	uint32_t table = pci_get(raw, cap + PCI_MSIX_TABLE, 4);
+	uint32_t pba = pci_get(raw, cap + PCI_MSIX_PBA, 4);
+	unsigned n = (pci_get(raw, cap + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
+
+	msix->n = 0;
+	msix->table_bar = table & PCI_MSIX_TABLE_BIR;
+	msix->table_at = table & PCI_MSIX_TABLE_OFFSET;
+	msix->pba_bar = pba & PCI_MSIX_PBA_BIR;
+	msix->pba_at = pba & PCI_MSIX_PBA_OFFSET;
+	if (msix->table_bar > 5 || msix->pba_bar > 5)
+		return -EINVAL;
+	msix->n = n < vectors ? n : vectors;
+	/* The whole table of the device, also what the kernel offers no vectors for. */
+	if (!inside(msix->table_at, (uint64_t)n * MSIX_ENTRY, bar_size[msix->table_bar]) ||
+		!inside(msix->pba_at, pba_bytes(msix), bar_size[msix->pba_bar]) || !msix->n) {
+		msix->n = 0;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void vfio_msix_clear(struct vfio_msix *msix)
+{
+	if (!msix->table)
+		return;
+	memset(msix->table, 0, (size_t)msix->n * MSIX_ENTRY);
+	memset(msix->pba, 0, (msix->n / 64 + 1) * sizeof(uint64_t));
+	for (unsigned i = 0; i < msix->n; i++)
+		msix->table[i * MSIX_ENTRY + PCI_MSIX_ENTRY_VECTOR_CTRL] =
+			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
+/* What the guest wants of one vector. */
+struct entry {
+	struct vfio_message message;
+	bool live; /* enabled, function not masked, vector not masked */
+};
+
+static struct entry entry_get(struct vfio_pci *dev, unsigned i)
+{
+	const uint8_t *e = dev->irqs.msix.table + (size_t)i * MSIX_ENTRY;
+	struct entry out;
+	uint32_t flags;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	flags = pci_get(dev->fn.config, dev->firewall.msix + PCI_MSIX_FLAGS, 2);
+	out.message.addr = pci_get(e, PCI_MSIX_ENTRY_LOWER_ADDR, 4) |
+		(uint64_t)pci_get(e, PCI_MSIX_ENTRY_UPPER_ADDR, 4) << 32;
+	out.message.data = pci_get(e, PCI_MSIX_ENTRY_DATA, 4);
+	out.live = (flags & (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)) ==
+			PCI_MSIX_FLAGS_ENABLE &&
+		!(e[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+	pthread_mutex_unlock(&dev->fn.lock);
+	return out;
+}
+
+static int signal_one(struct vfio_pci *dev, unsigned i, int32_t fd)
+{
+	return vfio_irq_set(dev, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, i, 1, &fd);
+}
+
+/* Sets n vectors at once: armed ones to their eventfd, the others to none. */
+static int signal_all(struct vfio_pci *dev, unsigned n)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+	int32_t *fds = (int32_t *)((uint8_t *)irqs->set + sizeof(*irqs->set));
+
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = irqs->vector[i].armed ? irqs->vector[i].fd : -1;
+	*irqs->set = (struct vfio_irq_set){
+		.argsz = (uint32_t)(sizeof(*irqs->set) + n * sizeof(*fds)),
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX, .count = n,
+	};
+	return dev->io->ops->set_irqs(dev->io, irqs->set);
+}
+
+/* Turns MSI-X on in the device, with no vector signalling yet, as the guest did. */
+static void turn_on(struct vfio_pci *dev)
+{
+	int ret = signal_one(dev, 0, -1);
+
+	if (ret) {
+		dev->irqs.failures++;
+		log_guest("vfio-pci '%s': cannot enable MSI-X: %s", dev->options->id,
+			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
+		return;
+	}
+	dev->irqs.msix.allocated = 1;
+}
+
+static unsigned pow2_up(unsigned value)
+{
+	unsigned out = 1;
+
+	while (out < value)
+		out <<= 1;
+	return out;
+}
+
+/*
+ * Kernels that cannot add vectors: turn MSI-X off and on again with more of them. Twice as many each
+ * time, so that it is rare. What the device sent meanwhile is lost, so every armed vector is poked:
+ * a spurious interrupt is harmless, a lost one is not.
+ */
+static int regrow(struct vfio_pci *dev, unsigned need)
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	unsigned tries[3] = { pow2_up(need), need, msix->allocated };
+	int ret = -ENOSPC;
+
+	if (tries[0] > msix->n)
+		tries[0] = msix->n;
+	if (msix->allocated)
+		vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
+	for (unsigned i = 0; i < 3 && ret; i++) {
+		if (!tries[i])
+			continue;
+		ret = signal_all(dev, tries[i]);
+		msix->allocated = ret ? 0 : tries[i];
+	}
+	for (unsigned i = 0; i < msix->n; i++) {
+		struct vfio_vector *v = &dev->irqs.vector[i];
+
+		if (v->armed && !msix->allocated)
+			v->armed = false; /* nothing signals it any more; tried again at the next sync */
+		if (v->armed)
+			sys_eventfd_signal(v->fd);
+	}
+	return msix->allocated >= need ? 0 : -ENOSPC;
+}
+
+static void arm(struct vfio_pci *dev, struct vfio_vector *v)
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	int ret = 0;
+
+	if (!msix->resizable && v->index >= msix->allocated)
+		ret = regrow(dev, v->index + 1);
+	if (!ret)
+		ret = signal_one(dev, v->index, v->fd);
+	v->armed = ret == 0;
+	if (ret) {
+		dev->irqs.failures++;
+		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->id, v->index,
+			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
+	}
+}
+
+static void sync_vector(struct vfio_pci *dev, unsigned i)
+{
+	struct vfio_vector *v = &dev->irqs.vector[i];
+	struct entry entry = entry_get(dev, i);
+	int ret;
+
+	if (!entry.live) {
+		if (v->connected)
+			vfio_vector_hold(v);
+		return;
+	}
+	/* KVM listens before the device can signal. */
+	ret = vfio_vector_connect(v, &entry.message);
+	if (ret) {
+		dev->irqs.failures++;
+		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s", dev->options->id, i,
+			strerror(-ret));
+	}
+	if (!v->armed)
+		arm(dev, v);
+}
+
+void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	unsigned need = 0;
+
+	if (dev->irqs.mode != VFIO_IRQ_MSIX || !dev->io)
+		return;
+	if (last >= msix->n)
+		last = msix->n - 1;
+	if (!msix->allocated)
+		turn_on(dev);
+	/* One growth for all that is asked for at once. */
+	for (unsigned i = first; !msix->resizable && i <= last; i++)
+		if (!dev->irqs.vector[i].armed && entry_get(dev, i).live)
+			need = i + 1;
+	if (need > msix->allocated)
+		regrow(dev, need);
+	for (unsigned i = first; i <= last; i++)
+		sync_vector(dev, i);
+}
+
+void vfio_msix_off(struct vfio_pci *dev)
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+
+	if (msix->allocated)
+		vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
+	msix->allocated = 0;
+	for (unsigned i = 0; i < msix->n; i++)
+		vfio_vector_drop(&dev->irqs.vector[i]);
+}
+
+bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offset, unsigned size)
+{
+	uint64_t end = offset + size;
+
+	if (!msix->n)
+		return false;
+	return (bar == msix->table_bar && offset < msix->table_at + msix->n * MSIX_ENTRY &&
+		       end > msix->table_at) ||
+		(bar == msix->pba_bar && offset < msix->pba_at + pba_bytes(msix) &&
+			end > msix->pba_at);
+}
+
+/* Copies the guest's bytes in; true if the worker has something to do about entries first..last. */
+static bool table_write(struct vfio_pci *dev, uint64_t at, unsigned size, uint64_t data,
+	unsigned *first, unsigned *last)
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	bool act = false;
+	uint32_t flags;
+
+	*first = (unsigned)(at / MSIX_ENTRY);
+	*last = (unsigned)((at + size - 1) / MSIX_ENTRY);
+	pthread_mutex_lock(&dev->fn.lock);
+	flags = pci_get(dev->fn.config, dev->firewall.msix + PCI_MSIX_FLAGS, 2);
+	for (unsigned i = 0; i < size; i++) {
+		unsigned byte = (unsigned)((at + i) % MSIX_ENTRY);
+		uint8_t *p = &msix->table[at + i], value = (uint8_t)(data >> (8 * i));
+
+		/* Vector control has one bit; the message's two low address bits are zero. */
+		if (byte >= PCI_MSIX_ENTRY_VECTOR_CTRL)
+			value &= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ? PCI_MSIX_ENTRY_CTRL_MASKBIT : 0;
+		if (byte == PCI_MSIX_ENTRY_LOWER_ADDR)
+			value &= 0xfc;
+		/* A masked vector's message matters when it is unmasked. */
+		if (value != *p)
+			act |= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ||
+				!(msix->table[(at + i) / MSIX_ENTRY * MSIX_ENTRY +
+					  PCI_MSIX_ENTRY_VECTOR_CTRL] &
+					PCI_MSIX_ENTRY_CTRL_MASKBIT);
+		*p = value;
+	}
+	pthread_mutex_unlock(&dev->fn.lock);
+	return act && flags & PCI_MSIX_FLAGS_ENABLE && !(flags & PCI_MSIX_FLAGS_MASKALL);
+}
+
+static void finish_vectors(struct io_request *request)
+{
+	struct vfio_pci *dev = request->opaque;
+	uint32_t arg = request->arg;
+
+	role_enter_worker();
+	if (!dev->fenced)
+		vfio_msix_sync(dev, arg & 0xffff, arg >> 16);
+	io_complete(request);
+	vfio_device_put(dev);
+}
+
+/* Pending bits of vectors that were never armed are in the device, of the others in our copy. */
+static uint64_t pba_read(struct vfio_pci *dev, uint64_t at, unsigned size)
+{
+	const struct vfio_region *region = &dev->region[dev->irqs.msix.pba_bar];
+	uint64_t value = 0, device = 0;
+	ssize_t got = dev->io->ops->pread(
+		dev->io, &device, size, region->offset + dev->irqs.msix.pba_at + at);
+
+	pthread_mutex_lock(&dev->fn.lock);
+	memcpy(&value, (const uint8_t *)dev->irqs.msix.pba + at, size);
+	pthread_mutex_unlock(&dev->fn.lock);
+	/* All ones is a device that does not answer, not 64 interrupts. */
+	if (got == (ssize_t)size && device != ~0ull >> (64 - 8 * size))
+		value |= device;
+	return value;
+}
+
+static uint64_t table_read(struct vfio_pci *dev, uint64_t at, unsigned size)
+{
+	uint64_t value = 0;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	memcpy(&value, dev->irqs.msix.table + at, size);
+	pthread_mutex_unlock(&dev->fn.lock);
+	return value;
+}
+
+enum io_status vfio_msix_access(struct vfio_pci *dev, unsigned bar, struct io_access *access)
+{
+	const struct vfio_msix *msix = &dev->irqs.msix;
+	uint64_t table = access->offset - msix->table_at, pba = access->offset - msix->pba_at;
+	unsigned first, last;
+
+	if (bar == msix->table_bar && access->offset >= msix->table_at &&
+		inside(table, access->size, (uint64_t)msix->n * MSIX_ENTRY)) {
+		if (!access->write) {
+			access->data = table_read(dev, table, access->size);
+			return IO_DONE;
+		}
+		if (!table_write(dev, table, access->size, access->data, &first, &last))
+			return IO_DONE;
+		return vfio_defer(dev, access, finish_vectors, first | (uint32_t)last << 16);
+	}
+	/* The PBA is read-only; an access across an edge of either is undefined by the spec. */
+	if (bar == msix->pba_bar && access->offset >= msix->pba_at &&
+		inside(pba, access->size, pba_bytes(msix)) && !access->write)
+		access->data = pba_read(dev, pba, access->size);
+	else if (!access->write)
+		access->data = ~0ull >> (64 - 8 * access->size);
+	return IO_DONE;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * regions.h - a device's regions: which parts of a BAR are mapped into the guest, which are trapped.
+ * (private to src/vfio and tests)
+ *
+ * Role:  planning is pure; query, map, unmap: worker. Once mapped a region does not change until the
+ *        device is closed: vCPUs (trapped accesses) and main (areas) read it without a lock.
+ * Units: bytes; offsets count from the start of the BAR. Mapped pieces are page multiples.
+ */
+#ifndef PORTCULLIS_VFIO_REGIONS_H
+#define PORTCULLIS_VFIO_REGIONS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/pci.h>
+#include <portcullis/vfio.h>
+
+#include "device_io.h"
+
+#define REGION_PIECES_MAX 8 /* mapped pieces; with the gaps around them at most VFIO_AREAS_MAX - 1 */
+#define REGION_PAGE 4096u
+#define REGION_ALIGN_MAX (1ull << 30)
+
+struct region_span {
+	uint64_t offset, size;
+};
+
+struct vfio_region {
+	struct vfio_pci *dev; /* for trapped accesses: vfio_pci_bar_opaque() is the region */
+	unsigned index;       /* BAR, or PCI_ROM */
+	uint64_t size;        /* 0: not there */
+	uint64_t offset;      /* on the device fd */
+	bool readable, writable, mappable;
+	unsigned n_spans; /* what the kernel lets us map */
+	struct region_span span[REGION_PIECES_MAX];
+	void *base; /* reserved address space, NULL: none */
+	uint64_t reserved;
+	unsigned n_areas; /* the whole BAR, ascending */
+	struct vfio_area area[VFIO_AREAS_MAX];
+	atomic_ulong trapped[VFIO_AREAS_MAX]; /* accesses per trapped area */
+	atomic_ulong failed;                  /* of those, refused by the device or the kernel */
+};
+
+/*
+ * What may be mapped according to the kernel: all of it, or the sparse areas; page-aligned, sorted,
+ * inside the region. info as the kernel gave it: the capability chain is bounded by argsz, loops end.
+ */
+void region_parse(struct vfio_region *region, const struct vfio_region_info *info);
+/* Takes [offset, offset + size), rounded out to pages, out of what is mapped (the MSI-X table). */
+void region_hole(struct vfio_region *region, uint64_t offset, uint64_t size);
+/* Fills area[] from span[]: mapped and trapped pieces. base NULL: all trapped. */
+void region_plan(struct vfio_region *region);
+
+/* Asks the kernel about one region. A region that is not there has size 0. */
+int region_query(struct vfio_region *region, struct vfio_device_io *io, unsigned index);
+/*
+ * Maps the spans at an address aligned for huge pages. Failure is not an error: what cannot be
+ * mapped is trapped, and one line is logged with the device's name.
+ */
+void region_map(struct vfio_region *region, struct vfio_device_io *io, const char *name);
+void region_unmap(struct vfio_region *region);
+
+#endif

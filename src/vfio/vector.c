@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vector.c - one interrupt vector: eventfd, GSI, and who listens. */
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include <portcullis/log.h>
+#include <portcullis/sys.h>
+
+#include "device.h"
+
+static void unwatch(struct vfio_vector *v)
+{
+	if (v->watched)
+		loop_fd_del(v->dev->worker, &v->watch);
+	v->watched = false;
+}
+
+static void set_pending(struct vfio_vector *v, bool pending)
+{
+	if (v->pending == pending)
+		return;
+	v->pending = pending;
+	vfio_irq_set_pending(v->dev, v->index, pending);
+}
+
+/* A held vector's interrupt. Once pending, more of them say nothing new: stop listening. */
+static void arrived(void *opaque, uint32_t events)
+{
+	struct vfio_vector *v = opaque;
+
+	(void)events;
+	if (!sys_eventfd_drain(v->fd))
+		return;
+	unwatch(v);
+	set_pending(v, true);
+}
+
+static void watch(struct vfio_vector *v)
+{
+	if (v->watched || v->pending)
+		return;
+	v->watch = (struct loop_fd){ .fd = v->fd, .fn = arrived, .opaque = v };
+	if (loop_fd_add(v->dev->worker, &v->watch, EPOLLIN) == 0)
+		v->watched = true;
+	else
+		v->dev->irqs.failures++; /* what comes is found when the vector is unmasked */
+}
+
+int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned index)
+{
+	const struct vfio_env *env = &dev->env;
+	int ret;
+
+	*v = (struct vfio_vector){ .dev = dev, .index = index, .fd = -1 };
+	v->fd = sys_eventfd();
+	if (v->fd < 0)
+		return v->fd;
+	if (index >= IRQ_GSI_RESERVE)
+		return 0;
+	ret = env->ops->gsi_alloc(env->opaque, &v->gsi);
+	v->has_gsi = v->own_gsi = ret == 0;
+	return ret;
+}
+
+void vfio_vector_release(struct vfio_vector *v)
+{
+	if (!v->dev)
+		return;
+	vfio_vector_drop(v);
+	if (v->has_gsi)
+		v->dev->env.ops->gsi_free(v->dev->env.opaque, v->gsi);
+	v->has_gsi = false;
+	if (v->fd >= 0)
+		sys_closep(&v->fd);
+	v->dev = NULL;
+}
+
+static int route(struct vfio_vector *v, const struct vfio_message *message)
+{
+	const struct vfio_env *env = &v->dev->env;
+	int ret;
+
+	if (!v->has_gsi) {
+		ret = env->ops->gsi_alloc(env->opaque, &v->gsi);
+		if (ret)
+			return ret;
+		v->has_gsi = true;
+		v->message_set = false;
+	}
+	if (v->message_set && v->message.addr == message->addr && v->message.data == message->data)
+		return 0;
+	ret = env->ops->gsi_set_msi(env->opaque, v->gsi, message->addr, message->data);
+	v->message_set = ret == 0;
+	v->message = *message;
+	return ret;
+}
+
+int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message)
+{
+	const struct vfio_env *env = &v->dev->env;
+	int ret = route(v, message);
+
+	if (ret)
+		return ret;
+	if (v->connected)
+		return 0;
+	unwatch(v);
+	if (sys_eventfd_drain(v->fd))
+		set_pending(v, true);
+	ret = env->ops->irqfd_add(env->opaque, v->gsi, v->fd, -1);
+	if (ret) {
+		watch(v);
+		return ret;
+	}
+	v->connected = true;
+	if (v->pending) {
+		set_pending(v, false);
+		sys_eventfd_signal(v->fd);
+	}
+	return 0;
+}
+
+static void disconnect(struct vfio_vector *v)
+{
+	const struct vfio_env *env = &v->dev->env;
+
+	if (!v->connected)
+		return;
+	v->connected = false;
+	if (env->ops->irqfd_del(env->opaque, v->gsi, v->fd))
+		v->dev->irqs.failures++;
+}
+
+void vfio_vector_hold(struct vfio_vector *v)
+{
+	disconnect(v);
+	watch(v);
+}
+
+void vfio_vector_drop(struct vfio_vector *v)
+{
+	const struct vfio_env *env = &v->dev->env;
+
+	disconnect(v);
+	unwatch(v);
+	if (v->fd >= 0)
+		sys_eventfd_drain(v->fd);
+	set_pending(v, false);
+	v->armed = false;
+	if (v->has_gsi && !v->own_gsi) {
+		env->ops->gsi_free(env->opaque, v->gsi);
+		v->has_gsi = false;
+	}
+}
