@@ -36,7 +36,7 @@ struct range {
 
 struct ram_segment {
 	uint64_t gpa, size;
-	uint64_t offset; /* into the backing file / mapping */
+	uint64_t offset; /* into the backing file: segments lie in it without gaps */
 	uint8_t *hva;    /* set by ram_init() */
 };
 
@@ -49,9 +49,10 @@ struct ram_layout {
 
 /*
  * Lays out size bytes (page multiple) from GPA 0, leaving out [GPA_LOW_RAM_END, 4 GiB), everything
- * in reserved (holes are rounded out to 2 MiB), and everything outside usable (n_usable == 0: no
- * limit). RAM below 1 MiB must be usable. Errors: -ERANGE with text naming the range that is in the
- * way; -E2BIG when more than RAM_SEGMENTS_MAX segments would be needed.
+ * in reserved (holes are rounded out to 2 MiB), everything outside usable (n_usable == 0: no limit)
+ * and everything from gpa_limit (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in any
+ * order and overlap. Errors: -ERANGE with text naming the range that is in the way; -E2BIG when more
+ * than RAM_SEGMENTS_MAX segments would be needed; -EINVAL for a size that is 0 or no page multiple.
  */
 int ram_layout(struct ram_layout *out, uint64_t size, const struct range *usable, unsigned n_usable,
 	const struct range *reserved, unsigned n_reserved, uint64_t gpa_limit, struct err *err);
@@ -64,14 +65,15 @@ struct ram_options {
 
 struct ram {
 	struct ram_layout layout;
-	void *base; /* one mapping for all segments, in offset order */
+	void *base; /* address space that holds all segments, ascending like their GPAs */
 	size_t length;
-	int fd;     /* owned, -1 for anonymous */
+	int fd; /* owned, -1 for anonymous */
 };
 
 /*
- * Maps the memory; HVA and GPA agree modulo 1 GiB where the size allows (huge pages for CPU and
- * IOMMU). Not dumped in cores. Errors: -ENOMEM with needed and available bytes, or from the file.
+ * Maps the memory; HVA and GPA agree modulo 1 GiB (huge pages for CPU and IOMMU). Not dumped in
+ * cores. Opens files, so before lock-down. Errors: -ENOMEM with needed and available bytes, -EINVAL
+ * when a segment is no multiple of the backing's page size, or from the file.
  */
 int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options *options,
 	struct err *err);

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <portcullis/err.h>
@@ -106,19 +105,12 @@ void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on)
 		immediate_exit_bits(vcpu, 0, EXIT_KICK);
 }
 
-/*
- * Not through sys_ioctl(): that retries EINTR, which here is the whole point of a kick.
- */
-static int run_once(struct kvm_vcpu *vcpu)
-{
-	return ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? errno : 0;
-}
-
 void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 {
-	int error = run_once(vcpu);
+	/* once: an EINTR that is retried would be a kick that is lost */
+	int error = (int)-sys_ioctl_once(vcpu->fd, KVM_RUN, 0);
 
-	if (error == 0) {
+	if (error <= 0) {
 		kvm_exit_decode(vcpu->run, vcpu->run_size, exit);
 		vcpu->io_pending = exit->kind == KVM_EXITED_IO || exit->kind == KVM_EXITED_MMIO;
 		return;

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ram.c - what backs guest RAM, and its mapping.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+#include <portcullis/memory.h>
+#include <portcullis/sys.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+#define PAGE 4096ull
+#define GIB 0x40000000ull
+#define HUGETLBFS 0x958458f6
+#define NAME_TRIES 100
+
+/* The figure behind "NAME:" in /proc/meminfo, in bytes; 0 when missing. */
+static uint64_t meminfo_field(const char *text, const char *name)
+{
+	const char *p = strstr(text, name);
+
+	return p ? strtoull(p + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+uint64_t ram_host_available(void)
+{
+	char buf[8192];
+	int fd = sys_open("/proc/meminfo", O_RDONLY, 0);
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	sys_close(fd);
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	return meminfo_field(buf, "MemAvailable:") + meminfo_field(buf, "SwapFree:");
+}
+
+/* A file in the folder that has no name any more when this returns. */
+static int open_unlinked(const char *folder, struct err *err)
+{
+	char path[4096];
+	int fd = -EEXIST;
+
+	for (unsigned i = 0; i < NAME_TRIES && fd == -EEXIST; i++) {
+		int n = snprintf(path, sizeof(path), "%s/portcullis-ram-%ld-%u", folder,
+			(long)getpid(), i);
+
+		if (n < 0 || (size_t)n >= sizeof(path))
+			return err_set(err, ENAMETOOLONG, "memory path '%s' is too long", folder);
+		fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	}
+	if (fd < 0)
+		return err_set_errno(err, -fd, "cannot create a file for guest RAM in '%s'", folder);
+	unlink(path);
+	return fd;
+}
+
+static int check_folder(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return err_set_errno(err, errno, "memory path '%s'", path);
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	err_set(err, ENOTDIR, "memory path '%s' is not a folder", path);
+	if (err)
+		err_hint(err, "name a folder, for example a hugetlbfs mount: /dev/hugepages");
+	return -ENOTDIR;
+}
+
+/* What guest RAM is made of. */
+struct backing {
+	int fd;             /* -1: anonymous */
+	uint64_t page_size; /* segments must be multiples of it */
+	uint64_t available; /* bytes, 0: unknown */
+};
+
+/* Is there room in the file system? */
+static int check_room(struct backing *b, const char *path, uint64_t size, struct err *err)
+{
+	struct statfs fs;
+
+	if (fstatfs(b->fd, &fs) != 0)
+		return err_set_errno(err, errno, "memory path '%s'", path);
+	if (fs.f_type == HUGETLBFS)
+		b->page_size = (uint64_t)fs.f_bsize;
+	b->available = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	if (b->available >= size)
+		return 0;
+	err_set(err, ENOMEM, "guest RAM needs %llu bytes, '%s' has %llu bytes free",
+		(unsigned long long)size, path, (unsigned long long)b->available);
+	if (err && fs.f_type == HUGETLBFS)
+		err_hint(err, "reserve more huge pages: sudo sysctl vm.nr_hugepages=%llu",
+			(unsigned long long)((size + b->page_size - 1) / b->page_size));
+	return -ENOMEM;
+}
+
+static int check_host(struct backing *b, uint64_t size, struct err *err)
+{
+	b->available = ram_host_available();
+	if (b->available == 0 || size <= b->available)
+		return 0;
+	err_set(err, ENOMEM, "guest RAM needs %llu bytes, this host has %llu bytes available",
+		(unsigned long long)size, (unsigned long long)b->available);
+	if (err)
+		err_hint(err, "use a smaller -m");
+	return -ENOMEM;
+}
+
+static int check_pages(const struct ram_layout *layout, uint64_t page_size, struct err *err)
+{
+	for (unsigned i = 0; i < layout->count; i++) {
+		const struct ram_segment *s = &layout->segment[i];
+
+		if (s->gpa % page_size || s->size % page_size || s->offset % page_size)
+			return err_set(err, EINVAL,
+				"guest RAM at 0x%llx, %llu bytes, cannot be made of pages of %llu bytes",
+				(unsigned long long)s->gpa, (unsigned long long)s->size,
+				(unsigned long long)page_size);
+	}
+	return 0;
+}
+
+/* Fills *b; on failure its fd is -1. */
+static int backing_open(struct backing *b, const struct ram_layout *layout, const char *path,
+	struct err *err)
+{
+	int ret;
+
+	*b = (struct backing){ .fd = -1, .page_size = PAGE };
+	if (!path)
+		return check_host(b, layout->size, err);
+	ret = check_folder(path, err);
+	if (ret < 0)
+		return ret;
+	b->fd = open_unlinked(path, err);
+	if (b->fd < 0)
+		return b->fd;
+	ret = check_room(b, path, layout->size, err);
+	if (ret == 0)
+		ret = check_pages(layout, b->page_size, err);
+	if (ret == 0 && ftruncate(b->fd, (off_t)layout->size) != 0)
+		ret = err_set_errno(err, errno, "sizing the file for guest RAM to %llu bytes",
+			(unsigned long long)layout->size);
+	if (ret < 0)
+		sys_closep(&b->fd);
+	return ret;
+}
+
+/* Address space for all segments, each at a distance from base that agrees with its GPA mod 1 GiB. */
+static int place_segments(struct ram *ram, struct err *err)
+{
+	uint64_t at = 0;
+	int ret;
+
+	for (unsigned i = 0; i < ram->layout.count; i++) {
+		const struct ram_segment *s = &ram->layout.segment[i];
+
+		at += (s->gpa - at) % GIB + s->size;
+	}
+	ram->length = (size_t)((at + GIB - 1) / GIB * GIB);
+	ret = sys_reserve(ram->length, GIB, &ram->base);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "reserving %zu bytes of address space for guest RAM",
+			ram->length);
+	at = 0;
+	for (unsigned i = 0; i < ram->layout.count; i++) {
+		struct ram_segment *s = &ram->layout.segment[i];
+
+		at += (s->gpa - at) % GIB;
+		s->hva = (uint8_t *)ram->base + at;
+		at += s->size;
+	}
+	return 0;
+}
+
+static int map_segment(const struct ram *ram, const struct ram_segment *s, bool share)
+{
+	int flags = MAP_FIXED | MAP_NORESERVE | (share ? MAP_SHARED : MAP_PRIVATE);
+	void *got;
+	int ret;
+
+	if (ram->fd < 0)
+		flags |= MAP_ANONYMOUS;
+	ret = sys_mmap(s->hva, s->size, PROT_READ | PROT_WRITE, flags, ram->fd, (off_t)s->offset, &got);
+	if (ret < 0)
+		return ret;
+	/* Advice: a kernel that does not take it is no reason to fail. */
+	(void)madvise(s->hva, s->size, MADV_DONTDUMP);
+	if (ram->fd < 0)
+		(void)madvise(s->hva, s->size, MADV_HUGEPAGE);
+	return 0;
+}
+
+static int populate(const struct ram_segment *s, uint64_t page_size)
+{
+	if (madvise(s->hva, s->size, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	for (uint64_t at = 0; at < s->size; at += page_size)
+		*(volatile uint8_t *)(s->hva + at) = 0;
+	return 0;
+}
+
+static int map_all(struct ram *ram, const struct backing *backing,
+	const struct ram_options *options, struct err *err)
+{
+	/* A private mapping of an unlinked file would only copy it page by page. */
+	bool share = options->share || ram->fd >= 0;
+
+	for (unsigned i = 0; i < ram->layout.count; i++) {
+		const struct ram_segment *s = &ram->layout.segment[i];
+		int ret = map_segment(ram, s, share);
+
+		if (ret == 0 && options->prealloc)
+			ret = populate(s, backing->page_size);
+		if (ret < 0)
+			return err_set_errno(err, -ret,
+				"guest RAM needs %llu bytes, %llu bytes are available",
+				(unsigned long long)ram->layout.size,
+				(unsigned long long)backing->available);
+	}
+	return 0;
+}
+
+int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options *options,
+	struct err *err)
+{
+	struct backing backing;
+	int ret = backing_open(&backing, layout, options->path, err);
+
+	*ram = (struct ram){ .layout = *layout, .fd = backing.fd };
+	if (ret == 0)
+		ret = place_segments(ram, err);
+	if (ret == 0)
+		ret = map_all(ram, &backing, options, err);
+	if (ret < 0)
+		ram_release(ram);
+	return ret;
+}
+
+void ram_release(struct ram *ram)
+{
+	if (ram->base)
+		(void)sys_munmap(ram->base, ram->length);
+	ram->base = NULL;
+	ram->length = 0;
+	ram->layout.count = 0;
+	sys_closep(&ram->fd);
+}
+
+void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < ram->layout.count; i++) {
+		const struct ram_segment *s = &ram->layout.segment[i];
+
+		if (gpa >= s->gpa && gpa - s->gpa < s->size && len <= s->size - (gpa - s->gpa))
+			return s->hva + (gpa - s->gpa);
+	}
+	return NULL;
+}
