@@ -23,7 +23,7 @@ static const struct sc_rule rules_vcpu[] = {
 		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
 	VCPU_IOCTL(KVM_SET_REGS, "reset: general registers"),
 	VCPU_IOCTL(KVM_SET_SREGS, "reset: segments and control registers"),
-	VCPU_IOCTL(KVM_SET_FPU, "reset: FPU"),
+	VCPU_IOCTL(KVM_SET_NESTED_STATE, "reset: out of a guest of the guest"),
 	VCPU_IOCTL(KVM_SET_XSAVE, "reset: extended state"),
 	VCPU_IOCTL(KVM_SET_XCRS, "reset: extended control registers"),
 	VCPU_IOCTL(KVM_SET_DEBUGREGS, "reset: debug registers"),
@@ -31,8 +31,8 @@ static const struct sc_rule rules_vcpu[] = {
 	VCPU_IOCTL(KVM_SET_MP_STATE, "reset: runnable or waiting for INIT"),
 	VCPU_IOCTL(KVM_SET_VCPU_EVENTS, "reset: no pending exception or interrupt"),
 	VCPU_IOCTL(KVM_SET_MSRS, "reset: model-specific registers"),
-	VCPU_IOCTL(KVM_GET_REGS, "the report of a fatal exit, and the base of a reset"),
-	VCPU_IOCTL(KVM_GET_SREGS, "the report of a fatal exit, and the base of a reset"),
+	VCPU_IOCTL(KVM_GET_REGS, "the report of a fatal exit"),
+	VCPU_IOCTL(KVM_GET_SREGS, "the report of a fatal exit"),
 	RULES_END
 };
 
