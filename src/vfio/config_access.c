@@ -114,10 +114,13 @@ enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
 static void finish_main(struct io_request *request)
 {
 	struct vfio_pci *dev = request->opaque;
+	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 
 	role_enter_main();
-	if (dev->fn.bus) /* else it was unplugged meanwhile */
+	if (bus) { /* else it was unplugged meanwhile */
 		pci_update_mappings(&dev->fn);
+		bus->sink->commit(bus->sink->opaque);
+	}
 	io_complete(request);
 	vfio_device_put(dev);
 }
@@ -257,28 +260,34 @@ static enum io_status config_write(
 {
 	struct vfio_pci *dev = fn->opaque;
 	uint32_t value = (uint32_t)access->data, before, after, what;
+	struct pci_bus *bus = atomic_load(&fn->bus);
+	struct io_access own;
 
 	if (!well_formed(offset, size))
 		return IO_DONE;
-	before = pci_config_read(fn, offset, size);
+	pthread_mutex_lock(&fn->lock);
+	before = pci_get(fn->config, offset, size);
+	what = pci_config_apply(fn, offset, size, value) ? VFIO_DEFER_MAIN : 0;
+	after = pci_get(fn->config, offset, size);
+	pthread_mutex_unlock(&fn->lock);
 	if (denied(dev, offset, size, value, before) || vpd_refused(dev, offset, size, value))
 		atomic_fetch_add_explicit(&dev->firewall.denied, 1, memory_order_relaxed);
-	what = pci_config_apply(fn, offset, size, value) ? VFIO_DEFER_MAIN : 0;
-	after = pci_config_read(fn, offset, size);
 	what |= effects(dev, offset, size, value, before, after);
 	if (!(what & VFIO_DEFER_PASS))
 		vfio_config_pass(dev, offset, size, value);
 	if (!what)
 		return IO_DONE;
-	if (fn->bus)
-		atomic_store(&dev->main, fn->bus->sink->main);
-	/* The access's offset counts from wherever the caller's region starts: ours from the function. */
-	access->offset = offset;
-	access->data = value;
+	if (bus)
+		atomic_store(&dev->main, bus->sink->main);
+	/* The access counts from wherever the caller's region starts: ours from the function. */
+	own = (struct io_access){ .offset = offset, .data = value, .size = (uint8_t)size,
+		.write = true, .request = access->request };
 	if (what != VFIO_DEFER_MAIN)
-		return vfio_defer(dev, access, finish_worker, what);
+		return vfio_defer(dev, &own, finish_worker, what);
+	if (!atomic_load(&dev->main))
+		return IO_DONE; /* not plugged: nothing is mapped */
 	vfio_device_get(dev);
-	return io_defer(access, atomic_load(&dev->main), finish_main, dev, 0);
+	return io_defer(&own, atomic_load(&dev->main), finish_main, dev, 0);
 }
 
 static void function_reset(struct pci_function *fn)

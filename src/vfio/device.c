@@ -211,13 +211,14 @@ static void sync_run(struct mail *mail)
 /* Decode may have been turned on by main itself (address assignment), which no vCPU told us of. */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped)
 {
+	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 	unsigned pin = dev->fn.config[PCI_INTERRUPT_PIN];
 
 	(void)bar;
 	(void)addr;
-	if (!mapped || !dev->fn.bus)
+	if (!mapped || !bus)
 		return;
-	atomic_store(&dev->main, dev->fn.bus->sink->main);
+	atomic_store(&dev->main, bus->sink->main);
 	if (pin)
 		atomic_store(&dev->irqs.intx_gsi,
 			dev->env.ops->intx_gsi(dev->env.opaque, &dev->fn, pin));
