@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_vfio_attach.c - attach and detach on a fake kernel: what is shared, what is refused and how it
+ * is told, and that nothing stays behind whichever call fails.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include <portcullis/err.h>
+#include <portcullis/sys.h>
+
+#include "../../src/vfio/context.h"
+#include "fake_vfio_host.h"
+
+#define DEV_A "0000:1a:00.0"
+#define DEV_B "0000:1a:00.1" /* same group as A */
+#define DEV_C "0000:1b:00.0"
+
+static struct fake_vfio_host fake; /* too large for the stack */
+static struct vfio_context *context;
+static struct err err;
+static struct ram ram;
+
+static int setup(void **state)
+{
+	struct vfio_env env;
+
+	(void)state;
+	role_enter_worker();
+	assert_int_equal(sys_fd_limit(), 0);
+	fake_vfio_host_init(&fake);
+	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
+	fake_vfio_device(&fake, DEV_B, 12, "vfio-pci");
+	fake_vfio_device(&fake, DEV_C, 13, "vfio-pci");
+	env = fake_vfio_env(&fake);
+	assert_int_equal(vfio_context_new(&context, &env), 0);
+	memset(&err, 0, sizeof(err));
+	memset(&ram, 0, sizeof(ram));
+	ram.layout.count = 2;
+	ram.layout.segment[0] = (struct ram_segment){ .gpa = 0, .size = 3ull << 30,
+		.hva = (uint8_t *)0x100000000000 };
+	ram.layout.segment[1] = (struct ram_segment){ .gpa = 4ull << 30, .size = 5ull << 28,
+		.offset = 3ull << 30, .hva = (uint8_t *)0x100000000000 + (3ull << 30) };
+	ram.layout.size = (3ull << 30) + (5ull << 28);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vfio_context_free(context);
+	assert_string_equal(fake.violation, "");
+	assert_true(fake_vfio_idle(&fake));
+	fake_vfio_host_release(&fake);
+	return 0;
+}
+
+#define assert_says(text, part)                                                                    \
+	do {                                                                                       \
+		if (!strstr(text, part))                                                           \
+			fail_msg("'%s' does not contain '%s'", text, part);                        \
+	} while (0)
+
+static int attach(const char *bdf, struct vfio_attachment **out)
+{
+	struct vfio_pci_options options = { .addr = -1 };
+
+	role_enter_worker();
+	assert_int_equal(parse_bdf(bdf, &options.host), 0);
+	options.host.set = true;
+	return vfio_attach(context, &options, out, &err);
+}
+
+static void test_attach_detach(void **state)
+{
+	struct vfio_attachment *a = NULL;
+	unsigned fds = fake_process_fds();
+
+	(void)state;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(vfio_attachment_group(a), 12);
+	assert_says(vfio_attachment_sysfs(a), "/bus/pci/devices/" DEV_A);
+	assert_string_equal(vfio_attachment_backend(a), "type1v2");
+	assert_int_equal((unsigned)vfio_attachment_io(a)->fd & FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE);
+	assert_int_equal(fake_process_fds(), fds + 3);
+	assert_int_equal(fake.kvm_adds, 1);
+	vfio_detach(a);
+	assert_int_equal(fake_process_fds(), fds);
+	assert_true(fake_vfio_idle(&fake));
+	vfio_detach(NULL);
+}
+
+static void test_same_device_twice(void **state)
+{
+	struct vfio_attachment *a = NULL, *b = NULL;
+
+	(void)state;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(attach(DEV_A, &b), -EEXIST);
+	assert_says(err.text, "'" DEV_A "' is already part of this machine");
+	vfio_detach(a);
+	/* Once given back it may come again. */
+	assert_int_equal(attach(DEV_A, &b), 0);
+	vfio_detach(b);
+}
+
+static void test_group_and_container_shared(void **state)
+{
+	struct vfio_attachment *a, *b, *c;
+
+	(void)state;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(attach(DEV_B, &b), 0);
+	assert_int_equal(attach(DEV_C, &c), 0);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_GROUP), 2);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_CONTAINER), 1);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_DEVICE), 3);
+	assert_int_equal(fake.kvm_adds, 2);
+	vfio_detach(a);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_GROUP), 2);
+	vfio_detach(b);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_GROUP), 1);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_CONTAINER), 1);
+	vfio_detach(c);
+}
+
+static void test_incompatible_groups(void **state)
+{
+	struct vfio_attachment *a, *c;
+
+	(void)state;
+	fake.devices[2].iommu = 1;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(attach(DEV_C, &c), 0);
+	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_CONTAINER), 2);
+	vfio_context_set_ram(context, &ram);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+	assert_int_equal(vfio_context_mapped_bytes(context), 2 * ram.layout.size);
+	vfio_detach(a);
+	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+	vfio_detach(c);
+	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+}
+
+static void test_not_viable(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake_vfio_set_driver(&fake, DEV_B, "e1000e");
+	fake_vfio_device(&fake, "0000:00:01.0", 12, "pcieport");
+	assert_int_equal(attach(DEV_A, &a), -EPERM);
+	assert_says(err.text, "group 12");
+	assert_says(err.text, "not viable");
+	assert_says(err.text, DEV_A " (vfio-pci)");
+	assert_says(err.text, DEV_B " (e1000e)");
+	assert_says(err.text, "0000:00:01.0 (pcieport)");
+	/* A bridge with its own driver, and a device without one, are no obstacle. */
+	fake_vfio_set_driver(&fake, DEV_B, NULL);
+	assert_int_equal(attach(DEV_A, &a), 0);
+	vfio_detach(a);
+}
+
+static void test_viable_is_one_bit(void **state)
+{
+	struct vfio_attachment *a, *b;
+
+	(void)state;
+	/* The second device of a group finds VIABLE and CONTAINER_SET. */
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(attach(DEV_B, &b), 0);
+	vfio_detach(b);
+	vfio_detach(a);
+}
+
+static void test_group_node(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake.open_error = EBUSY;
+	assert_int_equal(attach(DEV_A, &a), -EBUSY);
+	assert_says(err.text, "another process or VMM");
+	assert_says(err.text, "/vfio/12");
+	fake.open_error = EACCES;
+	assert_int_equal(attach(DEV_A, &a), -EACCES);
+	assert_says(err.text, "/vfio/12'");
+	assert_says(err.text, "owner 0:0, mode 0644");
+	assert_says(err.text, "uid 1001");
+	assert_says(err.hint, "chown");
+	fake.open_error = 0;
+	fake_vfio_unlink(&fake, "dev/vfio/12");
+	assert_int_equal(attach(DEV_A, &a), -ENOENT);
+	assert_says(err.text, "/vfio/12' does not exist");
+	assert_says(err.hint, "modprobe vfio-pci");
+}
+
+static void test_container_refusals(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake.no_type1 = true;
+	assert_int_equal(attach(DEV_A, &a), -ENODEV);
+	assert_says(err.text, "no available IOMMU models");
+	assert_says(err.hint, "modprobe vfio_iommu_type1");
+	fake.no_type1 = false;
+	fake.set_iommu_error = EPERM;
+	assert_int_equal(attach(DEV_A, &a), -EPERM);
+	assert_says(err.text, "interrupt remapping");
+	fake_vfio_file(&fake, "sys/kernel/iommu_groups/12/reserved_regions",
+		"0x00000000cb000000 0x00000000cb7fffff direct\n");
+	assert_int_equal(attach(DEV_A, &a), -EPERM);
+	assert_says(err.text, "RMRR");
+	assert_says(err.text, "0xcb000000-0xcb7fffff");
+	fake.set_iommu_error = ENOMEM;
+	assert_int_equal(attach(DEV_A, &a), -ENOMEM);
+	fake.set_iommu_error = 0;
+	fake.api_version = 1;
+	assert_int_equal(attach(DEV_A, &a), -ENOTSUP);
+	assert_says(err.text, "API version 1");
+	fake.api_version = 0;
+	fake_vfio_unlink(&fake, "dev/vfio/vfio");
+	assert_int_equal(attach(DEV_A, &a), -ENOENT);
+	assert_says(err.hint, "modprobe vfio");
+}
+
+static void test_unsafe_interrupts(void **state)
+{
+	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a },
+		.allow_unsafe_interrupts = true };
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake_vfio_file(&fake, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
+	assert_int_equal(attach(DEV_A, &a), -EPERM);
+	role_enter_worker();
+	assert_int_equal(vfio_attach(context, &options, &a, &err), 0);
+	vfio_detach(a);
+}
+
+static void test_busy_device(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake.busy = 3;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(fake.slept_ms, 150);
+	vfio_detach(a);
+	fake.busy = 1000;
+	assert_int_equal(attach(DEV_A, &a), -EAGAIN);
+	assert_says(err.text, "cannot open '" DEV_A "'");
+	assert_true(fake.slept_ms <= 2000);
+}
+
+static void test_without_error_object(void **state)
+{
+	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a } };
+	struct vfio_attachment *a;
+
+	(void)state;
+	role_enter_worker();
+	fake_vfio_set_driver(&fake, DEV_B, "e1000e");
+	assert_int_equal(vfio_attach(context, &options, &a, NULL), -EPERM);
+	fake.open_error = EBUSY;
+	assert_int_equal(vfio_attach(context, &options, &a, NULL), -EBUSY);
+}
+
+static void test_constraints(void **state)
+{
+	struct vfio_constraints constraints;
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake.ranges[0] = (struct range){ 0, 0xfedfffff };
+	fake.ranges[1] = (struct range){ 0xfef00000, (1ull << 39) - 1 };
+	fake.n_ranges = 2;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	vfio_attachment_constraints(a, &constraints);
+	assert_int_equal(constraints.n_usable, 2);
+	assert_int_equal(constraints.usable[1].start, 0xfef00000);
+	assert_int_equal(constraints.usable[1].end, (1ull << 39) - 1);
+	assert_int_equal(constraints.n_reserved, 1);
+	assert_int_equal(constraints.reserved[0].start, 0xfee00000);
+	vfio_detach(a);
+	fake.n_ranges = 0;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	vfio_attachment_constraints(a, &constraints);
+	assert_int_equal(constraints.n_usable, 0);
+	vfio_detach(a);
+}
+
+/* RAM is laid out already: a device whose limits it breaks is refused before anything is mapped. */
+static void test_hot_plugged_constraints(void **state)
+{
+	struct vfio_attachment *a, *c;
+
+	(void)state;
+	vfio_context_set_ram(context, &ram);
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	fake_vfio_file(&fake, "sys/kernel/iommu_groups/13/reserved_regions",
+		"0x0000000040000000 0x0000000040000fff reserved\n");
+	assert_int_equal(attach(DEV_C, &c), -ERANGE);
+	assert_says(err.text, "0x0-0xbfffffff overlaps 0x40000000-0x40000fff");
+	assert_says(err.text, "group 13 of '" DEV_C "'");
+	fake_vfio_file(&fake, "sys/kernel/iommu_groups/13/reserved_regions", "");
+	fake.ranges[0] = (struct range){ 0, 0xfedfffff };
+	fake.n_ranges = 1;
+	assert_int_equal(attach(DEV_C, &c), -ERANGE);
+	assert_says(err.text, "0x100000000-0x14fffffff is out of reach for '" DEV_C "'");
+	assert_says(err.text, "0x0-0xfedfffff");
+	fake.ranges[1] = (struct range){ 0xfef00000, 0xffffffff };
+	fake.ranges[2] = (struct range){ 0x100000000, 0x1ffffffff };
+	fake.n_ranges = 3;
+	assert_int_equal(attach(DEV_C, &c), 0);
+	vfio_detach(c);
+	vfio_detach(a);
+}
+
+static int run_attach_cycle(void)
+{
+	struct vfio_attachment *a = NULL, *c = NULL;
+	int ret;
+
+	role_enter_worker();
+	ret = attach(DEV_A, &a);
+	if (ret == 0)
+		ret = vfio_attachment_map_ram(a, &err);
+	if (ret == 0)
+		ret = attach(DEV_C, &c);
+	if (ret == 0)
+		ret = vfio_attachment_map_ram(c, &err);
+	if (ret == 0)
+		ret = vfio_attachment_map(c, 0xd0000000, (void *)0x7000000000, 0x10000, true);
+	vfio_detach(a);
+	vfio_detach(c);
+	return ret;
+}
+
+/* The n-th call into the kernel fails, for every n until all goes well. */
+static void fault_loop(void)
+{
+	unsigned fds = fake_process_fds();
+	unsigned long n;
+	int ret = -1;
+
+	vfio_context_set_ram(context, &ram);
+	for (n = 1; ret < 0; n++) {
+		fake.calls = 0;
+		fake.fail_at = n;
+		err.text[0] = '\0';
+		ret = run_attach_cycle();
+		assert_int_equal(fake_process_fds(), fds);
+		assert_true(fake_vfio_idle(&fake));
+		assert_string_equal(fake.violation, "");
+		assert_int_equal(vfio_context_mapped_bytes(context), 0);
+		assert_null(context->groups);
+		assert_null(context->containers);
+		assert_null(context->attachments);
+		assert_true(n < 1000);
+	}
+	/* Failing calls of the way back are not noticed above, so look whether the way there was covered. */
+	assert_true(n > 15);
+}
+
+static void test_faults(void **state)
+{
+	static const int errors[] = { EIO, ENOMEM, EINVAL, EPERM, EBUSY, ENODEV };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		fake.fail_errno = errors[i];
+		fault_loop();
+	}
+}
+
+static void test_faults_two_containers(void **state)
+{
+	(void)state;
+	fake.devices[2].iommu = 1;
+	fault_loop();
+}
+
+#ifdef PORTCULLIS_FAULTS
+/* The same one level below: opening and reading sysfs fails, or no fd number is left. */
+static void test_sys_faults(void **state)
+{
+	unsigned fds = fake_process_fds();
+	int ret = -1;
+
+	(void)state;
+	vfio_context_set_ram(context, &ram);
+	for (unsigned long n = 1; ret < 0; n++) {
+		sys_fail_nth(n);
+		ret = run_attach_cycle();
+		sys_fail_nth(0);
+		assert_int_equal(fake_process_fds(), fds);
+		assert_true(fake_vfio_idle(&fake));
+		assert_true(n < 1000);
+	}
+}
+#endif
+
+/* All numbers for device fds are taken: an error, and the fd from the kernel is closed. */
+static void test_zone_full(void **state)
+{
+	struct vfio_attachment *a;
+	int fds[FD_ZONE_DEVICE_COUNT];
+	unsigned open;
+
+	(void)state;
+	for (int i = 0; i < FD_ZONE_DEVICE_COUNT; i++) {
+		fds[i] = sys_fd_move(sys_open("/dev/null", 0, 0), FD_ZONE_DEVICE);
+		assert_true(fds[i] >= 0);
+	}
+	open = fake_process_fds();
+	assert_int_equal(attach(DEV_A, &a), -EMFILE);
+	assert_int_equal(fake_process_fds(), open);
+	for (int i = 0; i < FD_ZONE_DEVICE_COUNT; i++)
+		sys_close(fds[i]);
+}
+
+static void test_many_cycles(void **state)
+{
+	unsigned fds = fake_process_fds(), capacity = 0;
+
+	(void)state;
+	vfio_context_set_ram(context, &ram);
+	for (int i = 0; i < 500; i++) {
+		struct vfio_attachment *a, *c;
+
+		assert_int_equal(attach(DEV_A, &a), 0);
+		assert_int_equal(attach(DEV_C, &c), 0);
+		assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+		if (!capacity)
+			capacity = a->container->ledger.capacity;
+		assert_int_equal(a->container->ledger.capacity, capacity);
+		vfio_detach(i % 2 ? a : c);
+		vfio_detach(i % 2 ? c : a);
+	}
+	assert_int_equal(fake_process_fds(), fds);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_attach_detach, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_same_device_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_group_and_container_shared, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_incompatible_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_viable, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_viable_is_one_bit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_group_node, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_container_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unsafe_interrupts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_busy_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_without_error_object, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_constraints, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hot_plugged_constraints, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_faults_two_containers, setup, teardown),
+#ifdef PORTCULLIS_FAULTS
+		cmocka_unit_test_setup_teardown(test_sys_faults, setup, teardown),
+#endif
+		cmocka_unit_test_setup_teardown(test_zone_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_cycles, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("vfio_attach", tests, NULL, NULL);
+}
