@@ -41,6 +41,7 @@ struct vfio_pci_options {
 	char *iommufd;  /* id of an iommufd object: IOMMUFD and the device's cdev instead of a group */
 	char *fd;       /* with iommufd: number of an fd already open on the cdev; taken */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
+	uint64_t unplug_timeout; /* seconds */
 	/* issue by issue: x-p2p, rombar, romfile, on-error, x-expect, ... */
 };
 
