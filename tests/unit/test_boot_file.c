@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_boot_file.c - -kernel, -initrd and -append as files and text: every mistake has its message.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+
+#include "boot_fixture.h"
+
+static char folder[] = "/tmp/portcullis-boot-XXXXXX";
+static char path[sizeof(folder) + 16];
+static struct fixture_kernel kernel;
+static struct boot_image image;
+static struct err err;
+
+static int group_setup(void **state)
+{
+	(void)state;
+	if (!mkdtemp(folder))
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/file", folder);
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	boot_release(&image);
+	(void)unlink(path);
+	(void)rmdir(path);
+	return 0;
+}
+
+static void write_file(const void *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, size), size);
+	close(fd);
+}
+
+static void write_kernel(void)
+{
+	fixture_bzimage(&kernel);
+	write_file(kernel.bytes, kernel.image.kernel_size);
+}
+
+static int last_fd(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* Reads path as a kernel, expects this text, and nothing left behind. */
+static void expect_refused(int code, const char *text)
+{
+	int before = last_fd();
+
+	assert_int_equal(boot_read(&image, path, NULL, "", &err), -code);
+	if (!strstr(err.text, text))
+		fail_msg("'%s' is not in '%s'", text, err.text);
+	assert_null(image.kernel);
+	assert_null(image.cmdline);
+	assert_int_equal(last_fd(), before);
+}
+
+static void test_read(void **state)
+{
+	(void)state;
+	write_kernel();
+	assert_int_equal(boot_read(&image, path, path, "quiet", &err), 0);
+	assert_int_equal(image.kind, BOOT_BZIMAGE);
+	assert_int_equal(image.kernel_size, kernel.image.kernel_size);
+	assert_memory_equal(image.kernel, kernel.bytes, image.kernel_size);
+	assert_memory_equal(image.initrd, kernel.bytes, image.initrd_size);
+	assert_string_equal(image.cmdline, "quiet");
+}
+
+static void test_nothing(void **state)
+{
+	struct kvm_entry entry;
+	struct ram ram = { .fd = -1 };
+
+	(void)state;
+	assert_int_equal(boot_read(&image, NULL, NULL, NULL, &err), 0);
+	assert_int_equal(image.kind, BOOT_NONE);
+	assert_string_equal(image.cmdline, "");
+	assert_int_equal(boot_place(&image, &ram, 0, &entry, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "nothing to boot"));
+	boot_release(&image);
+	assert_int_equal(boot_read(&image, NULL, path, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "without a kernel"));
+}
+
+static void test_not_a_file(void **state)
+{
+	(void)state;
+	expect_refused(ENOENT, "cannot open kernel '/tmp/");
+	assert_int_equal(mkdir(path, 0700), 0);
+	expect_refused(EISDIR, "is a folder");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	expect_refused(EINVAL, "is not a regular file"); /* at once */
+	unlink(path);
+	write_file("", 0);
+	expect_refused(ENODATA, "is empty");
+}
+
+static void test_not_a_kernel(void **state)
+{
+	static uint8_t arm[64];
+
+	(void)state;
+	write_file("hello", 5);
+	expect_refused(ENOEXEC, "is not a kernel (5 bytes;");
+	assert_non_null(strstr(err.hint, "vmlinuz"));
+	write_file("\x1f\x8b\x08", 3);
+	expect_refused(ENOEXEC, "not a kernel but gzip-compressed data");
+	write_file("070701", 6);
+	expect_refused(ENOEXEC, "a cpio archive");
+	memcpy(arm + 0x38, "ARM\x64", 4);
+	write_file(arm, sizeof(arm));
+	expect_refused(ENOEXEC, "a kernel for arm64");
+	fixture_bzimage(&kernel);
+	write_file(kernel.bytes, 0x300);
+	expect_refused(ENOEXEC, "truncated: its header promises 10752 bytes, the file has 768");
+}
+
+static void test_initrd_is_checked_too(void **state)
+{
+	(void)state;
+	write_kernel();
+	assert_int_equal(boot_read(&image, path, folder, "", &err), -EISDIR);
+	assert_non_null(strstr(err.text, "initrd '"));
+	assert_null(image.kernel);
+}
+
+static void test_long_command_line(void **state)
+{
+	static char text[0x10000];
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	fixture_pvh(&kernel);
+	write_file(kernel.bytes, kernel.image.kernel_size);
+	assert_int_equal(boot_read(&image, path, NULL, text, &err), -E2BIG);
+	assert_non_null(strstr(err.text, "has 65535 bytes; at most"));
+	text[sizeof(text) - 2 - strlen(path)] = '\0';
+	assert_int_equal(boot_read(&image, path, NULL, text, &err), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_read, teardown),
+		cmocka_unit_test_teardown(test_nothing, teardown),
+		cmocka_unit_test_teardown(test_not_a_file, teardown),
+		cmocka_unit_test_teardown(test_not_a_kernel, teardown),
+		cmocka_unit_test_teardown(test_initrd_is_checked_too, teardown),
+		cmocka_unit_test_teardown(test_long_command_line, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
