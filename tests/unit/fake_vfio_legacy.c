@@ -35,8 +35,12 @@ static long get_info(const struct fake_vfio_host *fake, struct vfio_iommu_type1_
 	struct {
 		struct vfio_iommu_type1_info info;
 		struct vfio_iommu_type1_info_dma_avail avail;
-		struct vfio_iommu_type1_info_cap_iova_range ranges;
-		struct vfio_iova_range range[8];
+		struct {
+			/* struct vfio_iommu_type1_info_cap_iova_range with its array */
+			struct vfio_info_cap_header header;
+			uint32_t nr_iovas, reserved;
+			struct vfio_iova_range range[8];
+		} ranges;
 	} all = { 0 };
 	uint32_t room = info->argsz, whole = sizeof(all);
 
@@ -53,7 +57,7 @@ static long get_info(const struct fake_vfio_host *fake, struct vfio_iommu_type1_
 		all.ranges.nr_iovas = fake->n_ranges;
 	}
 	for (unsigned i = 0; i < fake->n_ranges; i++)
-		all.range[i] = (struct vfio_iova_range){ fake->ranges[i].start, fake->ranges[i].end };
+		all.ranges.range[i] = (struct vfio_iova_range){ fake->ranges[i].start, fake->ranges[i].end };
 	if (room < whole) {
 		/* As the kernel: the fixed part, and how much there would be. */
 		all.info.cap_offset = 0;
