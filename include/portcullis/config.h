@@ -19,7 +19,7 @@ enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_UNIX };
 struct config_serial {
 	enum serial_kind kind;
 	char *path;   /* file, unix */
-	bool server;  /* unix: listen (default) or connect */
+	bool server;  /* unix: listen ("server" was given) or connect */
 	bool wait;    /* unix server: wait for the first client before the guest starts */
 };
 
@@ -33,12 +33,12 @@ enum qmp_kind { QMP_UNIX, QMP_TCP };
 struct config_qmp {
 	enum qmp_kind kind;
 	char *path;      /* unix */
-	char *host;      /* tcp */
-	uint16_t port;
+	char *host;      /* tcp: a numeric IPv4 or IPv6 address, without brackets */
+	uint16_t port;   /* never 0 */
 	bool wait;       /* "wait": the machine starts after the first client connected */
 };
 
-/* -global DRIVER.PROPERTY=VALUE, applied to later devices of that type. */
+/* -global DRIVER.PROPERTY=VALUE, a default for all devices of that type (device_options_new). */
 struct config_global {
 	char *driver, *property, *value;
 };
@@ -67,9 +67,17 @@ struct config {
 
 void config_init(struct config *config);
 void config_release(struct config *config);
+/* Prefixes every relative path with dir, for a process that is about to leave it. -ENOMEM. */
+int config_make_absolute(struct config *config, const char *dir);
 
 /* Device types known by -device, device_add, device-list-properties; NULL-terminated. */
 extern const struct prop_type *const device_types[];
 const struct prop_type *device_type_find(const char *name);
+/*
+ * A new options object of type: its defaults, then the -global ones. The command line and QMP's
+ * device_add both start with it. The caller owns *out (props_release() and free()).
+ */
+int device_options_new(const struct config *config, const struct prop_type *type, void **out,
+	struct err *err);
 
 #endif

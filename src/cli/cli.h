@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli.h - what the parts of the option parser share. (private to src/cli)
+ *
+ * One table (table.c) holds every option: its name, argument, help and handler. A handler puts what
+ * it read into the config, or into struct parse when it can be judged only once all options are
+ * known (options_finish).
+ */
+#ifndef PORTCULLIS_CLI_H
+#define PORTCULLIS_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <portcullis/config.h>
+#include <portcullis/err.h>
+
+struct option;
+
+/* -chardev socket and the address part of -qmp and -serial unix:. Strings are owned. */
+struct socket_spec {
+	char *path; /* unix */
+	char *host; /* tcp */
+	char *port;
+	bool server, wait;
+};
+
+struct chardev_spec {
+	char *id;
+	struct socket_spec socket;
+	bool is_socket, used;
+};
+
+struct parse {
+	struct config *config;
+	struct err *err;
+	const struct option *option; /* being handled */
+	char *text;                  /* what to print instead of running; ends the parsing */
+	uint64_t given[2];           /* bit set of options, by index in the table */
+	bool nographic;
+	char **devices; /* -device, built when every -global is known */
+	unsigned n_devices;
+	struct chardev_spec *chardevs;
+	unsigned n_chardevs;
+	char **monitors; /* ids of chardevs */
+	unsigned n_monitors;
+};
+
+enum option_group {
+	GROUP_MACHINE,
+	GROUP_BOOT,
+	GROUP_DEVICE,
+	GROUP_CONSOLE,
+	GROUP_QMP,
+	GROUP_PROCESS,
+	GROUP_HELP,
+	GROUP_IGNORED,
+	GROUPS,
+};
+
+struct option {
+	const char *name; /* without the dash */
+	const char *arg;  /* placeholder of the argument, NULL: takes none */
+	enum option_group group;
+	bool many;        /* may be given more than once */
+	int (*handle)(struct parse *p, const char *value);
+	const char *help; /* sentences; NULL: an alias, not listed */
+	size_t offset;    /* of the config's field, for opt_string and opt_flag */
+	const char *const *values; /* opt_ignore: the only values without meaning here; NULL: any */
+	bool may_be_empty;
+};
+extern const struct option options[]; /* ends with name == NULL; at most 128 */
+extern const char *const group_titles[GROUPS];
+const struct option *option_find(const char *name);
+
+/* Options of QEMU that mean something this machine does not have: an error that says so. */
+struct refused {
+	const char *name, *why;
+};
+extern const struct refused refused_options[];
+
+/* "option '-NAME': TEXT", -EINVAL. */
+int option_error(struct parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int out_of_memory(struct parse *p);
+/* Grows an array by one zeroed element; NULL: out of memory, told. */
+void *array_grow(struct parse *p, void *array, unsigned *n, size_t size);
+/* strdup() that tells. */
+int copy_string(struct parse *p, char **out, const char *text);
+
+/*
+ * "implied,key=value,flag": calls fn for each pair. The first word, when bare, is the value of
+ * `implied` (NULL: none); a bare word is WORD=on, "nowait" and "noserver" are WORD=off. A key given
+ * twice and an empty key or value are errors.
+ */
+typedef int (*pair_fn)(struct parse *p, const char *key, const char *value, void *opaque);
+int option_pairs(struct parse *p, const char *text, const char *implied, pair_fn fn, void *opaque);
+/* Error for a key that no handler knows; list names those that exist. */
+int unknown_key(struct parse *p, const char *key, const char *const *list);
+
+/* A sub-option that only says what is the case here anyway: ignored with these values. */
+struct moot {
+	const char *key;
+	const char *values; /* "|"-separated; NULL: any */
+};
+int moot_pair(struct parse *p, const char *key, const char *value, const struct moot *table);
+
+/* Handlers. */
+int opt_string(struct parse *p, const char *value);
+int opt_flag(struct parse *p, const char *value);
+int opt_ignore(struct parse *p, const char *value);
+int opt_nographic(struct parse *p, const char *value);
+int opt_machine(struct parse *p, const char *value);
+int opt_cpu(struct parse *p, const char *value);
+int opt_accel(struct parse *p, const char *value);
+int opt_smp(struct parse *p, const char *value);
+int opt_memory(struct parse *p, const char *value);
+int opt_name(struct parse *p, const char *value);
+int opt_uuid(struct parse *p, const char *value);
+int opt_overcommit(struct parse *p, const char *value);
+int opt_rtc(struct parse *p, const char *value);
+int opt_serial(struct parse *p, const char *value);
+int opt_qmp(struct parse *p, const char *value);
+int opt_chardev(struct parse *p, const char *value);
+int opt_mon(struct parse *p, const char *value);
+int opt_device(struct parse *p, const char *value);
+int opt_global(struct parse *p, const char *value);
+int opt_help(struct parse *p, const char *value);
+int opt_help_man(struct parse *p, const char *value);
+int opt_help_markdown(struct parse *p, const char *value);
+int opt_version(struct parse *p, const char *value);
+
+/* Once all options were read. */
+int finish_devices(struct parse *p);
+int finish_monitors(struct parse *p);
+/* "unix:PATH,..." or "tcp:HOST:PORT,..." (allow_tcp) into spec; release it in every case. */
+int parse_socket(struct parse *p, const char *value, bool allow_tcp, struct socket_spec *spec);
+void socket_spec_release(struct socket_spec *spec);
+
+#endif

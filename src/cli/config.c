@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* config.c - the config object: what it is before any option, and its end. */
+#include <portcullis/config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A Debian kernel with its initrd boots in it. */
+#define RAM_DEFAULT (512ull << 20)
+
+void config_init(struct config *config)
+{
+	*config = (struct config){
+		.cpus = 1,
+		.sockets = 1,
+		.cores = 1,
+		.threads = 1,
+		.ram_size = RAM_DEFAULT,
+	};
+}
+
+void config_release(struct config *config)
+{
+	char *strings[] = { config->name, config->mem_path, config->kernel, config->initrd,
+		config->append, config->serial.path, config->pidfile, config->log_file };
+
+	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+		free(strings[i]);
+	for (unsigned i = 0; i < config->n_devices; i++) {
+		props_release(config->devices[i].type, config->devices[i].options);
+		free(config->devices[i].options);
+	}
+	free(config->devices);
+	for (unsigned i = 0; i < config->n_qmp; i++) {
+		free(config->qmp[i].path);
+		free(config->qmp[i].host);
+	}
+	free(config->qmp);
+	for (unsigned i = 0; i < config->n_globals; i++) {
+		free(config->globals[i].driver);
+		free(config->globals[i].property);
+		free(config->globals[i].value);
+	}
+	free(config->globals);
+	memset(config, 0, sizeof(*config));
+}
+
+static int make_absolute(char **path, const char *dir)
+{
+	char *whole;
+
+	if (!*path || **path == '/')
+		return 0;
+	if (asprintf(&whole, "%s%s%s", dir, strcmp(dir, "/") ? "/" : "", *path) < 0)
+		return -ENOMEM;
+	free(*path);
+	*path = whole;
+	return 0;
+}
+
+int config_make_absolute(struct config *config, const char *dir)
+{
+	char **paths[] = { &config->mem_path, &config->kernel, &config->initrd,
+		&config->serial.path, &config->pidfile, &config->log_file };
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < sizeof(paths) / sizeof(paths[0]); i++)
+		ret = make_absolute(paths[i], dir);
+	for (unsigned i = 0; !ret && i < config->n_qmp; i++)
+		ret = make_absolute(&config->qmp[i].path, dir);
+	return ret;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* opt_device.c - -device and -global: property tables from the command line. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define HELP_SIZE 16384
+
+static int unknown_type(struct parse *p, const char *name)
+{
+	const char *names[32], *near;
+	char list[256] = "";
+	size_t used = 0;
+	unsigned n = 0;
+
+	for (; device_types[n] && n < 31; n++) {
+		names[n] = device_types[n]->name;
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", n ? ", " : "",
+			names[n]);
+		if (used >= sizeof(list))
+			used = sizeof(list) - 1;
+	}
+	names[n] = NULL;
+	near = nearest_word(name, names);
+	option_error(p, "unknown device type '%s'", name);
+	if (near)
+		err_hint(p->err, "did you mean '%s'?", near);
+	else
+		err_hint(p->err, "there are: %s", list);
+	return -EINVAL;
+}
+
+/* "-device help" */
+static int list_types(struct parse *p)
+{
+	char *text = malloc(HELP_SIZE);
+	size_t used = 0;
+
+	if (!text)
+		return out_of_memory(p);
+	for (unsigned i = 0; device_types[i] && used < HELP_SIZE; i++)
+		used += (size_t)snprintf(text + used, HELP_SIZE - used, "%-20s %s\n",
+			device_types[i]->name, device_types[i]->help);
+	p->text = text;
+	return 0;
+}
+
+/* "-device TYPE,help" */
+static int list_props(struct parse *p, const struct prop_type *type)
+{
+	char *text = malloc(HELP_SIZE);
+	int used;
+
+	if (!text)
+		return out_of_memory(p);
+	used = snprintf(text, HELP_SIZE, "%s: %s\n", type->name, type->help);
+	props_help(type, text + used, HELP_SIZE - (size_t)used);
+	p->text = text;
+	return 0;
+}
+
+/* "TYPE[,properties]" or "driver=TYPE[,properties]": *rest is the properties, "" if none. */
+static int split_type(struct parse *p, const char *value, const struct prop_type **type,
+	const char **rest)
+{
+	const char *name = value, *comma;
+	char *copy = NULL;
+	int ret;
+
+	if (*value == '{') {
+		option_error(p, "it is not given as JSON here");
+		err_hint(p->err, "write it as -device TYPE,property=value,...");
+		return -EINVAL;
+	}
+	if (!strncmp(name, "driver=", 7))
+		name += 7;
+	comma = strchrnul(name, ',');
+	*rest = *comma ? comma + 1 : comma;
+	ret = copy_string(p, &copy, name);
+	if (ret < 0)
+		return ret;
+	copy[comma - name] = '\0';
+	*type = device_type_find(copy);
+	if (!*type)
+		ret = unknown_type(p, copy);
+	free(copy);
+	return ret;
+}
+
+int opt_device(struct parse *p, const char *value)
+{
+	const struct prop_type *type;
+	const char *rest;
+	char **grown;
+	int ret;
+
+	if (!strcmp(value, "help") || !strcmp(value, "?"))
+		return list_types(p);
+	ret = split_type(p, value, &type, &rest);
+	if (ret < 0)
+		return ret;
+	if (!strcmp(rest, "help") || !strcmp(rest, "?"))
+		return list_props(p, type);
+	grown = array_grow(p, p->devices, &p->n_devices, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	p->devices = grown;
+	return copy_string(p, &grown[p->n_devices - 1], value);
+}
+
+static const char *device_id(const struct config_device *device)
+{
+	const struct prop *prop = prop_find(device->type, "id");
+
+	if (!prop || prop->kind != PROP_STRING)
+		return NULL;
+	return *(char *const *)((const char *)device->options + prop->offset);
+}
+
+static const struct host_bdf *device_host(const struct config_device *device)
+{
+	const struct prop *prop = prop_find(device->type, "host");
+	const struct host_bdf *host;
+
+	if (!prop || prop->kind != PROP_BDF)
+		return NULL;
+	host = (const void *)((const char *)device->options + prop->offset);
+	return host->set ? host : NULL;
+}
+
+static bool same_host(const struct host_bdf *a, const struct host_bdf *b)
+{
+	return a && b && a->domain == b->domain && a->bus == b->bus && a->slot == b->slot &&
+	       a->function == b->function;
+}
+
+/* The newest device against those before it. */
+static int check_unique(struct parse *p)
+{
+	const struct config *c = p->config;
+	const struct config_device *newest = &c->devices[c->n_devices - 1];
+	const char *id = device_id(newest);
+	char bdf[HOST_BDF_STRLEN];
+
+	if (id && !strcmp(id, "pcie.0"))
+		return option_error(p, "id 'pcie.0' is the name of the root bus");
+	for (const struct config_device *other = c->devices; other < newest; other++) {
+		const char *taken = device_id(other);
+
+		if (id && taken && !strcmp(id, taken))
+			return option_error(p, "id '%s' is used twice", id);
+		if (same_host(device_host(newest), device_host(other)))
+			return option_error(p, "host device %s is given twice",
+				host_bdf_format(device_host(newest), bdf));
+	}
+	return 0;
+}
+
+static int build_device(struct parse *p, const char *value)
+{
+	struct config *c = p->config;
+	struct config_device *grown = array_grow(p, c->devices, &c->n_devices, sizeof(*grown));
+	struct config_device *device;
+	const char *rest;
+	int ret;
+
+	if (!grown)
+		return -ENOMEM;
+	c->devices = grown;
+	device = &grown[c->n_devices - 1];
+	ret = split_type(p, value, &device->type, &rest);
+	if (!ret)
+		ret = device_options_new(c, device->type, &device->options, p->err);
+	if (!ret)
+		ret = props_parse(device->type, device->options, rest, p->err);
+	if (!ret)
+		ret = props_check(device->type, device->options, p->err);
+	if (!ret)
+		return check_unique(p);
+	return ret;
+}
+
+int finish_devices(struct parse *p)
+{
+	int ret = 0;
+
+	p->option = option_find("device");
+	for (unsigned i = 0; !ret && i < p->n_devices; i++)
+		ret = build_device(p, p->devices[i]);
+	return ret;
+}
+
+static int global_pair(struct parse *p, const char *key, const char *value, void *opaque)
+{
+	static const char *const keys[] = { "driver", "property", "value", NULL };
+	struct config_global *global = opaque;
+
+	if (!strcmp(key, "driver"))
+		return copy_string(p, &global->driver, value);
+	if (!strcmp(key, "property"))
+		return copy_string(p, &global->property, value);
+	if (!strcmp(key, "value"))
+		return copy_string(p, &global->value, value);
+	return unknown_key(p, key, keys);
+}
+
+/* DRIVER.PROPERTY=VALUE; a driver's name has no dot. */
+static int split_global(struct parse *p, const char *text, struct config_global *global)
+{
+	const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
+
+	if (!dot || !equals || dot > equals || dot == text || equals == dot + 1 || !equals[1])
+		return option_error(p, "'%s' is not DRIVER.PROPERTY=VALUE", text);
+	global->driver = strndup(text, (size_t)(dot - text));
+	global->property = strndup(dot + 1, (size_t)(equals - dot - 1));
+	global->value = strdup(equals + 1);
+	return global->driver && global->property && global->value ? 0 : out_of_memory(p);
+}
+
+/* Tried on a scratch object, so that a mistake is found even if no such device follows. */
+static int check_global(struct parse *p, const struct config_global *global)
+{
+	const struct prop_type *type = device_type_find(global->driver);
+	struct prop_value value = { .kind = PROP_VALUE_STRING, .string = global->value };
+	void *scratch;
+	int ret;
+
+	if (!type)
+		return unknown_type(p, global->driver);
+	if (!strcmp(global->property, "id") || !strcmp(global->property, "host"))
+		return option_error(p, "'%s' names one device and cannot be a default for all",
+			global->property);
+	scratch = calloc(1, type->size);
+	if (!scratch)
+		return out_of_memory(p);
+	ret = prop_set(type, scratch, global->property, &value, p->err);
+	props_release(type, scratch);
+	free(scratch);
+	if (ret < 0)
+		err_prefix(p->err, "option '-global'");
+	return ret;
+}
+
+int opt_global(struct parse *p, const char *value)
+{
+	struct config *c = p->config;
+	struct config_global *grown = array_grow(p, c->globals, &c->n_globals, sizeof(*grown));
+	struct config_global *global;
+	int ret;
+
+	if (!grown)
+		return -ENOMEM;
+	c->globals = grown;
+	global = &grown[c->n_globals - 1];
+	if (!strncmp(value, "driver=", 7))
+		ret = option_pairs(p, value, NULL, global_pair, global);
+	else
+		ret = split_global(p, value, global);
+	if (ret < 0)
+		return ret;
+	if (!global->driver || !global->property || !global->value)
+		return option_error(p, "it is driver=DRIVER,property=PROPERTY,value=VALUE");
+	return check_global(p, global);
+}
