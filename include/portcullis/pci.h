@@ -27,6 +27,7 @@ struct pci_bus;
 #define PCI_BARS 7 /* 0..5 and the expansion ROM */
 #define PCI_ROM 6
 #define PCI_DEVFN(slot, fn) ((uint8_t)((slot) << 3 | (fn)))
+#define PCI_RESERVE_AUTO UINT64_MAX /* as much as there is room for, up to a sensible size */
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM };
 
@@ -64,10 +65,13 @@ struct pci_function_ops {
 
 struct pci_function {
 	const char *id;          /* borrowed: the device's id, or a fixed name */
-	const struct pci_function_ops *ops;
+	const struct pci_function_ops *ops; /* NULL: the default handlers */
 	void *opaque;            /* the device */
-	struct pci_bus *bus;     /* where it is plugged, NULL: nowhere */
+	_Atomic(struct pci_bus *) bus; /* where it is plugged, NULL: nowhere */
 	uint8_t devfn;
+	bool multifunction;      /* header type bit 7, whatever config is rebuilt to */
+	uint16_t cap_free;       /* first byte behind the capabilities added so far */
+	_Atomic uint32_t bus_numbers; /* bridge: copy of the dword at 0x18, for lookups without lock */
 	pthread_mutex_t lock;    /* leaf: config bytes */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t wmask[PCI_CONFIG_SIZE];  /* 1: the guest may change this bit */
@@ -75,7 +79,7 @@ struct pci_function {
 	uint8_t reset_config[PCI_CONFIG_SIZE];
 	struct pci_bar bar[PCI_BARS];
 	struct pci_bus *child;   /* root port: its secondary bus */
-	/* root port: room kept behind it for what may be plugged, bytes */
+	/* root port: room kept behind it for what may be plugged, bytes; PCI_RESERVE_AUTO */
 	uint64_t reserve_mem32, reserve_pref64, reserve_io;
 };
 
@@ -92,6 +96,9 @@ void pci_function_release(struct pci_function *fn);
 
 void pci_bus_init(struct pci_bus *bus, const char *name, struct pci_function *bridge,
 	struct pci_sink *sink);
+/* Remembers config as what it is at power-on (reset_config). */
+void pci_function_save(struct pci_function *fn);
+
 /*
  * -EBUSY slot taken or function conflicts with the slot's function 0 being single-function (text as
  * users of QEMU know it), -EINVAL (behind a root port only slot 0). multifunction sets bit 7 of the
@@ -106,26 +113,48 @@ void pci_unplug(struct pci_function *fn) ON_MAIN;
 uint32_t pci_get(const uint8_t *bytes, unsigned offset, unsigned size);
 void pci_put(uint8_t *bytes, unsigned offset, unsigned size, uint32_t value);
 
-/* The default handlers: masks applied under the lock. */
+/* The default handlers: masks applied under the lock. Accesses outside config space read ones. */
 uint32_t pci_config_read(struct pci_function *fn, unsigned offset, unsigned size);
-/* Applies masks; returns true when COMMAND decode bits or a BAR changed. */
+/*
+ * Applies masks (the caller holds fn->lock or owns fn); returns true when a BAR is now decoded
+ * elsewhere, or not any more: pci_update_mappings() and sink->commit() are due, on main.
+ */
 bool pci_config_apply(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value);
+/* What pci_config_apply() would return; changes nothing. */
+bool pci_config_moves(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value);
 enum io_status pci_config_write(
 	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
+/* By way of the function's ops, or the default handlers. */
+uint32_t pci_function_read(struct pci_function *fn, unsigned offset, unsigned size);
+enum io_status pci_function_write(
+	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
 
-/* Adds a capability at the next free place (or at want != 0) and links it; returns its offset. */
+/*
+ * Adds a capability at the next free place (or at want != 0), behind the others, and links it last.
+ * Returns its offset, 0: no room.
+ */
 unsigned pci_add_cap(struct pci_function *fn, uint8_t id, unsigned want, unsigned size);
 unsigned pci_find_cap(const struct pci_function *fn, uint8_t id); /* 0: none */
 /* Declares a BAR; sets the type bits and write mask. */
 void pci_set_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t size,
 	bool prefetchable);
-/* Compares COMMAND and BARs with what is mapped and calls the sink for each difference. */
+#define PCI_UNMAPPED UINT64_MAX
+/* Where COMMAND and the BAR put it, PCI_UNMAPPED: decode is off or no usable address. Lock held. */
+uint64_t pci_bar_target(const struct pci_function *fn, unsigned index);
+/* Programs an address as the guest would: type bits stay, a ROM stays disabled. Lock held. */
+void pci_bar_put(struct pci_function *fn, unsigned index, uint64_t addr);
+/*
+ * Compares COMMAND and BARs with what is mapped and calls the sink for each difference; the caller
+ * calls sink->commit().
+ */
 void pci_update_mappings(struct pci_function *fn) ON_MAIN;
 
 /* Host side of config cycles: bus regions for 0xcf8/0xcfc and ECAM. root is pcie.0. */
 struct pci_host {
 	struct pci_bus *root;
 	_Atomic uint32_t address; /* CF8 latch */
+	io_fn cf9;                /* byte accesses at port 0xcf9: the reset register lies in CF8 */
+	void *cf9_opaque;
 };
 enum io_status pci_host_cf8(void *opaque, struct io_access *access);
 enum io_status pci_host_cfc(void *opaque, struct io_access *access);
@@ -140,11 +169,28 @@ struct pci_windows {
 	uint64_t io_start, io_end, mem32_start, mem32_end, mem64_start, mem64_end; /* end exclusive */
 };
 /*
- * What firmware would do, at every reset: numbers the buses, gives every BAR an address, sets bridge
- * windows with the ports' reserves, enables decode. Largest first; 64-bit prefetchable BARs in
- * mem64, others in mem32. A BAR that does not fit stays unassigned and is named in err (-ENOSPC),
- * the rest is assigned.
+ * What firmware would do, at every reset: puts every function's config back to power-on, numbers the
+ * buses, gives every BAR an address, sets bridge windows with the ports' reserves, enables decode.
+ * Largest first; 64-bit prefetchable BARs in mem64, others in mem32 (on pcie.0 large 64-bit ones go
+ * to mem64 too). Behind a port, 64-bit BARs that are not prefetchable must be in mem32. A port's
+ * window is the larger of what is plugged and its reserve. A BAR that does not fit stays unassigned
+ * with its decode off and is named in err (-ENOSPC), the rest is assigned. -ENOMEM.
+ * Only config space changes: pci_update_mappings() of every function and commit() are the caller's.
  */
 int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct err *err) ON_MAIN;
+
+/* --- bridge.c: the type 1 header --- */
+/* Header type 1 and its write masks; no interrupt pin. */
+void pci_bridge_init(struct pci_function *fn);
+enum pci_window { PCI_WINDOW_IO, PCI_WINDOW_MEM32, PCI_WINDOW_PREF64, PCI_WINDOWS };
+/*
+ * base and size in bytes, multiples of 4 KiB (I/O) or 1 MiB. Size 0 closes the window; an I/O window
+ * closed this way also reads as not implemented, so that no guest tries to find room for it.
+ */
+void pci_bridge_set_window(
+	struct pci_function *fn, enum pci_window window, uint64_t base, uint64_t size);
+/* false: closed. Both ends inclusive. */
+bool pci_bridge_window(
+	const struct pci_function *fn, enum pci_window window, uint64_t *base, uint64_t *last);
 
 #endif

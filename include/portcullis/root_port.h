@@ -5,6 +5,8 @@
  * Layer: L3 (pci), includes base, bus, pci.
  * Who:   config writes come from vCPUs; everything that moves the slot's state runs on main
  *        (writes to Slot Control are deferred there).
+ * Slot:  with native hot plug the port has PCIe 5.0 6.7's controls and tells the guest by MSI.
+ *        Without, it shows presence and link only, and acpi_slots.h does the talking.
  */
 #ifndef PORTCULLIS_ROOT_PORT_H
 #define PORTCULLIS_ROOT_PORT_H
@@ -12,8 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <portcullis/loop.h>
 #include <portcullis/pci.h>
 #include <portcullis/prop.h>
+#include <portcullis/role.h>
 
 /* -device pcie-root-port,... */
 extern const struct prop_type root_port_type;
@@ -27,14 +31,49 @@ struct root_port_options {
 	bool native_hotplug, fast_unplug;
 };
 
+struct root_port;
+
+struct root_port_ops {
+	/* main. The guest switched the card off (it has let go of it) or on. May be NULL. */
+	void (*on_power)(void *opaque, struct root_port *port, bool off);
+	/* main. The guest resets what is behind the port (Secondary Bus Reset set). May be NULL. */
+	void (*on_bus_reset)(void *opaque, struct root_port *port);
+};
+
 struct root_port {
 	struct pci_function function; /* 1b36:000c */
 	struct pci_bus bus;           /* the slot: devfn 0..7 */
 	struct root_port_options options; /* owned */
+	const struct root_port_ops *ops;  /* set by the machine after init, or NULL */
+	void *opaque;
+	/* The slot's state; registers under function.lock, the rest main's. */
+	struct slot *slot;            /* owned */
+	struct loop_timer settle;
+	unsigned exp, msi;            /* offsets of the capabilities */
+	uint16_t number;              /* physical slot number */
+	bool present;                 /* a card is in the slot, whatever the guest is shown of it */
 };
 
-/* Takes options. sink is what the child bus uses. */
+/*
+ * Takes options (also on failure). sink is what the child bus uses. -ENOMEM.
+ * The physical slot number is options.slot, or else made of options.addr, unique on pcie.0: SLOT for
+ * SLOT.0, SLOT + 32 * FN for others. Who picks the address later calls root_port_set_number().
+ */
 int root_port_init(struct root_port *port, struct root_port_options *options, struct pci_sink *sink);
 void root_port_release(struct root_port *port);
+/* Before the guest runs. 0..8191. */
+void root_port_set_number(struct root_port *port, uint16_t number) ON_MAIN;
+uint16_t root_port_number_of(uint8_t devfn);
+
+/* A card is put in or pulled out: function 0 was plugged, or all functions are gone. */
+void root_port_set_presence(struct root_port *port, bool present) ON_MAIN;
+/* Native: asks the guest to let go of the card (or to take a new one). */
+void root_port_press_attention(struct root_port *port) ON_MAIN;
+/* Native: a driver in the guest listens to the attention button. */
+bool root_port_guest_listens(struct root_port *port) ON_MAIN;
+/* Native: the guest is busy with the slot (power indicator blinking). */
+bool root_port_blinking(struct root_port *port) ON_MAIN;
+/* Is the card powered? */
+bool root_port_powered(struct root_port *port) ON_MAIN;
 
 #endif

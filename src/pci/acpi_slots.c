@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* acpi_slots.c - the register page of ACPI hot plug (layout: acpi_slots.h). */
+#include <string.h>
+
+#include <portcullis/acpi_slots.h>
+
+#define NEXT 0x000
+#define NONE UINT32_MAX
+#define PORTS 0x800
+#define PORT_STRIDE 8
+enum { INS, EJR, PRS, EJ0, SUN, OST = SUN };
+#define SUN_EXISTS (1u << 16)
+
+void acpi_slots_init(
+	struct acpi_slots *slots, struct loop *main, const struct acpi_slots_ops *ops, void *opaque)
+{
+	memset(slots, 0, sizeof(*slots));
+	pthread_mutex_init(&slots->lock, NULL);
+	slots->main = main;
+	slots->ops = ops;
+	slots->opaque = opaque;
+}
+
+void acpi_slots_release(struct acpi_slots *slots)
+{
+	if (slots)
+		pthread_mutex_destroy(&slots->lock);
+}
+
+void acpi_slots_reset(struct acpi_slots *slots)
+{
+	pthread_mutex_lock(&slots->lock);
+	for (unsigned i = 0; i < ACPI_SLOTS_PORTS; i++) {
+		slots->slot[i].inserted = 0;
+		slots->slot[i].eject = 0;
+	}
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void acpi_slots_add_port(struct acpi_slots *slots, uint8_t port, uint16_t number)
+{
+	pthread_mutex_lock(&slots->lock);
+	slots->slot[port] = (struct acpi_slot){ .exists = true, .number = number };
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void acpi_slots_set_present(
+	struct acpi_slots *slots, uint8_t port, uint8_t functions, bool notify)
+{
+	struct acpi_slot *slot = &slots->slot[port];
+
+	pthread_mutex_lock(&slots->lock);
+	if (notify)
+		slot->inserted |= (uint8_t)(functions & ~slot->present);
+	slot->present = functions;
+	slot->inserted &= functions;
+	slot->eject &= functions;
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void acpi_slots_request_eject(struct acpi_slots *slots, uint8_t port, uint8_t functions)
+{
+	struct acpi_slot *slot = &slots->slot[port];
+
+	pthread_mutex_lock(&slots->lock);
+	slot->eject |= functions & slot->present;
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void acpi_slots_cancel_eject(struct acpi_slots *slots, uint8_t port)
+{
+	pthread_mutex_lock(&slots->lock);
+	slots->slot[port].eject = 0;
+	pthread_mutex_unlock(&slots->lock);
+}
+
+uint8_t acpi_slots_eject_unseen(struct acpi_slots *slots, uint8_t port)
+{
+	uint8_t unseen;
+
+	pthread_mutex_lock(&slots->lock);
+	unseen = slots->slot[port].eject;
+	pthread_mutex_unlock(&slots->lock);
+	return unseen;
+}
+
+static uint32_t next_pending(const struct acpi_slots *slots)
+{
+	for (unsigned i = 0; i < ACPI_SLOTS_PORTS; i++)
+		if (slots->slot[i].inserted || slots->slot[i].eject)
+			return i;
+	return NONE;
+}
+
+bool acpi_slots_pending(struct acpi_slots *slots)
+{
+	uint32_t next;
+
+	pthread_mutex_lock(&slots->lock);
+	next = next_pending(slots);
+	pthread_mutex_unlock(&slots->lock);
+	return next != NONE;
+}
+
+static uint8_t read_byte(const struct acpi_slots *slots, uint64_t offset)
+{
+	const struct acpi_slot *slot;
+	unsigned reg = (unsigned)offset % PORT_STRIDE;
+
+	if (offset < PORTS)
+		return offset < NEXT + 4 ? (uint8_t)(next_pending(slots) >> (8 * offset)) : 0;
+	slot = &slots->slot[(offset - PORTS) / PORT_STRIDE];
+	switch (reg) {
+	case INS:
+		return slot->inserted;
+	case EJR:
+		return slot->eject;
+	case PRS:
+		return slot->present;
+	case EJ0:
+		return 0;
+	default:
+		return (uint8_t)((slot->number | (slot->exists ? SUN_EXISTS : 0)) >> (8 * (reg - SUN)));
+	}
+}
+
+static void write_byte(struct acpi_slots *slots, uint64_t offset, uint8_t value)
+{
+	struct acpi_slot *slot;
+
+	if (offset < PORTS)
+		return;
+	slot = &slots->slot[(offset - PORTS) / PORT_STRIDE];
+	if (offset % PORT_STRIDE == INS)
+		slot->inserted &= (uint8_t)~value;
+	if (offset % PORT_STRIDE == EJR)
+		slot->eject &= (uint8_t)~value;
+}
+
+/* On main. arg is the port. */
+static void finish_eject(struct io_request *request)
+{
+	struct acpi_slots *slots = request->opaque;
+
+	slots->ops->eject(slots->opaque, (uint8_t)request->arg, (uint8_t)request->data);
+	io_complete(request);
+}
+
+static void finish_ost(struct io_request *request)
+{
+	struct acpi_slots *slots = request->opaque;
+	uint32_t value = (uint32_t)request->data;
+
+	slots->ops->ost(slots->opaque, (uint8_t)request->arg, value & 7, (uint16_t)(value >> 16),
+		(uint8_t)(value >> 8));
+	io_complete(request);
+}
+
+/* EJ0 and OST: who acts on them is main. */
+static bool is_command(const struct acpi_slots *slots, const struct io_access *access,
+	void (**finish)(struct io_request *), uint32_t *port)
+{
+	unsigned reg = (unsigned)access->offset % PORT_STRIDE;
+
+	if (!access->write || access->offset < PORTS)
+		return false;
+	*port = (uint32_t)(access->offset - PORTS) / PORT_STRIDE;
+	if (!slots->slot[*port].exists)
+		return false;
+	if (reg == EJ0 && access->size == 1 && access->data) {
+		*finish = finish_eject;
+		return true;
+	}
+	if (reg == OST && access->size == 4 && slots->ops->ost) {
+		*finish = finish_ost;
+		return true;
+	}
+	return false;
+}
+
+enum io_status acpi_slots_access(void *opaque, struct io_access *access)
+{
+	struct acpi_slots *slots = opaque;
+	void (*finish)(struct io_request *);
+	uint64_t data = 0;
+	uint32_t port;
+
+	if (is_command(slots, access, &finish, &port))
+		return io_defer(access, slots->main, finish, slots, port);
+	pthread_mutex_lock(&slots->lock);
+	for (unsigned i = 0; i < access->size && access->offset + i < ACPI_SLOTS_SIZE; i++) {
+		if (access->write)
+			write_byte(slots, access->offset + i, (uint8_t)(access->data >> (8 * i)));
+		else
+			data |= (uint64_t)read_byte(slots, access->offset + i) << (8 * i);
+	}
+	pthread_mutex_unlock(&slots->lock);
+	if (!access->write)
+		access->data = data;
+	return IO_DONE;
+}

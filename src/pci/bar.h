@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bar.h - where BARs lie, and handing config writes on. (private to src/pci and tests) */
+#ifndef PORTCULLIS_PCI_BAR_H
+#define PORTCULLIS_PCI_BAR_H
+
+#include <portcullis/pci.h>
+
+struct pci_bar_targets {
+	uint64_t at[PCI_BARS]; /* PCI_UNMAPPED where nothing is decoded */
+};
+
+/* As header (64 bytes of config space) puts them. */
+void pci_bar_targets(
+	const struct pci_function *fn, const uint8_t *header, struct pci_bar_targets *out);
+/* bar[].addr from config. */
+void pci_bars_refresh(struct pci_function *fn);
+/* Type bits of all BARs, addresses 0. */
+void pci_bars_reset(struct pci_function *fn);
+
+/* io_defer() for a config register: request->arg is its offset, request->size its size. */
+enum io_status pci_defer(struct io_access *access, struct loop *owner,
+	void (*finish)(struct io_request *), struct pci_function *fn, unsigned offset, unsigned size);
+
+#endif
