@@ -6,6 +6,8 @@ CC = gcc
 endif
 CLANG ?= clang
 B ?= build
+Q = $(if $(V),,@)
+SAY = @echo '  $(1)	$(2)'
 SAN ?=
 WARN = -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
        -Wformat=2 -Wno-format-nonliteral -Werror
@@ -27,14 +29,16 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 
 $(B)/portcullis: $(OBJ)
-	$(CC) $(SAN) -pie -o $@ $^ $(LDLIBS)
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) $(SAN) -pie -o $@ $^ $(LDLIBS)
 
 $(B)/libportcullis.a: $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(B)/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fPIE -c -o $@ $<
+	$(call SAY,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIE -c -o $@ $<
 
 # The DSDT: ASL -> AML -> a C array.
 $(B)/gen/dsdt.h: src/acpi/dsdt.asl
@@ -49,7 +53,8 @@ UNIT_HELPERS := $(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c)))
 UNIT_HELPER_OBJ = $(UNIT_HELPERS:%.c=$(B)/%.o)
 
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(UNIT_HELPER_OBJ) $(B)/libportcullis.a
-	$(CC) $(SAN) -o $@ $< $(UNIT_HELPER_OBJ) $(B)/libportcullis.a -lcmocka $(LDLIBS)
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $< $(UNIT_HELPER_OBJ) $(B)/libportcullis.a -lcmocka $(LDLIBS)
 
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done

@@ -53,6 +53,7 @@ static int open_devices(struct machine *m, struct err *err)
 		device = device_new(m, options, err);
 		if (!device)
 			return -err->code;
+		config->devices[i].options = NULL; /* the device's now */
 		m->jobs_left = 1;
 		device_job(device, &device->job, device_open_job, count_down);
 		while (m->jobs_left)

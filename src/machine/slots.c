@@ -42,11 +42,14 @@ static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions)
 
 static const struct acpi_slots_ops acpi_ops = { .eject = acpi_eject };
 
-static void native_power(void *opaque, bool off)
+static void native_power(void *opaque, struct root_port *root, bool off)
 {
+	(void)root;
 	if (off)
 		plug_guest_released(opaque, 0xff);
 }
+
+static const struct root_port_ops native_ops = { .on_power = native_power };
 
 static bool native(const struct port *port)
 {
@@ -58,11 +61,10 @@ void slots_init(struct machine *m)
 	acpi_slots_init(&m->slots, &m->loop, &acpi_ops, m);
 	m->slots_retry = (struct loop_timer){ .fn = retry, .opaque = m };
 	for (struct port *p = m->ports; p; p = p->next) {
-		if (native(p))
-			root_port_on_power(&p->root, native_power, p);
-		else
-			acpi_slots_add_port(&m->slots, p->root.function.devfn,
-				(uint16_t)p->root.options.slot);
+		p->root.ops = &native_ops;
+		p->root.opaque = p;
+		if (!native(p))
+			acpi_slots_add_port(&m->slots, p->root.function.devfn, p->root.number);
 	}
 }
 
@@ -94,10 +96,9 @@ void slots_show(struct port *port, bool tell)
 	struct machine *m = port->machine;
 	uint8_t now = functions_of(port);
 
-	if (native(port)) {
-		root_port_set_presence(&port->root, now & 1, tell);
+	root_port_set_presence(&port->root, now & 1);
+	if (native(port))
 		return;
-	}
 	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
 	if (tell)
 		retry(m);

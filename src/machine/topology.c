@@ -44,7 +44,7 @@ int topology_place(struct pci_bus *bus, int32_t addr, struct err *err)
 static int port_new(struct machine *m, struct root_port_options *options, struct err *err)
 {
 	struct port *port, **at = &m->ports;
-	bool multifunction = options->multifunction;
+	const bool multifunction = options->multifunction, numbered = options->slot;
 	int devfn, ret;
 
 	if (options->bus && strcmp(options->bus, m->pcie0.name))
@@ -59,9 +59,11 @@ static int port_new(struct machine *m, struct root_port_options *options, struct
 	port->machine = m;
 	ret = root_port_init(&port->root, options, &m->sink);
 	if (ret) {
-		err_set_errno(err, -ret, "root port '%s'", options->id);
+		err_set_errno(err, -ret, "cannot create a root port");
 		goto fail;
 	}
+	if (!numbered)
+		root_port_set_number(&port->root, root_port_number_of((uint8_t)devfn));
 	ret = pci_plug(&m->pcie0, &port->root.function, (uint8_t)devfn, multifunction, err);
 	if (ret) {
 		err_prefix(err, "pcie-root-port '%s'", port->root.options.id);
