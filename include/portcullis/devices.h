@@ -23,18 +23,29 @@
 #define SERIAL_GSI 4
 #define SERIAL_RING 65536 /* bytes to the outside kept; when full the guest sees THR not empty */
 
+#define SERIAL_FIFO 16
+
+/*
+ * Lines: DCD, DSR and CTS are always on. RTS is honoured: once the guest has raised it, input waits
+ * while it is down (no program has the port open), so that opening the port, which clears the FIFO,
+ * costs no input.
+ */
 struct serial {
 	pthread_mutex_t lock;
 	int irq_fd;            /* pulse when the interrupt condition rises */
 	struct loop *main;     /* told (mail) when output waits or input room appears */
 	struct mail output_ready, input_room;
 	bool output_posted, input_posted;
-	void (*on_output)(void *opaque); /* main: drain with serial_take_output() */
-	void (*on_input_room)(void *opaque); /* main: more may be fed */
+	void (*on_output)(void *opaque); /* main: drain with serial_take_output() until it returns 0,
+					  * now or when the sink takes more. NULL: output is dropped */
+	void (*on_input_room)(void *opaque); /* main: more may be fed, after a short feed */
 	void *opaque;
-	uint8_t ier, iir, lcr, mcr, lsr, msr, scr, fcr, dll, dlm;
+	uint8_t ier, lcr, mcr, msr, scr, fcr, dll, dlm;
+	uint8_t line_errors; /* LSR's OE, PE, FE, BI; the other LSR bits are computed */
 	bool thr_irq_pending, irq_level;
-	uint8_t rx[16];
+	bool input_wanted; /* the last feed was short */
+	bool rts_seen;
+	uint8_t rx[SERIAL_FIFO];
 	unsigned rx_head, rx_count;
 	uint8_t *tx; /* SERIAL_RING bytes, owned */
 	size_t tx_head, tx_count;
@@ -46,22 +57,28 @@ void serial_reset(struct serial *serial);
 enum io_status serial_access(void *serial, struct io_access *access);
 /* main: moves up to size bytes out; returns the count. */
 size_t serial_take_output(struct serial *serial, uint8_t *buf, size_t size);
-/* main: feeds input; returns how many bytes fit. The rest is kept by the caller (never lost). */
+/*
+ * main: feeds input; returns how many bytes fit. The rest is kept by the caller (never lost), and
+ * on_input_room() tells when to try again.
+ */
 size_t serial_feed(struct serial *serial, const uint8_t *buf, size_t size);
 
 /* --- rtc.c: MC146818 clock at 0x70/0x71, UTC, with alarm and update interrupts --- */
 #define RTC_PORT 0x70
 #define RTC_GSI 8
+#define RTC_CENTURY 0x32 /* for FADT */
 struct rtc {
 	pthread_mutex_t lock;
 	int irq_fd;
 	struct loop *main;
-	struct loop_timer timer;
+	struct loop_timer timer; /* main's: the next enabled interrupt */
 	struct mail arm;
 	bool arm_posted;
 	uint8_t index;
-	uint8_t cmos[128];
-	int64_t offset_ns; /* guest wall clock minus host's */
+	uint8_t cmos[128];   /* time registers are valid only while SET stops the clock */
+	int64_t offset_ns;   /* guest wall clock minus host's */
+	int64_t checked_ns;  /* guest time up to which register C's flags are right */
+	int64_t (*now)(void); /* host wall clock in ns; tests put their own here */
 };
 int rtc_init(struct rtc *rtc, int irq_fd, struct loop *main);
 void rtc_release(struct rtc *rtc);
@@ -75,8 +92,9 @@ enum power_event { POWER_OFF, POWER_RESET };
 struct power {
 	struct loop *main;
 	struct mail mail;
-	_Atomic uint32_t posted;
+	_Atomic uint32_t posted; /* the first event counts until main has heard of it */
 	enum power_event event;
+	_Atomic uint8_t reset_reg;
 	/* main */
 	void (*on_event)(void *opaque, enum power_event event);
 	void *opaque;
@@ -98,8 +116,10 @@ struct ged {
 };
 void ged_init(struct ged *ged, int irq_fd);
 void ged_reset(struct ged *ged);
-/* Any thread. */
+/* Any thread. events may be 0: pulses again if something still waits. */
 void ged_raise(struct ged *ged, uint32_t events);
+/* Something waits that the guest has not read: it has no handler yet, and an edge may be lost. */
+bool ged_pending(const struct ged *ged);
 enum io_status ged_access(void *ged, struct io_access *access);
 
 #endif
