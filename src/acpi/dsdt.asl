@@ -80,7 +80,7 @@ DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 			Method (_OSC, 4, Serialized)
 			{
 				CreateDWordField (Arg3, 0, CDW1)
-				If (Arg0 != ToUUID ("33db4dd5-1ff7-401c-9657-7441c03dd766"))
+				If (Arg0 != ToUUID ("33db4d5b-1ff7-401c-9657-7441c03dd766"))
 				{
 					CDW1 |= 0x04 // unknown UUID
 					Return (Arg3)

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_acpi_tables.c - checksums, lengths, pointers and fields of the fixed tables.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include <portcullis/devices.h>
+
+#include "acpi_fixture.h"
+
+static struct acpi_fixture fixture;
+
+static int setup(void **state)
+{
+	(void)state;
+	acpi_fixture_init(&fixture);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	acpi_fixture_release(&fixture);
+	return 0;
+}
+
+static uint64_t field(const uint8_t *table, unsigned offset, unsigned size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, table + offset, size);
+	return value;
+}
+
+static void test_every_table_adds_up(void **state)
+{
+	static const char *const names[] = { "XSDT", "DSDT", "FACP", "APIC", "MCFG", "SSDT" };
+	const uint8_t *base, *rsdp;
+
+	(void)state;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	base = ram_hva(&fixture.ram, ACPI_GPA, ACPI_GPA_END - ACPI_GPA);
+	rsdp = ram_hva(&fixture.ram, fixture.rsdp, 36);
+	assert_int_equal(fixture.rsdp % 16, 0); /* where a scan for it looks */
+	assert_memory_equal(rsdp, "RSD PTR ", 8);
+	assert_true(acpi_sum_is_zero(rsdp, 20));
+	assert_true(acpi_sum_is_zero(rsdp, 36));
+	assert_int_equal(rsdp[15], 2);
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const uint8_t *table = acpi_fixture_table(&fixture, names[i]);
+
+		assert_non_null(table);
+		assert_memory_equal(table, names[i], 4);
+		assert_true(table >= base + 36);
+		assert_true(table + acpi_table_length(table) <= base + (ACPI_GPA_END - ACPI_GPA));
+		assert_true(acpi_sum_is_zero(table, acpi_table_length(table)));
+		for (unsigned k = 0; k < i; k++) {
+			const uint8_t *other = acpi_fixture_table(&fixture, names[k]);
+
+			assert_true(table >= other + acpi_table_length(other) ||
+				other >= table + acpi_table_length(table));
+		}
+	}
+}
+
+/* ACPI 6.4 table 5.9; offsets from there. */
+static void test_fadt(void **state)
+{
+	const uint8_t *fadt;
+
+	(void)state;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	fadt = acpi_fixture_table(&fixture, "FACP");
+	assert_int_equal(acpi_table_length(fadt), 276);
+	assert_int_equal(fadt[8], 6);
+	assert_int_equal(field(fadt, 40, 4), field(fadt, 140, 8)); /* DSDT, X_DSDT */
+	assert_int_equal(field(fadt, 109, 2), 1 << 2);             /* no VGA, no 8042 */
+	/* WBINVD, C1, both buttons are not fixed, reset register, hardware-reduced */
+	assert_int_equal(field(fadt, 112, 4), 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 10 | 1 << 20);
+	assert_int_equal(field(fadt, 116, 4), 0x01000801); /* I/O space, 8 bits, byte access */
+	assert_int_equal(field(fadt, 120, 8), POWER_RESET_REG);
+	assert_int_equal(fadt[128], 6);
+	assert_int_equal(field(fadt, 244, 4), 0x01000801);
+	assert_int_equal(field(fadt, 248, 8), POWER_SLEEP_CONTROL);
+	assert_int_equal(field(fadt, 256, 4), 0x01000801);
+	assert_int_equal(field(fadt, 260, 8), POWER_SLEEP_CONTROL + 1);
+	for (unsigned i = 148; i < 244; i++)
+		assert_int_equal(fadt[i], 0); /* none of the fixed hardware */
+}
+
+static void test_madt(void **state)
+{
+	static const uint8_t ids[] = { 0, 4, 5 };
+	const uint8_t *madt;
+
+	(void)state;
+	fixture.desc.cpus = 3;
+	fixture.desc.apic_ids = ids;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	madt = acpi_fixture_table(&fixture, "APIC");
+	assert_int_equal(acpi_table_length(madt), 44 + 12 + 6 + 3 * 8);
+	assert_int_equal(field(madt, 36, 4), GPA_LAPIC);
+	assert_int_equal(field(madt, 44, 2), 12 << 8 | 1); /* IOAPIC */
+	assert_int_equal(field(madt, 48, 4), GPA_IOAPIC);
+	assert_int_equal(field(madt, 52, 4), 0);
+	assert_int_equal(field(madt, 56, 6), 0x010000ff0604); /* NMI: LINT1 of all */
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(
+			field(madt, 62 + 8 * i, 8), 1ull << 32 | (uint64_t)ids[i] << 24 | i << 16 | 0x0800);
+	fixture.desc.apic_ids = NULL;
+	fixture.desc.cpus = ACPI_CPUS_MAX;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	madt = acpi_fixture_table(&fixture, "APIC");
+	assert_int_equal(acpi_table_length(madt), 62 + 64 * 8);
+	assert_int_equal(field(madt, 62 + 63 * 8, 4), 0x3f3f0800);
+}
+
+static void test_mcfg(void **state)
+{
+	const uint8_t *mcfg;
+
+	(void)state;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	mcfg = acpi_fixture_table(&fixture, "MCFG");
+	assert_int_equal(acpi_table_length(mcfg), 60);
+	assert_int_equal(field(mcfg, 44, 8), GPA_ECAM);
+	assert_int_equal(field(mcfg, 52, 8), 0xff000000); /* segment 0, buses 0..255 */
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	fixture.desc.cpus = 0;
+	assert_int_equal(acpi_fixture_place(&fixture), -EINVAL);
+	fixture.desc.cpus = ACPI_CPUS_MAX + 1;
+	assert_int_equal(acpi_fixture_place(&fixture), -EINVAL);
+	/* Every devfn a port. */
+	fixture.desc.cpus = ACPI_CPUS_MAX;
+	fixture.desc.n_ports = 256;
+	for (unsigned i = 0; i < 256; i++)
+		fixture.ports[i] = (uint8_t)i;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	assert_true(acpi_table_length(acpi_fixture_table(&fixture, "SSDT")) > 256 * 200);
+	/* No RAM there. */
+	fixture.ram.layout.segment[0].size = ACPI_GPA_END - 1;
+	assert_int_equal(acpi_fixture_place(&fixture), -ENOSPC);
+}
+
+/* A guest may have written over the tables before a reset. */
+static void test_second_placement_equals_first(void **state)
+{
+	static uint8_t first[ACPI_GPA_END - ACPI_GPA];
+	uint8_t *base;
+
+	(void)state;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	base = ram_hva(&fixture.ram, ACPI_GPA, sizeof(first));
+	memcpy(first, base, sizeof(first));
+	memset(base, 0xa5, sizeof(first));
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	assert_memory_equal(base, first, sizeof(first));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_every_table_adds_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fadt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_madt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mcfg, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_second_placement_equals_first, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
