@@ -283,7 +283,7 @@ static bool is_time(uint8_t index)
 	return index == RTC_CENTURY || (index < REG_A && bits >> index & 1);
 }
 
-static uint8_t read_reg(struct rtc *rtc, uint8_t index, bool *pulse)
+static uint8_t read_reg(struct rtc *rtc, uint8_t index)
 {
 	bool stopped = rtc->cmos[REG_B] & B_SET;
 	int64_t now = guest_now(rtc);
@@ -293,10 +293,9 @@ static uint8_t read_reg(struct rtc *rtc, uint8_t index, bool *pulse)
 		return rtc->cmos[REG_A] |
 			(!stopped && now - floor_div(now, NS) * NS >= NS - UIP_NS ? A_UIP : 0);
 	if (index == REG_C) {
-		*pulse = catch_up(rtc);
+		(void)catch_up(rtc); /* no pulse: what it finds is seen and cleared in one go */
 		value = rtc->cmos[REG_C];
 		rtc->cmos[REG_C] = 0;
-		*pulse = false; /* it has been seen and cleared in one go */
 		return value;
 	}
 	if (is_time(index) && !stopped)
@@ -358,7 +357,7 @@ enum io_status rtc_access(void *opaque, struct io_access *access)
 		arm = write_reg(rtc, rtc->index, (uint8_t)access->data);
 		pulse |= update_irq(rtc);
 	} else {
-		access->data = read_reg(rtc, rtc->index, &pulse);
+		access->data = read_reg(rtc, rtc->index);
 	}
 	arm = arm && !rtc->arm_posted;
 	rtc->arm_posted |= arm;

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chardev_open.c - opening each kind of chardev, and leaving everything as it was found.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+#include <portcullis/log.h>
+#include <portcullis/sys.h>
+
+#include "chardev_private.h"
+
+static int fd_dup(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return copy < 0 ? -errno : copy;
+}
+
+static int raw_mode(struct chardev *c, struct err *err)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &c->saved) != 0)
+		return err_set_errno(err, errno, "reading the terminal's settings");
+	raw = c->saved;
+	cfmakeraw(&raw);
+	raw.c_oflag |= OPOST; /* our own messages end in \n only */
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0)
+		return err_set_errno(err, errno, "putting the terminal into raw mode");
+	c->terminal = true;
+	return 0;
+}
+
+/*
+ * O_NONBLOCK belongs to the open file description, which a terminal or pipe shares with the shell
+ * and others: setting it would break them. Opening it anew gives a description of our own. Not for
+ * regular files, whose position is shared on purpose (>>), and impossible for sockets.
+ */
+static int open_stdout(struct chardev *c)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(STDOUT_FILENO, &st) != 0)
+		return -errno;
+	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) {
+		fd = sys_open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+		if (fd >= 0)
+			return fd;
+	}
+	c->out_is_socket = S_ISSOCK(st.st_mode);
+	c->out_may_block = !S_ISREG(st.st_mode) && !c->out_is_socket;
+	return fd_dup(STDOUT_FILENO);
+}
+
+/* A background job must not touch the terminal's input: the kernel would stop it. */
+static bool in_foreground(void)
+{
+	return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+static int open_stdio(struct chardev *c, struct err *err)
+{
+	bool tty = isatty(STDIN_FILENO);
+
+	c->out.lfd.fd = open_stdout(c);
+	if (c->out.lfd.fd < 0)
+		return err_set_errno(err, -c->out.lfd.fd, "opening standard output");
+	if (tty && !in_foreground())
+		return 0;
+	c->in.lfd.fd = fd_dup(STDIN_FILENO);
+	if (c->in.lfd.fd == -EBADF) { /* closed: like an empty one */
+		c->in.lfd.fd = -1;
+		return 0;
+	}
+	if (c->in.lfd.fd < 0)
+		return err_set_errno(err, -c->in.lfd.fd, "opening standard input");
+	return tty ? raw_mode(c, err) : 0;
+}
+
+static int open_file(struct chardev *c, struct err *err)
+{
+	int fd = sys_open(c->path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0644);
+
+	if (fd == -ENXIO)
+		return err_set(err, ENXIO, "serial file '%s' is a pipe that nobody reads", c->path);
+	if (fd < 0)
+		return err_set_errno(err, -fd, "cannot open serial file '%s'", c->path);
+	c->out.lfd.fd = fd;
+	return 0;
+}
+
+static int socket_address(const char *path, struct sockaddr_un *addr, struct err *err)
+{
+	memset(addr, 0, sizeof(*addr));
+	addr->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(addr->sun_path))
+		return err_set(err, ENAMETOOLONG, "socket path '%s' is longer than %zu bytes", path,
+			sizeof(addr->sun_path) - 1);
+	strcpy(addr->sun_path, path);
+	return 0;
+}
+
+static int socket_new(struct err *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd < 0 ? err_set_errno(err, errno, "creating a unix socket") : fd;
+}
+
+/* Removes a socket that nobody listens on any more; anything else in the way is an error. */
+static int clear_path(const struct sockaddr_un *addr, struct err *err)
+{
+	struct stat st;
+	int fd, refused;
+
+	if (lstat(addr->sun_path, &st) != 0)
+		return errno == ENOENT ? 0
+				       : err_set_errno(err, errno, "socket '%s'", addr->sun_path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, EEXIST, "'%s' exists and is not a socket", addr->sun_path);
+	fd = socket_new(err);
+	if (fd < 0)
+		return fd;
+	refused = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0 &&
+		errno == ECONNREFUSED;
+	sys_close(fd);
+	if (!refused)
+		return err_set(err, EADDRINUSE, "socket '%s' is in use by a running program",
+			addr->sun_path);
+	if (unlink(addr->sun_path) != 0 && errno != ENOENT)
+		return err_set_errno(err, errno, "removing the stale socket '%s'", addr->sun_path);
+	return 0;
+}
+
+static int wait_for_client(struct chardev *c, struct err *err)
+{
+	struct pollfd p = { .fd = c->listen.lfd.fd, .events = POLLIN };
+	int fd;
+
+	log_info("waiting for a client on '%s'", c->path);
+	if (poll(&p, 1, -1) < 0)
+		return err_set_errno(err, errno, "waiting for a client on '%s'", c->path);
+	fd = accept4(c->listen.lfd.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return err_set_errno(err, errno, "accepting a client on '%s'", c->path);
+	fd = chardev_attach(c, fd);
+	return fd < 0 ? err_set_errno(err, -fd, "accepting a client on '%s'", c->path) : 0;
+}
+
+static int open_server(struct chardev *c, bool wait, struct err *err)
+{
+	struct sockaddr_un addr;
+	struct stat st;
+	int ret = socket_address(c->path, &addr, err);
+
+	if (ret == 0)
+		ret = clear_path(&addr, err);
+	if (ret < 0)
+		return ret;
+	c->listen.lfd.fd = socket_new(err);
+	if (c->listen.lfd.fd < 0)
+		return c->listen.lfd.fd;
+	/* Before bind(): the name appears with this mode, never with a wider one. */
+	if (fchmod(c->listen.lfd.fd, 0600) != 0 ||
+		bind(c->listen.lfd.fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
+		return err_set_errno(err, errno, "cannot listen on socket '%s'", c->path);
+	if (stat(c->path, &st) == 0) {
+		c->socket_dev = st.st_dev;
+		c->socket_ino = st.st_ino;
+	}
+	if (listen(c->listen.lfd.fd, 1) != 0)
+		return err_set_errno(err, errno, "cannot listen on socket '%s'", c->path);
+	return wait ? wait_for_client(c, err) : 0;
+}
+
+static int open_client(struct chardev *c, struct err *err)
+{
+	struct sockaddr_un addr;
+	int ret = socket_address(c->path, &addr, err), fd;
+
+	if (ret < 0)
+		return ret;
+	fd = socket_new(err);
+	if (fd < 0)
+		return fd;
+	/* On a unix socket this succeeds or fails at once. */
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+		ret = err_set_errno(err, errno, "cannot connect to socket '%s'", c->path);
+		sys_close(fd);
+		return ret;
+	}
+	ret = chardev_attach(c, fd);
+	return ret < 0 ? err_set_errno(err, -ret, "socket '%s'", c->path) : 0;
+}
+
+int chardev_open(struct chardev *c, const struct chardev_options *options, struct err *err)
+{
+	switch (options->kind) {
+	case CHARDEV_STDIO:
+		return open_stdio(c, err);
+	case CHARDEV_FILE:
+		return open_file(c, err);
+	case CHARDEV_UNIX_SERVER:
+		return open_server(c, options->wait, err);
+	case CHARDEV_UNIX_CLIENT:
+		return open_client(c, err);
+	}
+	return err_set(err, EINVAL, "unknown kind of serial port");
+}
+
+/* Two fds for one socket, so that input and output are two watches like everywhere else. */
+int chardev_attach(struct chardev *c, int fd)
+{
+	int copy = fd < FD_ZONE_DEVICE ? fd_dup(fd) : -EMFILE;
+
+	if (copy >= FD_ZONE_DEVICE) {
+		sys_close(copy);
+		copy = -EMFILE;
+	}
+	if (copy < 0) {
+		sys_close(fd);
+		return copy;
+	}
+	c->in.lfd.fd = fd;
+	c->out.lfd.fd = copy;
+	return 0;
+}
+
+void chardev_close(struct chardev *c)
+{
+	struct stat st;
+
+	if (c->terminal)
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &c->saved);
+	c->terminal = false;
+	if (c->socket_ino && stat(c->path, &st) == 0 && st.st_dev == c->socket_dev &&
+		st.st_ino == c->socket_ino)
+		(void)unlink(c->path);
+	sys_closep(&c->in.lfd.fd);
+	sys_closep(&c->out.lfd.fd);
+	sys_closep(&c->listen.lfd.fd);
+}
