@@ -79,9 +79,32 @@ static void describe_acpi(struct machine *m)
 		m->acpi.intx_gsi[i] = 16 + i;
 }
 
+/* Ctrl-A X on the terminal. */
+static void on_quit(void *opaque)
+{
+	role_enter_main();
+	machine_shutdown(opaque, SHUTDOWN_HOST_QUIT);
+}
+
 static int console_init(struct machine *m, struct err *err)
 {
-	return chardev_new(&m->console, &m->config->serial, &m->serial, &m->loop, m, err);
+	const struct config_serial *serial = &m->config->serial;
+	struct chardev_options options = { .path = serial->path, .wait = serial->wait };
+
+	switch (serial->kind) {
+	case SERIAL_NONE:
+		return 0;
+	case SERIAL_STDIO:
+		options.kind = CHARDEV_STDIO;
+		break;
+	case SERIAL_FILE:
+		options.kind = CHARDEV_FILE;
+		break;
+	case SERIAL_UNIX:
+		options.kind = serial->server ? CHARDEV_UNIX_SERVER : CHARDEV_UNIX_CLIENT;
+		break;
+	}
+	return chardev_new(&m->console, &options, &m->serial, &m->loop, on_quit, m, err);
 }
 
 /* In this order; machine_free() copes with any prefix of it. */
