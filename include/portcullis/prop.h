@@ -20,7 +20,7 @@ struct err;
 
 enum prop_kind {
 	PROP_STRING, /* char *, NULL when unset */
-	PROP_BOOL,   /* bool: on|off, true|false, yes|no */
+	PROP_BOOL,   /* bool: on|off, true|false, yes|no, 1|0 */
 	PROP_UINT,   /* uint64_t within [min, max] */
 	PROP_SIZE,   /* uint64_t bytes within [min, max], suffix B K M G T P (powers of 1024) */
 	PROP_BDF,    /* struct host_bdf: [DDDD:]BB:DD.F, hexadecimal */
@@ -89,7 +89,7 @@ size_t props_help(const struct prop_type *type, char *buf, size_t size);
  */
 char *prop_next_pair(char **cursor, char **value);
 
-/* on|off, true|false, yes|no; -EINVAL. */
+/* on|off, true|false, yes|no, 1|0 (StratoVirt's); -EINVAL. */
 int parse_bool(const char *text, bool *out);
 /* Text to number: whole text, 0x/decimal; -EINVAL, -ERANGE. */
 int parse_u64(const char *text, uint64_t *out);

@@ -74,7 +74,7 @@ int parse_bool(const char *text, bool *out)
 		const char *word;
 		bool value;
 	} words[] = { { "on", true }, { "off", false }, { "true", true }, { "false", false },
-		{ "yes", true }, { "no", false } };
+		{ "yes", true }, { "no", false }, { "1", true }, { "0", false } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (!strcmp(text, words[i].word)) {
@@ -91,6 +91,10 @@ static int set_bool(const struct assign *a)
 
 	if (a->value->kind == PROP_VALUE_BOOL) {
 		*field = a->value->boolean;
+		return 0;
+	}
+	if (a->value->kind == PROP_VALUE_INT && (a->value->number | 1) == 1) {
+		*field = a->value->number;
 		return 0;
 	}
 	if (a->value->kind == PROP_VALUE_STRING && parse_bool(a->value->string, field) == 0)

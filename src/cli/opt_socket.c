@@ -107,21 +107,37 @@ static int parse_tcp(struct parse *p, const char *value, struct socket_spec *spe
 	return *end ? option_pairs(p, end + 1, NULL, socket_pair, spec) : 0;
 }
 
+/* "PATH,..." with any character in the path, commas doubled -> path; the rest are pairs. */
+static int parse_unix(struct parse *p, const char *value, struct socket_spec *spec)
+{
+	char *out = malloc(strlen(value) + 1);
+
+	if (!out)
+		return out_of_memory(p);
+	spec->path = out;
+	for (; *value && (*value != ',' || value[1] == ','); value++) {
+		if (*value == ',')
+			value++;
+		*out++ = *value;
+	}
+	*out = '\0';
+	if (!*spec->path)
+		return option_error(p, "the socket's path is missing");
+	return *value ? option_pairs(p, value + 1, NULL, socket_pair, spec) : 0;
+}
+
 int parse_socket(struct parse *p, const char *value, bool allow_tcp, struct socket_spec *spec)
 {
 	int ret;
 
 	*spec = (struct socket_spec){ .wait = true };
-	if (!strncmp(value, "unix:", 5)) {
-		if (!value[5] || value[5] == ',')
-			return option_error(p, "the socket's path is missing in '%s'", value);
-		ret = option_pairs(p, value + 5, "path", socket_pair, spec);
-	} else if (allow_tcp && !strncmp(value, "tcp:", 4)) {
+	if (!strncmp(value, "unix:", 5))
+		ret = parse_unix(p, value + 5, spec);
+	else if (allow_tcp && !strncmp(value, "tcp:", 4))
 		ret = parse_tcp(p, value + 4, spec);
-	} else {
+	else
 		return option_error(p, "'%s' is not %sunix:PATH,server,nowait", value,
 			allow_tcp ? "tcp:ADDRESS:PORT,server,nowait or " : "");
-	}
 	return ret < 0 ? ret : check_socket(p, spec);
 }
 
