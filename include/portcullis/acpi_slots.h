@@ -6,9 +6,9 @@
  * Who:   acpi_slots_access() is run by vCPUs (AML in the guest); everything else is main's.
  *        One leaf lock inside. A write that ejects is deferred to main.
  *
- * A "port" is a pcie-root-port on pcie.0, numbered by its devfn there (slot << 3 | function), 0..255:
- * the ASL needs no table to find the registers of the device object with a given _ADR.
- * A bitmap of functions has bit f for function f (0..7) behind the port.
+ * A "port" is a pcie-root-port on pcie.0, numbered by its devfn there (slot << 3 | function),
+ * 0..255: the ASL needs no table to find the registers of the device object with a given _ADR. A
+ * bitmap of functions has bit f for function f (0..7) behind the port.
  *
  * Page at ACPI_SLOTS_BASE, little-endian (offset, name, width, access):
  *
@@ -65,8 +65,8 @@ struct acpi_slots {
 	struct acpi_slot slot[ACPI_SLOTS_PORTS];
 };
 
-void acpi_slots_init(
-	struct acpi_slots *slots, struct loop *main, const struct acpi_slots_ops *ops, void *opaque);
+void acpi_slots_init(struct acpi_slots *slots, struct loop *main, const struct acpi_slots_ops *ops,
+	void *opaque);
 void acpi_slots_release(struct acpi_slots *slots);
 /* Machine reset: nothing inserted, nothing asked for; what is present stays. */
 void acpi_slots_reset(struct acpi_slots *slots) ON_MAIN;

@@ -9,10 +9,10 @@
  *        when it returns no vCPU uses the old map (or a device removed from it) any more.
  *        A reader never waits for main while odd: an access that needs main or a worker returns
  *        IO_DEFER, the vCPU posts the request, leaves the map (even), and waits outside.
- * Life:  the request is posted before the vCPU leaves. So once bus_publish() returned, every request
- *        that names a removed object is in its owner's mailbox: what is posted to that owner now runs
- *        after them, and is the place to free the object.
- * Gaps:  an access no region claims reads all ones and drops writes.
+ * Life:  the request is posted before the vCPU leaves. So once bus_publish() returned, every
+ * request that names a removed object is in its owner's mailbox: what is posted to that owner now
+ * runs after them, and is the place to free the object. Gaps:  an access no region claims reads all
+ * ones and drops writes.
  */
 #ifndef PORTCULLIS_BUS_H
 #define PORTCULLIS_BUS_H
@@ -41,18 +41,18 @@ struct io_request {
 	struct mail mail; /* first: mail.run casts back */
 	struct loop *owner;
 	void (*finish)(struct io_request *request);
-	void *opaque;          /* the device */
+	void *opaque;	       /* the device */
 	uint64_t offset, data; /* copied from the access; finish() sets data for reads */
 	uint8_t size;
 	bool write;
-	uint32_t arg;          /* handler's own: which BAR, which vector */
+	uint32_t arg;	       /* handler's own: which BAR, which vector */
 	_Atomic uint32_t done; /* futex word: 0 from io_defer() to io_complete(), else 1 */
 };
 
 struct io_access {
 	uint64_t offset; /* from the start of the region */
-	uint64_t data;   /* zero-extended */
-	uint8_t size;    /* 1, 2, 4 or 8, any alignment the guest chose */
+	uint64_t data;	 /* zero-extended */
+	uint8_t size;	 /* 1, 2, 4 or 8, any alignment the guest chose */
 	bool write;
 	struct io_request *request; /* the vCPU's own; NULL outside a vCPU (tests) */
 };

@@ -4,9 +4,9 @@
  *
  * Layer: L3, includes base and bus; knows neither KVM nor VFIO: it is handed a struct pci_sink.
  * Who:   the tree changes on main only. Config accesses come from vCPUs: reads take the function's
- *        leaf lock for emulated bytes; a write with an effect outside the function returns IO_DEFER.
- * Tree:  pcie.0 (bus 0) holds 256 devfns; a root port has one child bus of 256 devfns (slot 0 only).
- *        Children are atomic pointers; a removed function is freed after bus_synchronize().
+ *        leaf lock for emulated bytes; a write with an effect outside the function returns
+ * IO_DEFER. Tree:  pcie.0 (bus 0) holds 256 devfns; a root port has one child bus of 256 devfns
+ * (slot 0 only). Children are atomic pointers; a removed function is freed after bus_synchronize().
  */
 #ifndef PORTCULLIS_PCI_H
 #define PORTCULLIS_PCI_H
@@ -34,9 +34,9 @@ enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_
 struct pci_bar {
 	enum pci_bar_kind kind;
 	bool prefetchable;
-	uint64_t size;   /* power of two; the upper half of a 64-bit BAR is PCI_BAR_NONE */
-	uint64_t addr;   /* what is programmed in config space */
-	bool mapped;     /* main: sink->map_bar() was called with mapped_at */
+	uint64_t size; /* power of two; the upper half of a 64-bit BAR is PCI_BAR_NONE */
+	uint64_t addr; /* what is programmed in config space */
+	bool mapped;   /* main: sink->map_bar() was called with mapped_at */
 	uint64_t mapped_at;
 };
 
@@ -59,43 +59,45 @@ struct pci_function_ops {
 	/* vCPU. NULL: pci_config_write() and BAR tracking. */
 	enum io_status (*config_write)(
 		struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
-	/* main. Emulated config back to power-on. The bytes that reset_config holds are copied first. */
+	/* main. Emulated config back to power-on. The bytes that reset_config holds are copied
+	 * first. */
 	void (*reset)(struct pci_function *fn);
 };
 
 struct pci_function {
-	const char *id;          /* borrowed: the device's id, or a fixed name */
+	const char *id;			    /* borrowed: the device's id, or a fixed name */
 	const struct pci_function_ops *ops; /* NULL: the default handlers */
-	void *opaque;            /* the device */
-	_Atomic(struct pci_bus *) bus; /* where it is plugged, NULL: nowhere */
+	void *opaque;			    /* the device */
+	_Atomic(struct pci_bus *) bus;	    /* where it is plugged, NULL: nowhere */
 	uint8_t devfn;
-	bool multifunction;      /* header type bit 7, whatever config is rebuilt to */
-	uint16_t cap_free;       /* first byte behind the capabilities added so far */
-	_Atomic uint32_t bus_numbers; /* bridge: copy of the dword at 0x18, for lookups without lock */
-	pthread_mutex_t lock;    /* leaf: config bytes */
+	bool multifunction; /* header type bit 7, whatever config is rebuilt to */
+	uint16_t cap_free;  /* first byte behind the capabilities added so far */
+	_Atomic uint32_t
+		bus_numbers;  /* bridge: copy of the dword at 0x18, for lookups without lock */
+	pthread_mutex_t lock; /* leaf: config bytes */
 	uint8_t config[PCI_CONFIG_SIZE];
-	uint8_t wmask[PCI_CONFIG_SIZE];  /* 1: the guest may change this bit */
+	uint8_t wmask[PCI_CONFIG_SIZE];	  /* 1: the guest may change this bit */
 	uint8_t w1cmask[PCI_CONFIG_SIZE]; /* 1: writing one clears the bit */
 	uint8_t reset_config[PCI_CONFIG_SIZE];
 	struct pci_bar bar[PCI_BARS];
-	struct pci_bus *child;   /* root port: its secondary bus */
+	struct pci_bus *child; /* root port: its secondary bus */
 	/* root port: room kept behind it for what may be plugged, bytes; PCI_RESERVE_AUTO */
 	uint64_t reserve_mem32, reserve_pref64, reserve_io;
 };
 
 struct pci_bus {
-	const char *name;            /* "pcie.0" or the root port's id; borrowed */
+	const char *name;	     /* "pcie.0" or the root port's id; borrowed */
 	struct pci_function *bridge; /* NULL for pcie.0 */
 	struct pci_sink *sink;
 	_Atomic(struct pci_function *) function[256];
 };
 
-void pci_function_init(struct pci_function *fn, const char *id, const struct pci_function_ops *ops,
-	void *opaque);
+void pci_function_init(
+	struct pci_function *fn, const char *id, const struct pci_function_ops *ops, void *opaque);
 void pci_function_release(struct pci_function *fn);
 
-void pci_bus_init(struct pci_bus *bus, const char *name, struct pci_function *bridge,
-	struct pci_sink *sink);
+void pci_bus_init(
+	struct pci_bus *bus, const char *name, struct pci_function *bridge, struct pci_sink *sink);
 /* Remembers config as what it is at power-on (reset_config). */
 void pci_function_save(struct pci_function *fn);
 
@@ -153,7 +155,7 @@ void pci_update_mappings(struct pci_function *fn) ON_MAIN;
 struct pci_host {
 	struct pci_bus *root;
 	_Atomic uint32_t address; /* CF8 latch */
-	io_fn cf9;                /* byte accesses at port 0xcf9: the reset register lies in CF8 */
+	io_fn cf9;		  /* byte accesses at port 0xcf9: the reset register lies in CF8 */
 	void *cf9_opaque;
 };
 enum io_status pci_host_cf8(void *opaque, struct io_access *access);
@@ -166,16 +168,17 @@ struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t d
 void pci_host_bridge_init(struct pci_function *fn); /* 8086:29c0 at 00:00.0 */
 
 struct pci_windows {
-	uint64_t io_start, io_end, mem32_start, mem32_end, mem64_start, mem64_end; /* end exclusive */
+	uint64_t io_start, io_end, mem32_start, mem32_end, mem64_start,
+		mem64_end; /* end exclusive */
 };
 /*
- * What firmware would do, at every reset: puts every function's config back to power-on, numbers the
- * buses, gives every BAR an address, sets bridge windows with the ports' reserves, enables decode.
- * Largest first; 64-bit prefetchable BARs in mem64, others in mem32 (on pcie.0 large 64-bit ones go
- * to mem64 too). Behind a port, 64-bit BARs that are not prefetchable must be in mem32. A port's
- * window is the larger of what is plugged and its reserve. A BAR that does not fit stays unassigned
- * with its decode off and is named in err (-ENOSPC), the rest is assigned. -ENOMEM.
- * Only config space changes: pci_update_mappings() of every function and commit() are the caller's.
+ * What firmware would do, at every reset: puts every function's config back to power-on, numbers
+ * the buses, gives every BAR an address, sets bridge windows with the ports' reserves, enables
+ * decode. Largest first; 64-bit prefetchable BARs in mem64, others in mem32 (on pcie.0 large 64-bit
+ * ones go to mem64 too). Behind a port, 64-bit BARs that are not prefetchable must be in mem32. A
+ * port's window is the larger of what is plugged and its reserve. A BAR that does not fit stays
+ * unassigned with its decode off and is named in err (-ENOSPC), the rest is assigned. -ENOMEM. Only
+ * config space changes: pci_update_mappings() of every function and commit() are the caller's.
  */
 int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct err *err) ON_MAIN;
 
@@ -184,8 +187,8 @@ int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct e
 void pci_bridge_init(struct pci_function *fn);
 enum pci_window { PCI_WINDOW_IO, PCI_WINDOW_MEM32, PCI_WINDOW_PREF64, PCI_WINDOWS };
 /*
- * base and size in bytes, multiples of 4 KiB (I/O) or 1 MiB. Size 0 closes the window; an I/O window
- * closed this way also reads as not implemented, so that no guest tries to find room for it.
+ * base and size in bytes, multiples of 4 KiB (I/O) or 1 MiB. Size 0 closes the window; an I/O
+ * window closed this way also reads as not implemented, so that no guest tries to find room for it.
  */
 void pci_bridge_set_window(
 	struct pci_function *fn, enum pci_window window, uint64_t base, uint64_t size);

@@ -41,25 +41,26 @@ struct root_port_ops {
 };
 
 struct root_port {
-	struct pci_function function; /* 1b36:000c */
-	struct pci_bus bus;           /* the slot: devfn 0..7 */
+	struct pci_function function;	  /* 1b36:000c */
+	struct pci_bus bus;		  /* the slot: devfn 0..7 */
 	struct root_port_options options; /* owned */
 	const struct root_port_ops *ops;  /* set by the machine after init, or NULL */
 	void *opaque;
 	/* The slot's state; registers under function.lock, the rest main's. */
-	struct slot *slot;            /* owned */
+	struct slot *slot; /* owned */
 	struct loop_timer settle;
-	unsigned exp, msi;            /* offsets of the capabilities */
-	uint16_t number;              /* physical slot number */
-	bool present;                 /* a card is in the slot, whatever the guest is shown of it */
+	unsigned exp, msi; /* offsets of the capabilities */
+	uint16_t number;   /* physical slot number */
+	bool present;	   /* a card is in the slot, whatever the guest is shown of it */
 };
 
 /*
  * Takes options (also on failure). sink is what the child bus uses. -ENOMEM.
- * The physical slot number is options.slot, or else made of options.addr, unique on pcie.0: SLOT for
- * SLOT.0, SLOT + 32 * FN for others. Who picks the address later calls root_port_set_number().
+ * The physical slot number is options.slot, or else made of options.addr, unique on pcie.0: SLOT
+ * for SLOT.0, SLOT + 32 * FN for others. Who picks the address later calls root_port_set_number().
  */
-int root_port_init(struct root_port *port, struct root_port_options *options, struct pci_sink *sink);
+int root_port_init(
+	struct root_port *port, struct root_port_options *options, struct pci_sink *sink);
 void root_port_release(struct root_port *port);
 /* Before the guest runs. 0..8191. */
 void root_port_set_number(struct root_port *port, uint16_t number) ON_MAIN;

@@ -15,13 +15,15 @@
 const struct bus_snapshot *bus_enter(struct bus *bus, struct bus_reader *reader)
 {
 	/* Only its own vCPU writes a counter, so load and store need not be one step. */
-	atomic_store(&reader->count, atomic_load_explicit(&reader->count, memory_order_relaxed) + 1);
+	atomic_store(
+		&reader->count, atomic_load_explicit(&reader->count, memory_order_relaxed) + 1);
 	return atomic_load(&bus->current);
 }
 
 void bus_leave(struct bus_reader *reader)
 {
-	atomic_store(&reader->count, atomic_load_explicit(&reader->count, memory_order_relaxed) + 1);
+	atomic_store(
+		&reader->count, atomic_load_explicit(&reader->count, memory_order_relaxed) + 1);
 }
 
 void bus_add_reader(struct bus *bus, struct bus_reader *reader)

@@ -47,8 +47,7 @@ static bool claims_any(
 	return false;
 }
 
-static enum io_status call(
-	const struct bus_region *region, uint64_t addr, struct io_access *access)
+static enum io_status call(const struct bus_region *region, uint64_t addr, struct io_access *access)
 {
 	uint64_t address = access->offset;
 	enum io_status status;
@@ -68,8 +67,8 @@ static enum io_status call(
 static bool dispatch_whole(struct bus *bus, struct bus_reader *reader, enum bus_space space,
 	uint64_t addr, struct io_access *access)
 {
-	bool regular = access->size == 1 || access->size == 2 || access->size == 4 ||
-		       access->size == 8;
+	bool regular =
+		access->size == 1 || access->size == 2 || access->size == 4 || access->size == 8;
 	const struct bus_snapshot *snapshot = bus_enter(bus, reader);
 	const struct bus_region *region = bus_lookup(snapshot, space, addr);
 	enum io_status status = IO_DONE;
@@ -101,8 +100,10 @@ void bus_dispatch(struct bus *bus, struct bus_reader *reader, enum bus_space spa
 	}
 	if (!dispatch_whole(bus, reader, space, addr, access)) {
 		for (unsigned i = 0; i < access->size; i++) {
-			struct io_access byte = { .offset = addr + i, .size = 1,
-				.write = access->write, .request = access->request,
+			struct io_access byte = { .offset = addr + i,
+				.size = 1,
+				.write = access->write,
+				.request = access->request,
 				.data = data >> (8 * i) & 0xff };
 
 			(void)dispatch_whole(bus, reader, space, addr + i, &byte);

@@ -3,8 +3,8 @@
  * publish.c - main's side of the maps: edit a working copy, make it what vCPUs see.
  *
  * Publishing must not fail: it is how a removed device leaves the guest. So two spare snapshots of
- * full size are allocated when the working copy grows; one takes the place of the current one, which
- * becomes a spare or, when it is too small, is freed and replaced by the second.
+ * full size are allocated when the working copy grows; one takes the place of the current one,
+ * which becomes a spare or, when it is too small, is freed and replaced by the second.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -158,7 +158,8 @@ int bus_publish(struct bus *bus)
 		return 0;
 	for (unsigned i = 0; i < 2; i++) {
 		next->count[i] = bus->count[i];
-		memcpy(next->regions[i], bus->regions[i], bus->count[i] * sizeof(*next->regions[i]));
+		memcpy(next->regions[i], bus->regions[i],
+			bus->count[i] * sizeof(*next->regions[i]));
 	}
 	old = atomic_exchange(&bus->current, next);
 	bus_synchronize(bus);

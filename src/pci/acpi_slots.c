@@ -44,8 +44,7 @@ void acpi_slots_add_port(struct acpi_slots *slots, uint8_t port, uint16_t number
 	pthread_mutex_unlock(&slots->lock);
 }
 
-void acpi_slots_set_present(
-	struct acpi_slots *slots, uint8_t port, uint8_t functions, bool notify)
+void acpi_slots_set_present(struct acpi_slots *slots, uint8_t port, uint8_t functions, bool notify)
 {
 	struct acpi_slot *slot = &slots->slot[port];
 
@@ -107,8 +106,10 @@ static uint8_t read_byte(const struct acpi_slots *slots, uint64_t offset)
 	const struct acpi_slot *slot;
 	unsigned reg = (unsigned)offset % PORT_STRIDE;
 
+	if (offset < NEXT + 4)
+		return (uint8_t)(next_pending(slots) >> (8 * (offset - NEXT)));
 	if (offset < PORTS)
-		return offset < NEXT + 4 ? (uint8_t)(next_pending(slots) >> (8 * offset)) : 0;
+		return 0;
 	slot = &slots->slot[(offset - PORTS) / PORT_STRIDE];
 	switch (reg) {
 	case INS:
@@ -120,7 +121,8 @@ static uint8_t read_byte(const struct acpi_slots *slots, uint64_t offset)
 	case EJ0:
 		return 0;
 	default:
-		return (uint8_t)((slot->number | (slot->exists ? SUN_EXISTS : 0)) >> (8 * (reg - SUN)));
+		return (uint8_t)((slot->number | (slot->exists ? SUN_EXISTS : 0)) >>
+				 (8 * (reg - SUN)));
 	}
 }
 

@@ -23,9 +23,11 @@
 const struct assign_space assign_spaces[PCI_WINDOWS] = {
 	[PCI_WINDOW_IO] = { "I/O", .unit = 4 * KIB, .least = 1, .reserve = 4 * KIB },
 	/* A graphics card wants 16 or 32 MiB here; a drive or network card less than one. */
-	[PCI_WINDOW_MEM32] = { "32-bit memory", .unit = MIB, .least = 4 * KIB, .reserve = 64 * MIB },
+	[PCI_WINDOW_MEM32] = { "32-bit memory", .unit = MIB, .least = 4 * KIB,
+		.reserve = 64 * MIB },
 	/* A 128 GiB BAR and its neighbours. */
-	[PCI_WINDOW_PREF64] = { "64-bit memory", .unit = MIB, .least = 4 * KIB, .reserve = 256 * GIB },
+	[PCI_WINDOW_PREF64] = { "64-bit memory", .unit = MIB, .least = 4 * KIB,
+		.reserve = 256 * GIB },
 };
 
 /* On pcie.0 a 64-bit BAR that is smaller goes where every guest can reach it. */

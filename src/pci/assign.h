@@ -14,8 +14,8 @@ struct err;
 /* What differs between the three kinds of windows. Bytes. */
 struct assign_space {
 	const char *name;
-	uint64_t unit;    /* granularity of a bridge window */
-	uint64_t least;   /* a BAR takes at least this much */
+	uint64_t unit;	  /* granularity of a bridge window */
+	uint64_t least;	  /* a BAR takes at least this much */
 	uint64_t reserve; /* per port, when nobody said how much; halved until all fits */
 };
 extern const struct assign_space assign_spaces[PCI_WINDOWS];

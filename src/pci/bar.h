@@ -19,6 +19,7 @@ void pci_bars_reset(struct pci_function *fn);
 
 /* io_defer() for a config register: request->arg is its offset, request->size its size. */
 enum io_status pci_defer(struct io_access *access, struct loop *owner,
-	void (*finish)(struct io_request *), struct pci_function *fn, unsigned offset, unsigned size);
+	void (*finish)(struct io_request *), struct pci_function *fn, unsigned offset,
+	unsigned size);
 
 #endif

@@ -14,7 +14,8 @@
 #define GIB (1ull << 30)
 #define MIB (1ull << 20)
 
-static void for_each(struct pci_bus *bus, void (*fn)(void *opaque, struct pci_function *), void *opaque)
+static void for_each(
+	struct pci_bus *bus, void (*fn)(void *opaque, struct pci_function *), void *opaque)
 {
 	for (unsigned i = 0; i < 256; i++) {
 		struct pci_function *function = atomic_load(&bus->function[i]);
@@ -106,7 +107,8 @@ int assign_report(
 	if (!missing) {
 		if (!ret)
 			err_set(err, ENOSPC,
-				"the %s reserves of the root ports do not fit: they are left out", name);
+				"the %s reserves of the root ports do not fit: they are left out",
+				name);
 		return -ENOSPC;
 	}
 	if (ret)

@@ -16,8 +16,8 @@
 	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |           \
 		PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE)
 
-void pci_function_init(struct pci_function *fn, const char *id, const struct pci_function_ops *ops,
-	void *opaque)
+void pci_function_init(
+	struct pci_function *fn, const char *id, const struct pci_function_ops *ops, void *opaque)
 {
 	memset(fn, 0, sizeof(*fn));
 	fn->id = id;
@@ -55,8 +55,8 @@ void pci_function_reset(struct pci_function *fn)
 		fn->ops->reset(fn);
 }
 
-void pci_bus_init(struct pci_bus *bus, const char *name, struct pci_function *bridge,
-	struct pci_sink *sink)
+void pci_bus_init(
+	struct pci_bus *bus, const char *name, struct pci_function *bridge, struct pci_sink *sink)
 {
 	memset(bus, 0, sizeof(*bus));
 	bus->name = name;
@@ -81,11 +81,12 @@ static int check_place(struct pci_bus *bus, struct pci_function *fn, uint8_t dev
 
 	if (bus->bridge && slot != 0)
 		return err_set(err, EINVAL,
-			"PCI: slot %u of bus '%s' does not exist: behind a root port there is slot 0 only",
+			"PCI: slot %u of bus '%s' does not exist: behind a root port there is slot "
+			"0 only",
 			slot, bus->name);
 	if (at(bus, devfn))
-		return err_set(err, EBUSY, "PCI: slot %u function %u already occupied by '%s'", slot,
-			number, at(bus, devfn)->id);
+		return err_set(err, EBUSY, "PCI: slot %u function %u already occupied by '%s'",
+			slot, number, at(bus, devfn)->id);
 	if (number && zero && !zero->multifunction)
 		return err_set(err, EBUSY,
 			"PCI: single function device can't be populated in function %x.%x: "
@@ -98,7 +99,8 @@ static int check_place(struct pci_bus *bus, struct pci_function *fn, uint8_t dev
 
 		if (other)
 			return err_set(err, EBUSY,
-				"PCI: %x.0 indicates single function, but %x.%x is already populated "
+				"PCI: %x.0 indicates single function, but %x.%x is already "
+				"populated "
 				"by '%s': '%s' needs multifunction=on",
 				slot, slot, i, other->id, fn->id);
 	}

@@ -5,7 +5,7 @@
 
 #include <portcullis/pci.h>
 
-#define HEADER_MULTI 0x80 /* of the header type: this slot has several functions */
+#define HEADER_MULTI 0x80	  /* of the header type: this slot has several functions */
 #define PCI_STATUS_ERRORS 0xf900u /* the error bits, each cleared by writing one */
 
 /* Config back to power-on, BARs at 0, then ops->reset(). Mappings are the caller's. */

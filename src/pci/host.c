@@ -29,7 +29,8 @@ struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t d
 		if (!fn || !fn->child)
 			continue;
 		numbers = atomic_load(&fn->bus_numbers);
-		/* No bridges below root ports: of secondary..subordinate only the first bus is there. */
+		/* No bridges below root ports: of secondary..subordinate only the first bus is
+		 * there. */
 		if ((numbers >> 8 & 0xff) == bus && (numbers >> 16 & 0xff) >= bus)
 			return atomic_load(&fn->child->function[devfn]);
 	}
@@ -66,7 +67,8 @@ static enum io_status access_register(
 	}
 	access->data = 0;
 	for (unsigned i = 0; i < size; i++)
-		access->data |= (uint64_t)(pci_function_read(fn, at.offset + i, 1) & 0xff) << (8 * i);
+		access->data |= (uint64_t)(pci_function_read(fn, at.offset + i, 1) & 0xff)
+				<< (8 * i);
 	return IO_DONE;
 }
 

@@ -34,8 +34,8 @@ static bool find(const struct layout_item *items, size_t placed, const struct la
 }
 
 /* items[0..placed).order lists the placed items by address: a free lodger in the array. */
-static bool place(struct layout_item *items, size_t index, size_t *placed, uint64_t start,
-	uint64_t end)
+static bool place(
+	struct layout_item *items, size_t index, size_t *placed, uint64_t start, uint64_t end)
 {
 	size_t rank;
 
@@ -62,7 +62,8 @@ size_t layout_place(struct layout_item *items, size_t count, uint64_t start, uin
 			for (size_t i = 0; i < count; i++) {
 				struct layout_item *item = &items[i];
 
-				if (item->placed || item->align != align || item->optional != optional)
+				if (item->placed || item->align != align ||
+					item->optional != optional)
 					continue;
 				if (!place(items, i, &placed, start, end) && !optional)
 					missing++;

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 struct layout_item {
-	uint64_t size;  /* bytes; 0: wants nothing, is placed at 0 */
+	uint64_t size;	/* bytes; 0: wants nothing, is placed at 0 */
 	uint64_t align; /* a power of two */
-	bool optional;  /* may be left out; goes behind all others */
+	bool optional;	/* may be left out; goes behind all others */
 	bool placed;
 	uint64_t addr;
-	size_t order;   /* layout's own: items by ascending addr */
+	size_t order; /* layout's own: items by ascending addr */
 };
 
 /*

@@ -44,7 +44,8 @@ static void add_exp(struct root_port *port)
 	uint8_t *config = fn->config, *wmask = fn->wmask, *w1c = fn->w1cmask;
 	uint32_t sltcap = port->slot->native ? SLTCAP_NATIVE : 0;
 
-	pci_put(config, at + PCI_EXP_FLAGS, 2, 2 | PCI_EXP_TYPE_ROOT_PORT << 4 | PCI_EXP_FLAGS_SLOT);
+	pci_put(config, at + PCI_EXP_FLAGS, 2,
+		2 | PCI_EXP_TYPE_ROOT_PORT << 4 | PCI_EXP_FLAGS_SLOT);
 	pci_put(config, at + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER);
 	pci_put(config, at + PCI_EXP_DEVCTL, 2,
 		PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B);
@@ -88,9 +89,8 @@ static void add_ssvid(struct root_port *port)
 static void show(struct root_port *port)
 {
 	uint8_t *config = port->function.config;
-	uint16_t link = port->slot->link ?
-				LINK_SPEED | LINK_WIDTH << 4 | PCI_EXP_LNKSTA_DLLLA :
-				1; /* speed is undefined when down; 0 is reserved */
+	uint16_t link = port->slot->link ? LINK_SPEED | LINK_WIDTH << 4 | PCI_EXP_LNKSTA_DLLLA
+					 : 1; /* speed is undefined when down; 0 is reserved */
 
 	pci_put(config, port->exp + PCI_EXP_SLTCTL, 2, port->slot->control);
 	pci_put(config, port->exp + PCI_EXP_SLTSTA, 2, port->slot->status);
@@ -215,6 +215,8 @@ static void reset(struct pci_function *fn)
 {
 	struct root_port *port = port_of(fn);
 
+	/* What is plugged is what counts: a card that was put in or pulled out without a word, too. */
+	port->present = atomic_load(&port->bus.function[0]);
 	pthread_mutex_lock(&fn->lock);
 	(void)slot_step(port->slot, port->present ? SLOT_RESET_CARD : SLOT_RESET_EMPTY, 0);
 	show(port);

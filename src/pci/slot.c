@@ -8,14 +8,14 @@
 enum move { MOVE_INSERT, MOVE_REMOVE, MOVE_POWER_ON, MOVE_POWER_OFF, MOVE_SETTLED, MOVES };
 
 enum {
-	CARD_IN = 1 << 0,   /* presence appears */
-	CARD_OUT = 1 << 1,  /* presence goes */
+	CARD_IN = 1 << 0,  /* presence appears */
+	CARD_OUT = 1 << 1, /* presence goes */
 	LINK_UP = 1 << 2,
 	LINK_DOWN = 1 << 3,
-	SAY_ON = 1 << 4,    /* effects */
+	SAY_ON = 1 << 4, /* effects */
 	SAY_OFF = 1 << 5,
 	SETTLE = 1 << 6,
-	STAY = 1 << 7,      /* nothing happens; next is not looked at */
+	STAY = 1 << 7, /* nothing happens; next is not looked at */
 };
 
 struct transition {
@@ -23,7 +23,10 @@ struct transition {
 	unsigned what;
 };
 
-#define IGNORED { SLOT_EMPTY, STAY }
+#define IGNORED                                                                                    \
+	{                                                                                          \
+		SLOT_EMPTY, STAY                                                                   \
+	}
 #define ON_LINK (LINK_UP | SAY_ON)
 
 static const struct transition transitions[SLOT_STATES][MOVES] = {
@@ -130,7 +133,8 @@ static void control(struct slot *slot, uint16_t value, struct slot_effects *effe
 
 static void reset(struct slot *slot, bool card)
 {
-	uint16_t off = PCI_EXP_SLTCTL_ATTN_IND_OFF | PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF;
+	uint16_t off =
+		PCI_EXP_SLTCTL_ATTN_IND_OFF | PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF;
 	uint16_t on = PCI_EXP_SLTCTL_ATTN_IND_OFF | PCI_EXP_SLTCTL_PWR_IND_ON;
 
 	slot->state = card ? SLOT_ON : SLOT_EMPTY;

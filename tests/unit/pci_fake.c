@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pci_fake.c - see pci_fake.h. */
+#include "pci_fake.h"
+
+#include <string.h>
+
+static void note(struct fake_sink *fake, struct fake_call call)
+{
+	if (fake->calls < FAKE_LOG)
+		fake->log[fake->calls] = call;
+	fake->calls++;
+}
+
+static int map_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+{
+	struct fake_sink *fake = opaque;
+
+	note(fake, (struct fake_call){ .what = 'm', .fn = fn, .bar = bar, .addr = addr });
+	return fake->map_result;
+}
+
+static void unmap_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+{
+	note(opaque, (struct fake_call){ .what = 'u', .fn = fn, .bar = bar, .addr = addr });
+}
+
+static void raise_msi(void *opaque, uint64_t addr, uint32_t data)
+{
+	note(opaque, (struct fake_call){ .what = 'i', .addr = addr, .data = data });
+}
+
+static void commit(void *opaque)
+{
+	note(opaque, (struct fake_call){ .what = 'c' });
+}
+
+void fake_sink_init(struct fake_sink *fake)
+{
+	memset(fake, 0, sizeof(*fake));
+	(void)loop_init(&fake->loop);
+	fake->sink = (struct pci_sink){
+		.map_bar = map_bar,
+		.unmap_bar = unmap_bar,
+		.raise_msi = raise_msi,
+		.commit = commit,
+		.opaque = fake,
+		.main = &fake->loop,
+	};
+}
+
+void fake_sink_release(struct fake_sink *fake)
+{
+	loop_release(&fake->loop);
+}
+
+unsigned fake_sink_count(const struct fake_sink *fake, char what)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < fake->calls && i < FAKE_LOG; i++)
+		count += fake->log[i].what == what;
+	return count;
+}
+
+void fake_sink_clear(struct fake_sink *fake)
+{
+	fake->calls = 0;
+}
+
+uint32_t fake_read(struct pci_function *fn, unsigned offset, unsigned size)
+{
+	return pci_function_read(fn, offset, size);
+}
+
+bool fake_write(struct fake_sink *fake, struct pci_function *fn, unsigned offset, unsigned size,
+	uint32_t value)
+{
+	struct io_request request = { .done = 1 };
+	struct io_access access = {
+		.size = (uint8_t)size, .write = true, .data = value, .request = &request
+	};
+
+	if (pci_function_write(fn, offset, size, &access) == IO_DONE)
+		return false;
+	io_post(&request);
+	while (!atomic_load(&request.done))
+		loop_step(&fake->loop, -1);
+	return true;
+}
