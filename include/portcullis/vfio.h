@@ -39,7 +39,7 @@ struct vfio_pci_options {
 	bool multifunction;
 	char *sysfsdev; /* instead of host: folder of a device without an address of its own (mdev) */
 	char *iommufd;  /* id of an iommufd object: IOMMUFD and the device's cdev instead of a group */
-	char *fd;       /* with iommufd: number of an fd already open on the cdev; taken */
+	char *fd;       /* with iommufd: number of an fd open on the cdev; closed once attached */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
 	uint64_t unplug_timeout; /* seconds */
 	/* issue by issue: x-p2p, rombar, romfile, on-error, x-expect, ... */
@@ -76,6 +76,18 @@ void vfio_context_free(struct vfio_context *context);
 void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
 /* Bytes of guest memory mapped for DMA now, over all containers. */
 uint64_t vfio_context_mapped_bytes(struct vfio_context *context);
+
+/* -object iommufd,...: /dev/iommu, opened with the first device that names the object. */
+extern const struct prop_type vfio_iommufd_type;
+struct vfio_iommufd_options {
+	char *id;
+	char *fd; /* number of an fd open on /dev/iommu, taken; NULL: opened when needed */
+};
+/* Borrows options. -EEXIST: the id is taken; -EINVAL: fd is no number. */
+int vfio_context_add_iommufd(struct vfio_context *context,
+	const struct vfio_iommufd_options *options, struct err *err) ON_MAIN;
+/* -ENOENT, -EBUSY (text names it). */
+int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struct err *err) ON_MAIN;
 
 /* What is mapped for DMA where, for query-vfio. Any thread but vcpu; never waits for a device. */
 struct vfio_mapping {

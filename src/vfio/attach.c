@@ -73,21 +73,31 @@ static int attach_group(struct vfio_attachment *attachment, struct err *err)
 	return ret < 0 ? ret : open_device(attachment, err);
 }
 
-static int attach_steps(struct vfio_context *context, const struct vfio_pci_options *options,
-	struct vfio_attachment *attachment, struct err *err)
+/* What can be known without opening anything. */
+static int check(struct vfio_attachment *attachment, const struct vfio_pci_options *options,
+	const dev_t *node, struct err *err)
 {
-	int ret = vfio_sysfs_find(&context->host, options, &attachment->device, err);
+	const struct vfio_host *host = &attachment->context->host;
+	int ret = vfio_sysfs_find(host, options, node, &attachment->device, err);
 
 	if (ret == 0)
 		ret = check_twice(attachment, err);
 	if (ret == 0 && !options->allow_unsafe_interrupts)
-		ret = vfio_sysfs_check_interrupts(&context->host, err);
+		ret = vfio_sysfs_check_interrupts(host, err);
 	if (ret == 0)
-		ret = vfio_sysfs_reserved(&context->host, attachment->device.group,
-			attachment->reserved, &attachment->n_reserved, err);
+		ret = vfio_sysfs_reserved(host, attachment->device.group, attachment->reserved,
+			&attachment->n_reserved, err);
+	return ret;
+}
+
+static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pci_options *options,
+	int passed, const dev_t *node, struct err *err)
+{
+	int ret = check(attachment, options, node, err);
+
 	if (ret < 0)
 		return ret;
-	ret = options->iommufd ? vfio_iommufd_attach(context, options, attachment, err) :
+	ret = options->iommufd ? vfio_iommufd_attach(attachment, options->iommufd, passed, err) :
 				 attach_group(attachment, err);
 	if (ret < 0)
 		return ret;
@@ -97,6 +107,26 @@ static int attach_steps(struct vfio_context *context, const struct vfio_pci_opti
 	attachment->reserved_entries = true;
 	/* RAM is laid out already when the device is hot-plugged: better to know now than half-way. */
 	return vfio_ram_check(attachment, err);
+}
+
+/* The fd option: -1 without it, else the number and, as a duplicate of it, what it is open on. */
+static int passed_fd(struct vfio_context *context, const struct vfio_pci_options *options,
+	int *number, int *copy, dev_t *node, struct err *err)
+{
+	uint64_t value;
+
+	*number = *copy = -1;
+	if (!options->fd)
+		return 0;
+	if (!options->iommufd)
+		return err_set(err, EINVAL, "'fd' needs 'iommufd'");
+	if (parse_u64(options->fd, &value) < 0 || value > INT32_MAX)
+		return err_set(err, EINVAL, "fd '%s' is not the number of a file descriptor", options->fd);
+	*copy = context->host.ops->adopt(&context->host, (int)value, node);
+	if (*copy < 0)
+		return err_set_errno(err, -*copy, "fd %s cannot be used as a VFIO device", options->fd);
+	*number = (int)value;
+	return 0;
 }
 
 /* Any state between nothing and attached. */
@@ -114,33 +144,53 @@ static void release(struct vfio_attachment *attachment)
 		if (attachment->reserved_entries)
 			vfio_container_unreserve(attachment->container, VFIO_DEVICE_MAPS);
 	}
-	if (attachment->bound || !attachment->group)
-		vfio_iommufd_detach(attachment);
+	vfio_iommufd_leave(attachment);
 	if (attachment->has_io)
 		context->host.ops->close(&context->host, attachment->io.fd);
+	vfio_iommufd_put(context, attachment->iommufd);
 	vfio_group_put(attachment->group);
 	free(attachment);
+}
+
+/* Takes passed, the duplicate of what the fd option names. */
+static int attach_locked(struct vfio_context *context, const struct vfio_pci_options *options,
+	int passed, const dev_t *node, struct vfio_attachment **out, struct err *err)
+{
+	struct vfio_attachment *attachment = calloc(1, sizeof(*attachment));
+	int ret;
+
+	if (!attachment) {
+		ret = err_set_errno(err, ENOMEM, "cannot attach a device");
+	} else {
+		attachment->context = context;
+		attachment->io.fd = -1;
+		attachment->next = context->attachments;
+		context->attachments = attachment;
+		ret = attach_steps(attachment, options, passed, node, err);
+	}
+	if (passed >= 0 && (!attachment || !attachment->passed_used))
+		context->host.ops->close(&context->host, passed);
+	if (ret == 0)
+		*out = attachment;
+	else if (attachment)
+		release(attachment);
+	return ret;
 }
 
 int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
 	struct vfio_attachment **out, struct err *err)
 {
-	struct vfio_attachment *attachment = calloc(1, sizeof(*attachment));
-	int ret;
+	dev_t node = 0;
+	int number, passed, ret;
 
-	if (!attachment)
-		return err_set_errno(err, ENOMEM, "cannot attach a device");
-	attachment->context = context;
-	attachment->io.fd = -1;
 	pthread_mutex_lock(&context->lock);
-	attachment->next = context->attachments;
-	context->attachments = attachment;
-	ret = attach_steps(context, options, attachment, err);
-	if (ret < 0)
-		release(attachment);
-	pthread_mutex_unlock(&context->lock);
+	ret = passed_fd(context, options, &number, &passed, &node, err);
 	if (ret == 0)
-		*out = attachment;
+		ret = attach_locked(context, options, passed, passed >= 0 ? &node : NULL, out, err);
+	/* The user's own number is not needed any more; after a failure it stays for another try. */
+	if (ret == 0 && number >= 0)
+		context->host.ops->close(&context->host, number);
+	pthread_mutex_unlock(&context->lock);
 	return ret;
 }
 

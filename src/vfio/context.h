@@ -26,7 +26,8 @@ struct vfio_container;
 
 /* What differs between a legacy container and an IOAS. -errno. */
 struct vfio_container_ops {
-	const char *name; /* "type1v2", "iommufd" */
+	const char *name;   /* "type1v2", "iommufd" */
+	const char *locked; /* line of /proc/PID/status in which pinned memory is counted */
 	int (*map)(struct vfio_container *container, uint64_t iova, void *hva, uint64_t size,
 		bool writable);
 	int (*unmap)(struct vfio_container *container, uint64_t iova, uint64_t size);
@@ -42,7 +43,8 @@ struct vfio_container {
 	struct vfio_context *context;
 	const struct vfio_container_ops *ops;
 	int fd;              /* type1: owned, IOAS: the iommufd object's */
-	uint32_t ioas;       /* IOAS only */
+	struct vfio_iommufd *iommufd; /* IOAS only, as is ioas */
+	uint32_t ioas;
 	unsigned number;     /* for people */
 	unsigned users;      /* type1: groups, IOAS: devices */
 	struct ledger ledger;
@@ -70,15 +72,24 @@ struct vfio_attachment {
 	struct vfio_device_io io;
 	bool has_io;
 	struct vfio_group *group;         /* NULL: IOMMUFD */
+	struct vfio_iommufd *iommufd;     /* NULL: group */
 	struct vfio_container *container; /* NULL: not attached yet */
 	bool reserved_entries;            /* VFIO_DEVICE_MAPS taken from the ledger */
-	bool bound, joined, in_kvm;       /* IOMMUFD: steps done on the device fd */
+	bool joined, in_kvm;              /* IOMMUFD: steps done on the device fd */
+	bool passed_used;                 /* IOMMUFD: the fd given for it was taken */
 	struct vfio_reserved reserved[SYSFS_RESERVED_MAX];
 	unsigned n_reserved;
 	atomic_bool cancelled;
 };
 
-struct vfio_iommufd;
+/* An -object iommufd. The list and users are guarded by tables, fd by context->lock. */
+struct vfio_iommufd {
+	struct vfio_iommufd *next;
+	char *id;       /* owned */
+	int fd;         /* owned, -1: not open */
+	bool given;     /* came from the user: stays open between devices */
+	unsigned users; /* attachments */
+};
 
 struct vfio_context {
 	struct vfio_host host;
@@ -139,12 +150,26 @@ int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);
 uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left, unsigned *pieces);
 
 /* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */
-int vfio_memlock_check(const struct vfio_host *host, uint64_t bytes, struct err *err);
+int vfio_memlock_check(
+	const struct vfio_host *host, const char *counter, uint64_t bytes, struct err *err);
 
-/* iommufd.c */
-int vfio_iommufd_attach(struct vfio_context *context, const struct vfio_pci_options *options,
-	struct vfio_attachment *attachment, struct err *err);
-void vfio_iommufd_detach(struct vfio_attachment *attachment);
+/* Why the IOMMU does not take a device; type1.c. */
+int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct err *err);
+
+/*
+ * iommufd.c: the other way to a container. passed: an fd open on the device's node, taken
+ * (attachment->passed_used says whether it came to that); -1: none.
+ */
+int vfio_iommufd_attach(struct vfio_attachment *attachment, const char *id, int passed,
+	struct err *err);
+/* Out of the IOAS, which goes with its last device; the device fd is still open after it. */
+void vfio_iommufd_leave(struct vfio_attachment *attachment);
+
+/* iommufd_object.c */
+int vfio_iommufd_get(
+	struct vfio_context *context, const char *id, struct vfio_iommufd **out, struct err *err);
+/* NULL is fine. */
+void vfio_iommufd_put(struct vfio_context *context, struct vfio_iommufd *iommufd);
 void vfio_iommufd_free_all(struct vfio_context *context);
 
 #endif

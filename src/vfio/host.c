@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <portcullis/sys.h>
@@ -39,6 +40,23 @@ static int real_device_io(const struct vfio_host *host, int fd, struct vfio_devi
 	return 0;
 }
 
+static int real_adopt(const struct vfio_host *host, int fd, dev_t *node)
+{
+	struct stat st;
+	int copy;
+
+	(void)host;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISCHR(st.st_mode))
+		return -ENODEV;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, FD_ZONE_ANY);
+	if (copy < 0)
+		return -errno;
+	*node = st.st_rdev;
+	return copy;
+}
+
 static void real_sleep_ms(const struct vfio_host *host, unsigned ms)
 {
 	struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
@@ -53,6 +71,7 @@ static const struct vfio_host_ops real_ops = {
 	.ioctl = real_ioctl,
 	.close = real_close,
 	.device_io = real_device_io,
+	.adopt = real_adopt,
 	.sleep_ms = real_sleep_ms,
 };
 

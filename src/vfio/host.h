@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "device_io.h"
 
@@ -29,6 +30,8 @@ struct vfio_host_ops {
 	 * to be given back by close().
 	 */
 	int (*device_io)(const struct vfio_host *host, int fd, struct vfio_device_io *io);
+	/* A duplicate of an fd that somebody passed, and the node it is open on. Borrows fd. */
+	int (*adopt)(const struct vfio_host *host, int fd, dev_t *node);
 	/* Waits, for a device that is busy for a moment. */
 	void (*sleep_ms)(const struct vfio_host *host, unsigned ms);
 };

@@ -50,7 +50,8 @@ struct memlock {
 };
 
 /* What cannot be found out is no reason to refuse: the kernel will decide. */
-static void memlock_read(const struct vfio_host *host, char *buf, struct memlock *out)
+static void memlock_read(
+	const struct vfio_host *host, const char *counter, char *buf, struct memlock *out)
 {
 	const char *text;
 
@@ -69,12 +70,13 @@ static void memlock_read(const struct vfio_host *host, char *buf, struct memlock
 	text = field(buf, "CapEff:");
 	if (!text || (strtoull(text, NULL, 16) >> CAP_IPC_LOCK_BIT & 1))
 		return;
-	text = field(buf, "VmLck:");
+	text = field(buf, counter);
 	out->locked = text ? strtoull(text, NULL, 10) * 1024 : 0;
 	out->unlimited = false;
 }
 
-int vfio_memlock_check(const struct vfio_host *host, uint64_t bytes, struct err *err)
+int vfio_memlock_check(
+	const struct vfio_host *host, const char *counter, uint64_t bytes, struct err *err)
 {
 	struct memlock memlock;
 	uint64_t needed;
@@ -82,7 +84,7 @@ int vfio_memlock_check(const struct vfio_host *host, uint64_t bytes, struct err 
 
 	if (!buf)
 		return err_set_errno(err, ENOMEM, "cannot read limits");
-	memlock_read(host, buf, &memlock);
+	memlock_read(host, counter, buf, &memlock);
 	free(buf);
 	if (memlock.unlimited)
 		return 0;

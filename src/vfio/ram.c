@@ -178,7 +178,8 @@ static int prepare(
 		err_hint(err, "raise the parameter dma_entry_limit of vfio_iommu_type1");
 		return -ENOSPC;
 	}
-	return vfio_memlock_check(&attachment->context->host, ram->layout.size, err);
+	return vfio_memlock_check(
+		&attachment->context->host, container->ops->locked, ram->layout.size, err);
 }
 
 int vfio_ram_map(struct vfio_attachment *attachment, struct err *err)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <portcullis/err.h>
@@ -102,35 +103,85 @@ static void count_entry(const char *name, void *opaque)
 	(*count)++;
 }
 
-static int locate(const struct vfio_host *host, const struct vfio_pci_options *options,
-	struct vfio_sysfs_device *out, struct err *err)
+/* The device whose node has this number: /sys/dev/char/MAJOR:MINOR -> .../NAME/vfio-dev/vfioN. */
+static int node_device(const struct vfio_host *host, dev_t node, char out[static SYSFS_NAME_MAX])
 {
-	char bdf[HOST_BDF_STRLEN];
+	char at[SYSFS_PATH_MAX], target[512];
+	char *end;
+	ssize_t len;
+
+	if (path_set(at, "%s/dev/char/%u:%u", host->sysfs, major(node), minor(node)) < 0)
+		return -ENAMETOOLONG;
+	len = readlinkat(AT_FDCWD, at, target, sizeof(target) - 1);
+	if (len < 0)
+		return -errno;
+	target[len] = '\0';
+	end = strstr(target, "/vfio-dev/");
+	if (!end)
+		return -ENODEV;
+	*end = '\0';
+	end = strrchr(target, '/');
+	return name_set(out, end ? end + 1 : target);
+}
+
+static int locate_node(const struct vfio_host *host, dev_t node, struct vfio_sysfs_device *out,
+	struct err *err)
+{
+	char name[SYSFS_NAME_MAX];
+	struct host_bdf parsed;
+	int ret = node_device(host, node, name);
+
+	if (ret < 0)
+		return err_set_errno(err, -ret, "the fd given (device node %u:%u) belongs to no VFIO device",
+			major(node), minor(node));
+	if (out->name[0])
+		return strcmp(out->name, name) ?
+			err_set(err, EINVAL, "the fd given belongs to '%s', not to '%s'", name,
+				out->name) :
+			0;
+	(void)name_set(out->name, name);
+	out->pci = parse_bdf(name, &parsed) == 0;
+	if (path_set(out->path, "%s/bus/%s/devices/%s", host->sysfs, out->pci ? "pci" : "mdev", name) < 0)
+		return err_set(err, ENAMETOOLONG, "sysfs path of '%s' is too long", name);
+	return 0;
+}
+
+static int locate_folder(const char *folder, struct vfio_sysfs_device *out, struct err *err)
+{
 	struct host_bdf parsed;
 	const char *slash;
-	size_t len;
 
-	if (!options->sysfsdev) {
-		if (!options->host.set)
-			return err_set(err, EINVAL, "vfio-pci needs 'host' or 'sysfsdev'");
-		host_bdf_format(&options->host, bdf);
-		out->pci = true;
-		if (path_set(out->path, "%s/bus/pci/devices/%s", host->sysfs, bdf) < 0)
-			return err_set(err, ENAMETOOLONG, "sysfs path of '%s' is too long", bdf);
-		return name_set(out->name, bdf);
-	}
-	if (options->host.set)
-		return err_set(err, EINVAL, "'host' and 'sysfsdev' exclude each other");
-	if (path_set(out->path, "%s", options->sysfsdev) < 0)
-		return err_set(err, ENAMETOOLONG, "sysfsdev '%s' is too long", options->sysfsdev);
-	for (len = strlen(out->path); len > 1 && out->path[len - 1] == '/'; len--)
+	if (path_set(out->path, "%s", folder) < 0)
+		return err_set(err, ENAMETOOLONG, "sysfsdev '%s' is too long", folder);
+	for (size_t len = strlen(out->path); len > 1 && out->path[len - 1] == '/'; len--)
 		out->path[len - 1] = '\0';
 	slash = strrchr(out->path, '/');
 	if (!slash || !slash[1] || name_set(out->name, slash + 1) < 0)
-		return err_set(err, EINVAL, "sysfsdev '%s' is not the folder of a device",
-			options->sysfsdev);
+		return err_set(err, EINVAL, "sysfsdev '%s' is not the folder of a device", folder);
 	out->pci = parse_bdf(out->name, &parsed) == 0;
 	return 0;
+}
+
+static int locate(const struct vfio_host *host, const struct vfio_pci_options *options,
+	const dev_t *node, struct vfio_sysfs_device *out, struct err *err)
+{
+	char bdf[HOST_BDF_STRLEN];
+	int ret = 0;
+
+	if (options->sysfsdev && options->host.set)
+		return err_set(err, EINVAL, "'host' and 'sysfsdev' exclude each other");
+	if (!options->sysfsdev && !options->host.set && !node)
+		return err_set(err, EINVAL, "vfio-pci needs 'host' or 'sysfsdev'");
+	if (options->sysfsdev) {
+		ret = locate_folder(options->sysfsdev, out, err);
+	} else if (options->host.set) {
+		host_bdf_format(&options->host, bdf);
+		out->pci = true;
+		(void)name_set(out->name, bdf);
+		if (path_set(out->path, "%s/bus/pci/devices/%s", host->sysfs, bdf) < 0)
+			ret = err_set(err, ENAMETOOLONG, "sysfs path of '%s' is too long", bdf);
+	}
+	return ret == 0 && node ? locate_node(host, *node, out, err) : ret;
 }
 
 static int missing_device(const struct vfio_sysfs_device *device, struct err *err)
@@ -232,12 +283,12 @@ static bool is_vfio_driver(const struct vfio_sysfs_device *device)
 }
 
 int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
-	struct vfio_sysfs_device *out, struct err *err)
+	const dev_t *node, struct vfio_sysfs_device *out, struct err *err)
 {
 	int ret;
 
 	*out = (struct vfio_sysfs_device){ .group = -1 };
-	ret = locate(host, options, out, err);
+	ret = locate(host, options, node, out, err);
 	if (ret < 0)
 		return ret;
 	if (!exists(out->path))
@@ -251,13 +302,12 @@ int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options 
 	return is_vfio_driver(out) ? 0 : bad_driver(out, err);
 }
 
-int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err)
+static int check_interrupts(const struct vfio_host *host, const char *module, struct err *err)
 {
 	char path[SYSFS_PATH_MAX], value[8];
 	int ret;
 
-	if (path_set(path, "%s/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
-		    host->sysfs) < 0)
+	if (path_set(path, "%s/module/%s/parameters/allow_unsafe_interrupts", host->sysfs, module) < 0)
 		return err_set(err, ENAMETOOLONG, "sysfs path is too long");
 	ret = sys_read_file(path, value, sizeof(value));
 	if (ret == -ENOENT)
@@ -271,6 +321,13 @@ int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err)
 	err_hint(err, "forbid them with: echo N > %s; or accept the risk for this device with"
 		" x-allow-unsafe-interrupts=on", path);
 	return -EPERM;
+}
+
+int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err)
+{
+	int ret = check_interrupts(host, "vfio_iommu_type1", err);
+
+	return ret < 0 ? ret : check_interrupts(host, "iommufd", err);
 }
 
 struct group_list {

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <portcullis/vfio.h>
 
@@ -28,11 +29,12 @@ struct vfio_sysfs_device {
 };
 
 /*
- * Finds the device and checks what must hold: it exists (-ENODEV), has an IOMMU group (-ENODEV,
+ * Finds the device (by options, or by the node that is open on it; either may be missing, two must
+ * agree: -EINVAL) and checks what must hold: it exists (-ENODEV), has an IOMMU group (-ENODEV,
  * -ENOTSUP for noiommu), is bound to a vfio driver (-EBUSY; the text gives the commands to bind it).
  */
 int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
-	struct vfio_sysfs_device *out, struct err *err);
+	const dev_t *node, struct vfio_sysfs_device *out, struct err *err);
 
 /* -EPERM when the host was told to accept devices that can forge interrupts. */
 int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err);

@@ -124,6 +124,7 @@ static void type1_close(struct vfio_container *container)
 
 const struct vfio_container_ops vfio_type1_ops = {
 	.name = "type1v2",
+	.locked = "VmLck:",
 	.map = type1_map,
 	.unmap = type1_unmap,
 	.refresh = type1_refresh,
@@ -150,12 +151,10 @@ static int no_model(struct err *err)
 	return -ENODEV;
 }
 
-static int refused(const struct vfio_attachment *attachment, int code, struct err *err)
+int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct err *err)
 {
 	const char *name = attachment->device.name;
 
-	if (code == ENODEV || code == EINVAL)
-		return no_model(err);
 	if (code != EPERM)
 		return err_set_errno(err, code, "the IOMMU does not accept group %d of '%s'",
 			attachment->device.group, name);
@@ -176,6 +175,12 @@ static int refused(const struct vfio_attachment *attachment, int code, struct er
 	err_hint(err, "switch interrupt remapping on (firmware setting; no intremap=off on the kernel"
 		" command line)");
 	return -EPERM;
+}
+
+static int refused(const struct vfio_attachment *attachment, int code, struct err *err)
+{
+	return code == ENODEV || code == EINVAL ? no_model(err) :
+						  vfio_iommu_error(attachment, code, err);
 }
 
 static int open_container(struct vfio_context *context, int *out, struct err *err)

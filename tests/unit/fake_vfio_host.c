@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <portcullis/sys.h>
@@ -148,6 +149,19 @@ static int cdev_device(const struct fake_vfio_host *fake, const char *node)
 	return -1;
 }
 
+static int open_cdev(struct fake_vfio_host *fake, const char *node)
+{
+	int device = cdev_device(fake, node), fd;
+	unsigned number;
+
+	if (device < 0 || sscanf(node, "vfio%u", &number) != 1)
+		return -ENODEV;
+	fd = fake_fd_new(fake, FAKE_FD_CDEV, device);
+	if (fd >= 0)
+		fake_fd_find(fake, fd)->node = number;
+	return fd;
+}
+
 static int open_group(struct fake_vfio_host *fake, int number)
 {
 	if (fake->open_error)
@@ -176,9 +190,7 @@ static int fake_open(const struct vfio_host *host, const char *path)
 	if (!strcmp(node, "/iommu"))
 		return fake_fd_new(fake, FAKE_FD_IOMMUFD, 0);
 	if (!strncmp(node, "/vfio/devices/", 14)) {
-		int device = cdev_device(fake, node + 14);
-
-		return device < 0 ? -ENODEV : fake_fd_new(fake, FAKE_FD_CDEV, device);
+		return open_cdev(fake, node + 14);
 	}
 	if (sscanf(node, "/vfio/%d%n", &number, &used) == 1 && !node[used])
 		return open_group(fake, number);
@@ -280,6 +292,23 @@ static int fake_device_io(const struct vfio_host *host, int number, struct vfio_
 	return 0;
 }
 
+static int fake_adopt(const struct vfio_host *host, int number, dev_t *node)
+{
+	struct fake_vfio_host *fake = host->opaque;
+	struct fake_fd *fd = fake_fd_find(fake, number);
+	int copy;
+
+	if (fault(fake))
+		return -fake->fail_errno;
+	if (!fd)
+		return -EBADF;
+	*node = fd->kind == FAKE_FD_CDEV ? makedev(235, fd->node) : makedev(1, 3);
+	copy = fake_fd_new(fake, fd->kind, fd->index);
+	if (copy >= 0)
+		fake_fd_find(fake, copy)->node = fd->node;
+	return copy;
+}
+
 static void fake_sleep(const struct vfio_host *host, unsigned ms)
 {
 	struct fake_vfio_host *fake = host->opaque;
@@ -292,6 +321,7 @@ static const struct vfio_host_ops fake_ops = {
 	.ioctl = fake_ioctl,
 	.close = fake_close,
 	.device_io = fake_device_io,
+	.adopt = fake_adopt,
 	.sleep_ms = fake_sleep,
 };
 

@@ -33,6 +33,7 @@ struct fake_fd {
 	int space; /* group, cdev: joined to, -1 */
 	bool in_kvm, bound;
 	int iommufd; /* cdev: fd it is bound to */
+	unsigned node; /* cdev: minor number */
 };
 
 struct fake_map {
@@ -100,7 +101,7 @@ void fake_vfio_set_io(
 /* Any file below the root: "sys/kernel/iommu_groups/3/reserved_regions". */
 void fake_vfio_file(struct fake_vfio_host *fake, const char *path, const char *text);
 void fake_vfio_unlink(struct fake_vfio_host *fake, const char *path);
-/* "vfio-dev/vfioN" and its node, as kernels with VFIO_DEVICE_CDEV have. */
+/* "vfio-dev/vfioN" and its node (235:N), as kernels with VFIO_DEVICE_CDEV have; and /dev/iommu. */
 void fake_vfio_cdev(struct fake_vfio_host *fake, const char *name, unsigned number);
 
 /* env whose kvm_add/kvm_del belong to the fake. */
@@ -115,7 +116,8 @@ bool fake_vfio_mapped(const struct fake_vfio_host *fake, uint64_t iova, uint64_t
 /* Open fds of this process. */
 unsigned fake_process_fds(void);
 
-/* Between the two source files of the fake. */
+/* Between the source files of the fake. */
+bool fake_vfio_viable(const struct fake_vfio_host *fake, int group);
 struct fake_fd *fake_fd_find(struct fake_vfio_host *fake, int fd);
 int fake_fd_new(struct fake_vfio_host *fake, enum fake_fd_kind kind, int index);
 void fake_violation(struct fake_vfio_host *fake, const char *fmt, ...)

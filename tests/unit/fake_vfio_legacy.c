@@ -10,7 +10,7 @@
 #include <linux/vfio.h>
 
 /* A device keeps its group from being viable if a host driver has it; bridges' driver does not. */
-static bool viable(const struct fake_vfio_host *fake, int group)
+bool fake_vfio_viable(const struct fake_vfio_host *fake, int group)
 {
 	for (unsigned i = 0; i < fake->n_devices; i++) {
 		const struct fake_device *device = &fake->devices[i];
@@ -115,7 +115,7 @@ static long set_container(struct fake_vfio_host *fake, struct fake_fd *group, in
 
 	if (!container || container->kind != FAKE_FD_CONTAINER || group->space >= 0)
 		return -EINVAL;
-	if (!viable(fake, group->index))
+	if (!fake_vfio_viable(fake, group->index))
 		return -EPERM;
 	space = &fake->spaces[container->index];
 	if (space->users && space->iommu != group_iommu(fake, group->index))
@@ -178,7 +178,7 @@ static long group_ioctl(struct fake_vfio_host *fake, struct fake_fd *fd, unsigne
 
 	switch (cmd) {
 	case VFIO_GROUP_GET_STATUS:
-		status->flags = viable(fake, fd->index) ? VFIO_GROUP_FLAGS_VIABLE : 0;
+		status->flags = fake_vfio_viable(fake, fd->index) ? VFIO_GROUP_FLAGS_VIABLE : 0;
 		if (fd->space >= 0)
 			status->flags |= VFIO_GROUP_FLAGS_CONTAINER_SET;
 		return 0;

@@ -150,10 +150,13 @@ void fake_vfio_set_io(
 
 void fake_vfio_cdev(struct fake_vfio_host *fake, const char *name, unsigned number)
 {
-	char path[200];
+	char path[200], target[200];
 
 	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/vfio%u/dev", name, number);
-	fake_vfio_file(fake, path, "235:0\n");
+	fake_vfio_file(fake, path, "");
+	(void)snprintf(path, sizeof(path), "sys/dev/char/235:%u", number);
+	(void)snprintf(target, sizeof(target), "../../devices/pci0000:00/%s/vfio-dev/vfio%u", name, number);
+	make_link(fake, path, target);
 	(void)snprintf(path, sizeof(path), "dev/vfio/devices/vfio%u", number);
 	fake_vfio_file(fake, path, "");
 	fake_vfio_file(fake, "dev/iommu", "");

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include <cmocka.h>
 
@@ -41,7 +42,7 @@ static int find(const char *bdf, struct vfio_sysfs_device *out)
 
 	assert_int_equal(parse_bdf(bdf, &options.host), 0);
 	options.host.set = true;
-	return vfio_sysfs_find(&fake.host, &options, out, &err);
+	return vfio_sysfs_find(&fake.host, &options, NULL, out, &err);
 }
 
 #define assert_says(text, part)                                                                    \
@@ -153,22 +154,22 @@ static void test_sysfsdev(void **state)
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", fake.sysfs);
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &device, &err), -ENODEV);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -ENODEV);
 	assert_says(err.hint, "/sys/bus/mdev/devices");
 	fake_vfio_device(&fake, "83b8f4f2-0001", 12, "vfio_mdev");
 	strcat(path, "//");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &device, &err), 0);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), 0);
 	assert_string_equal(device.name, "83b8f4f2-0001");
 	assert_false(device.pci);
 	options.host.set = true;
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &device, &err), -EINVAL);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
 	options.host.set = false;
 	(void)snprintf(path, sizeof(path), "/");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &device, &err), -EINVAL);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
 	(void)snprintf(path, sizeof(path), "%s", "");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &device, &err), -EINVAL);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
 	options.sysfsdev = NULL;
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &device, &err), -EINVAL);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
 	assert_says(err.text, "'host' or 'sysfsdev'");
 }
 
@@ -182,8 +183,12 @@ static void test_unsafe_interrupts(void **state)
 	assert_int_equal(vfio_sysfs_check_interrupts(&fake.host, &err), 0);
 	fake_vfio_file(&fake, file, "Y\n");
 	assert_int_equal(vfio_sysfs_check_interrupts(&fake.host, &err), -EPERM);
-	assert_says(err.text, "allow_unsafe_interrupts");
+	assert_says(err.text, "vfio_iommu_type1/parameters/allow_unsafe_interrupts");
 	assert_says(err.hint, "echo N > ");
+	fake_vfio_file(&fake, file, "N\n");
+	fake_vfio_file(&fake, "sys/module/iommufd/parameters/allow_unsafe_interrupts", "Y\n");
+	assert_int_equal(vfio_sysfs_check_interrupts(&fake.host, &err), -EPERM);
+	assert_says(err.text, "iommufd/parameters/allow_unsafe_interrupts");
 }
 
 static void test_reserved(void **state)
@@ -246,6 +251,27 @@ static void test_cdev(void **state)
 	assert_says(path, "/dev/vfio/devices/vfio17");
 }
 
+static void test_by_node(void **state)
+{
+	struct vfio_pci_options options = { .addr = -1 };
+	struct vfio_sysfs_device device;
+	dev_t node = makedev(235, 17);
+
+	(void)state;
+	fake_vfio_device(&fake, "0000:1a:00.3", 12, "vfio-pci");
+	fake_vfio_device(&fake, "0000:1a:00.4", 12, "vfio-pci");
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), -ENOENT);
+	fake_vfio_cdev(&fake, "0000:1a:00.3", 17);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), 0);
+	assert_string_equal(device.name, "0000:1a:00.3");
+	assert_int_equal(device.group, 12);
+	options.host = (struct host_bdf){ .set = true, .bus = 0x1a, .function = 3 };
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), 0);
+	options.host.function = 4;
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), -EINVAL);
+	assert_says(err.text, "belongs to '0000:1a:00.3', not to '0000:1a:00.4'");
+}
+
 static void memlock_files(const char *soft, const char *caps, unsigned locked_kib)
 {
 	char text[300];
@@ -264,26 +290,26 @@ static void test_memlock(void **state)
 {
 	(void)state;
 	memlock_files("8388608", "0000000000000000", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, 8388608, &err), 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, 8388609, &err), -ENOMEM);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 8388608, &err), 0);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 8388609, &err), -ENOMEM);
 	assert_says(err.text, "8388609 bytes");
 	assert_says(err.text, "8388608 bytes are allowed");
 	assert_says(err.hint, "ulimit -l 8193");
 	assert_says(err.hint, "LimitMEMLOCK=8388609");
 	/* What is locked already counts, and VmLck inside another field does not. */
 	memlock_files("8388608", "0000000000000000", 1024);
-	assert_int_equal(vfio_memlock_check(&fake.host, 7 << 20, &err), 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, (7 << 20) + 1, &err), -ENOMEM);
-	assert_int_equal(vfio_memlock_check(&fake.host, UINT64_MAX, &err), -ENOMEM);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 7 << 20, &err), 0);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", (7 << 20) + 1, &err), -ENOMEM);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", UINT64_MAX, &err), -ENOMEM);
 	/* CAP_IPC_LOCK, bit 14. */
 	memlock_files("8388608", "0000000000004000", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, 1ull << 40, &err), 0);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), 0);
 	memlock_files("8388608", "000001ffffffbfff", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, 1ull << 40, &err), -ENOMEM);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), -ENOMEM);
 	memlock_files("unlimited", "0000000000000000", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, 1ull << 40, &err), 0);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), 0);
 	fake_vfio_unlink(&fake, "proc/limits");
-	assert_int_equal(vfio_memlock_check(&fake.host, 1ull << 40, &err), 0);
+	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), 0);
 }
 
 static void test_group_list(void **state)
@@ -311,7 +337,7 @@ static void test_real_host(void **state)
 	struct vfio_sysfs_device device;
 
 	(void)state;
-	assert_int_equal(vfio_sysfs_find(&vfio_host_real, &options, &device, &err), -ENODEV);
+	assert_int_equal(vfio_sysfs_find(&vfio_host_real, &options, NULL, &device, &err), -ENODEV);
 	assert_string_equal(device.path, "/sys/bus/pci/devices/ffff:ff:1f.7");
 }
 
@@ -330,6 +356,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reserved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserved_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cdev, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_by_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memlock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_group_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_real_host, setup, teardown),

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * iommufd_object.c - "-object iommufd": a name for one /dev/iommu, from the user's options or opened
+ * with the first device.
+ *
+ * Main adds and deletes objects, workers use them: the list and the user counts are guarded by
+ * context->tables, which is never held for long. The fd belongs to whoever holds context->lock,
+ * and to main while there are no users.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+
+#include "context.h"
+
+#define AT(field) offsetof(struct vfio_iommufd_options, field)
+
+static const struct prop props[] = {
+	{ .name = "id", .kind = PROP_STRING, .offset = AT(id), .required = true,
+		.help = "name of the object, for the iommufd property of vfio-pci" },
+	{ .name = "fd", .kind = PROP_STRING, .offset = AT(fd),
+		.help = "number of an fd that is open on /dev/iommu; opened here if not given" },
+	{ .name = NULL },
+};
+
+const struct prop_type vfio_iommufd_type = {
+	.name = "iommufd",
+	.help = "/dev/iommu, for vfio-pci devices with iommufd=ID",
+	.size = sizeof(struct vfio_iommufd_options),
+	.props = props,
+};
+
+static struct vfio_iommufd *find(struct vfio_context *context, const char *id)
+{
+	struct vfio_iommufd *at = context->iommufds;
+
+	while (at && strcmp(at->id, id))
+		at = at->next;
+	return at;
+}
+
+static void destroy(struct vfio_context *context, struct vfio_iommufd *iommufd)
+{
+	if (!iommufd)
+		return;
+	if (iommufd->fd >= 0)
+		context->host.ops->close(&context->host, iommufd->fd);
+	free(iommufd->id);
+	free(iommufd);
+}
+
+int vfio_context_add_iommufd(struct vfio_context *context,
+	const struct vfio_iommufd_options *options, struct err *err)
+{
+	struct vfio_iommufd *iommufd;
+	uint64_t fd = 0;
+	bool twice;
+
+	/* 0 to 2 are this program's own. */
+	if (options->fd && (parse_u64(options->fd, &fd) < 0 || fd > INT32_MAX || fd <= STDERR_FILENO))
+		return err_set(err, EINVAL, "iommufd '%s': fd '%s' is not the number of a file descriptor",
+			options->id, options->fd);
+	iommufd = calloc(1, sizeof(*iommufd));
+	if (!iommufd)
+		return err_set_errno(err, ENOMEM, "iommufd '%s'", options->id);
+	iommufd->fd = -1;
+	iommufd->id = strdup(options->id);
+	if (!iommufd->id) {
+		free(iommufd);
+		return err_set_errno(err, ENOMEM, "iommufd '%s'", options->id);
+	}
+	pthread_mutex_lock(&context->tables);
+	twice = find(context, options->id);
+	if (!twice) {
+		iommufd->given = options->fd;
+		iommufd->fd = options->fd ? (int)fd : -1;
+		iommufd->next = context->iommufds;
+		context->iommufds = iommufd;
+	}
+	pthread_mutex_unlock(&context->tables);
+	if (!twice)
+		return 0;
+	destroy(context, iommufd);
+	return err_set(err, EEXIST, "there is an iommufd object with id '%s' already", options->id);
+}
+
+int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struct err *err)
+{
+	struct vfio_iommufd **at, *found = NULL;
+	unsigned users = 0;
+
+	pthread_mutex_lock(&context->tables);
+	for (at = &context->iommufds; *at && strcmp((*at)->id, id); at = &(*at)->next)
+		;
+	if (*at) {
+		found = *at;
+		users = found->users;
+		if (!users)
+			*at = found->next;
+	}
+	pthread_mutex_unlock(&context->tables);
+	if (!found)
+		return err_set(err, ENOENT, "there is no iommufd object with id '%s'", id);
+	if (users)
+		return err_set(err, EBUSY, "iommufd '%s' is in use by %u device%s", id, users,
+			users == 1 ? "" : "s");
+	destroy(context, found);
+	return 0;
+}
+
+static int open_iommu(struct vfio_context *context, struct vfio_iommufd *iommufd, struct err *err)
+{
+	char path[SYSFS_PATH_MAX];
+	int fd;
+
+	if (iommufd->fd >= 0)
+		return 0;
+	if (snprintf(path, sizeof(path), "%s/iommu", context->host.dev) >= (int)sizeof(path))
+		return err_set(err, ENAMETOOLONG, "path of /dev/iommu is too long");
+	fd = context->host.ops->open(&context->host, path);
+	if (fd < 0)
+		return vfio_open_error(&context->host, path, "iommufd", -fd, err);
+	iommufd->fd = fd;
+	return 0;
+}
+
+int vfio_iommufd_get(
+	struct vfio_context *context, const char *id, struct vfio_iommufd **out, struct err *err)
+{
+	struct vfio_iommufd *iommufd;
+	int ret;
+
+	pthread_mutex_lock(&context->tables);
+	iommufd = find(context, id);
+	if (iommufd)
+		iommufd->users++;
+	pthread_mutex_unlock(&context->tables);
+	if (!iommufd) {
+		err_set(err, ENOENT, "there is no iommufd object with id '%s'", id);
+		err_hint(err, "create it before the device: -object iommufd,id=%s", id);
+		return -ENOENT;
+	}
+	ret = open_iommu(context, iommufd, err);
+	if (ret < 0) {
+		vfio_iommufd_put(context, iommufd);
+		return ret;
+	}
+	*out = iommufd;
+	return 0;
+}
+
+void vfio_iommufd_put(struct vfio_context *context, struct vfio_iommufd *iommufd)
+{
+	int fd = -1;
+
+	if (!iommufd)
+		return;
+	pthread_mutex_lock(&context->tables);
+	if (--iommufd->users == 0 && !iommufd->given) {
+		fd = iommufd->fd;
+		iommufd->fd = -1;
+	}
+	pthread_mutex_unlock(&context->tables);
+	if (fd >= 0)
+		context->host.ops->close(&context->host, fd);
+}
+
+void vfio_iommufd_free_all(struct vfio_context *context)
+{
+	while (context->iommufds) {
+		struct vfio_iommufd *iommufd = context->iommufds;
+
+		context->iommufds = iommufd->next;
+		destroy(context, iommufd);
+	}
+}
