@@ -31,8 +31,9 @@ const struct policy *const policies[] = { &policy_main, &policy_vcpu, &policy_vf
 
 static struct scmp_arg_cmp masked(const struct arg_test *test, uint64_t mask, uint64_t value)
 {
-	return (struct scmp_arg_cmp){ .arg = test->arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask,
-		.datum_b = value };
+	return (struct scmp_arg_cmp){
+		.arg = test->arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
+	};
 }
 
 static struct scmp_arg_cmp compare(const struct arg_test *test, const int fds[static POLICY_FDS])
@@ -40,8 +41,6 @@ static struct scmp_arg_cmp compare(const struct arg_test *test, const int fds[st
 	switch (test->op) {
 	case ARG_OWN_FD:
 		return masked(test, LOW_HALF, (uint32_t)fds[test->value]);
-	case ARG_NULL:
-		return masked(test, UINT64_MAX, 0);
 	case ARG_MASKED:
 		return masked(test, test->mask, test->value);
 	case ARG_GE: /* the first window; add_rule() makes the others */
@@ -91,8 +90,9 @@ static int add_rules(scmp_filter_ctx ctx, const struct policy *policy,
 		for (const struct sc_rule *rule = *part; rule->why; rule++) {
 			int ret = add_rule(ctx, rule, fds);
 			if (ret < 0)
-				return err_set_errno(err, -ret, "seccomp rule '%s' (%s) of role '%s'",
-					rule->name, rule->why, policy->role);
+				return err_set_errno(err, -ret,
+					"seccomp rule '%s' (%s) of role '%s'", rule->name,
+					rule->why, policy->role);
 		}
 	int ret = seccomp_rule_add_exact(ctx, SCMP_ACT_ERRNO(ENOSYS), __NR_clone3, 0);
 	if (ret < 0)
@@ -141,8 +141,8 @@ int policy_build(const struct policy *policy, const int fds[static POLICY_FDS],
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	if (!ctx)
-		return err_set(err, ENOMEM, "no memory for the seccomp filter of role '%s'",
-			policy->role);
+		return err_set(
+			err, ENOMEM, "no memory for the seccomp filter of role '%s'", policy->role);
 	int ret = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (ret < 0) {
 		err_set_errno(err, -ret, "seccomp filter of role '%s'", policy->role);

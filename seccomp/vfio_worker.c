@@ -2,8 +2,8 @@
 /*
  * vfio_worker.c - all that a VFIO device's worker may ask of the kernel (threads/vfio_worker.c).
  *
- * VFIO_DEVICE_* calls are pinned to the device fd zone: the numbers of VFIO_IOMMU_* overlap with
- * them, and those go to containers, whose fds have any number.
+ * VFIO_DEVICE_* calls are pinned to the device fd zone; groups and containers have any number. Two
+ * commands of containers and of devices share their numbers, and are one line here.
  */
 #include <asm/unistd.h>
 #include <fcntl.h>
@@ -25,6 +25,9 @@
 #define PC_IOMMU_IOAS_MAP _IO(';', 0x85)
 #define PC_IOMMU_IOAS_UNMAP _IO(';', 0x86)
 
+_Static_assert(VFIO_IOMMU_GET_INFO == VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "one line for both");
+_Static_assert(VFIO_IOMMU_MAP_DMA == VFIO_DEVICE_PCI_HOT_RESET, "one line for both");
+
 /* Creating files, O_TMPFILE's own bit included. */
 #define OPEN_CREATES (O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
@@ -34,19 +37,11 @@
 
 static const struct sc_rule rules_worker[] = {
 	/* finding the device: sysfs and /dev/vfio */
-	RULE(openat, "/dev/vfio/*, /dev/iommu, sysfs; never creates",
+	RULE(openat, "/dev/vfio/*, /dev/iommu, sysfs, own limits in /proc; never creates",
 		ARG_WITHOUT(2, OPEN_CREATES)),
-	RULE(readlink, "driver and iommu_group links in sysfs"),
 	RULE(readlinkat, "driver and iommu_group links in sysfs"),
-	RULE(newfstatat, "owner and mode of what cannot be opened; libc's opendir"),
+	RULE(newfstatat, "what is there; owner and mode of what cannot be opened"),
 	RULE(getdents64, "the members of an IOMMU group"),
-	RULE(lseek, "libc's readdir"),
-	RULE(access, "is /dev/vfio/N or /dev/iommu there"),
-	RULE(faccessat2, "is /dev/vfio/N or /dev/iommu there"),
-	RULE(getuid, "who may not open /dev/vfio/N, for the message"),
-	RULE(geteuid, "who may not open /dev/vfio/N, for the message"),
-	RULE(prlimit64, "RLIMIT_MEMLOCK, read only",
-		ARG_NONE(2)),
 
 	/* groups and containers */
 	ANY_IOCTL(VFIO_GET_API_VERSION, "container: the kernel's VFIO version"),
@@ -56,8 +51,9 @@ static const struct sc_rule rules_worker[] = {
 	ANY_IOCTL(VFIO_GROUP_SET_CONTAINER, "group into a container"),
 	ANY_IOCTL(VFIO_GROUP_UNSET_CONTAINER, "group out of its container, also after a failure"),
 	ANY_IOCTL(VFIO_GROUP_GET_DEVICE_FD, "opening the device"),
-	ANY_IOCTL(VFIO_IOMMU_GET_INFO, "usable IOVA ranges, page sizes"),
-	ANY_IOCTL(VFIO_IOMMU_MAP_DMA, "guest RAM and BARs for DMA"),
+	ANY_IOCTL(VFIO_IOMMU_GET_INFO,
+		"usable IOVA ranges, page sizes; on a device: whom a bus reset affects"),
+	ANY_IOCTL(VFIO_IOMMU_MAP_DMA, "guest RAM and BARs for DMA; on a device: bus reset"),
 	ANY_IOCTL(VFIO_IOMMU_UNMAP_DMA, "and away again"),
 
 	/* IOMMUFD */
@@ -76,14 +72,11 @@ static const struct sc_rule rules_worker[] = {
 	DEVICE_IOCTL(VFIO_DEVICE_GET_IRQ_INFO, "its interrupts"),
 	DEVICE_IOCTL(VFIO_DEVICE_SET_IRQS, "arming, masking, ending interrupts"),
 	DEVICE_IOCTL(VFIO_DEVICE_RESET, "function-level reset"),
-	DEVICE_IOCTL(VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "bus reset: who is affected"),
-	DEVICE_IOCTL(VFIO_DEVICE_PCI_HOT_RESET, "bus reset"),
 	DEVICE_IOCTL(VFIO_DEVICE_FEATURE, "optional abilities of the device"),
 	RULE(pread64, "config space and BARs of the device",
 		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
 	RULE(pwrite64, "config space and BARs of the device",
 		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
-	RULE(dup3, "the device fd into its zone"),
 
 	/* KVM's VFIO device: coherency, PTE tracking */
 	RULE(ioctl, "KVM learns of a group or device",
@@ -91,7 +84,6 @@ static const struct sc_rule rules_worker[] = {
 
 	/* waiting for a device after reset */
 	RULE(clock_nanosleep, "polling a device that is coming back from reset"),
-	RULE(nanosleep, "polling a device that is coming back from reset"),
 	RULES_END
 };
 

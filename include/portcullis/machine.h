@@ -105,8 +105,8 @@ void machine_free(struct machine *machine);
 struct loop *machine_loop(struct machine *machine);
 unsigned machine_vcpus(struct machine *machine, struct vcpu **out);
 unsigned machine_workers(struct machine *machine, struct worker **out);
-/* fds that filters are pinned to. */
-void machine_policy_fds(struct machine *machine, int fds[3]) ON_MAIN;
+/* fds[POLICY_FDS] that filters are pinned to. */
+void machine_policy_fds(struct machine *machine, int fds[]) ON_MAIN;
 
 /*
  * After the workers run: opens and plugs the -device vfio-pci devices, lays out RAM around their

@@ -26,7 +26,6 @@ enum arg_op {
 	ARG_MASKED, /* (low 32 bits & mask) == value */
 	ARG_GE,     /* value <= whole register < ARG_GE_END; value a power of two; one per rule */
 	ARG_OWN_FD, /* low 32 bits equal fds[value] given at build time; no such fd: no such rule */
-	ARG_NULL,   /* the whole register is 0: no pointer */
 };
 #define ARG_GE_END 0x1000000u
 
@@ -62,7 +61,6 @@ struct policy {
 #define ARG_WITHOUT(n, m) { .arg = n, .op = ARG_MASKED, .mask = (uint32_t)(m), .text = #m " == 0" }
 #define ARG_FROM(n, v) { .arg = n, .op = ARG_GE, .value = (uint32_t)(v), .text = #v }
 #define ARG_FD(n, which) { .arg = n, .op = ARG_OWN_FD, .value = which, .text = #which }
-#define ARG_NONE(n) { .arg = n, .op = ARG_NULL, .text = "NULL" }
 
 enum policy_fd {
 	POLICY_FD_OWN,        /* the vCPU's own fd */

@@ -200,11 +200,12 @@ unsigned machine_workers(struct machine *m, struct worker **out)
 	return m->n_workers;
 }
 
-void machine_policy_fds(struct machine *m, int fds[3])
+void machine_policy_fds(struct machine *m, int fds[])
 {
 	fds[POLICY_FD_OWN] = -1;
 	fds[POLICY_FD_VM] = m->vm.vm_fd;
 	fds[POLICY_FD_KVM_DEVICE] = m->vm.vfio_fd;
+	fds[POLICY_FD_LOG] = log_fd();
 }
 
 const struct config *machine_config(const struct machine *m)
