@@ -185,6 +185,7 @@ static uint64_t region_alignment(uint64_t size)
 void region_map(struct vfio_region *region, struct vfio_device_io *io, const char *name)
 {
 	int prot = (region->readable ? PROT_READ : 0) | (region->writable ? PROT_WRITE : 0);
+	bool told = false;
 	int ret;
 
 	if (!region->n_spans || !region->readable || region->base)
@@ -207,8 +208,11 @@ void region_map(struct vfio_region *region, struct vfio_device_io *io, const cha
 			i++;
 			continue;
 		}
-		log_warn("vfio-pci '%s': cannot map BAR %u at 0x%" PRIx64 " (%s): trapping it", name,
-			region->index, span->offset, strerror(-ret));
+		if (!told)
+			log_warn("vfio-pci '%s': cannot map BAR %u at 0x%" PRIx64
+				 " (%s): trapping it",
+				name, region->index, span->offset, strerror(-ret));
+		told = true;
 		span_remove(region, i);
 	}
 	region_plan(region);

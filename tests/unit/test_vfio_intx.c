@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_vfio_intx.c - INTx: trigger, resample, unmask; when it is on and when not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include "fake_vfio_device.h"
+
+#define INTX VFIO_PCI_INTX_IRQ_INDEX
+
+static struct fake_rig rig;
+
+static int serial(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fake_card_pci, "pcie.0");
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	fake_rig_release(&rig);
+	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
+}
+
+static void use_it(void)
+{
+	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xc000);
+	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	fake_step(&rig);
+}
+
+static void test_on(void **state)
+{
+	const struct vfio_irqs *irqs = &rig.dev->irqs;
+
+	(void)state;
+	/* Nobody uses the function yet. */
+	assert_int_equal(rig.card.type, -1);
+	use_it();
+	assert_int_equal(rig.card.type, INTX);
+	/* KVM listens before the card can fire; slot 3, INTA. */
+	assert_int_equal(rig.machine.n_irqfds, 1);
+	assert_int_equal(rig.machine.irqfd[0].gsi, 19);
+	assert_int_equal(rig.machine.irqfd[0].fd, irqs->intx_trigger);
+	assert_int_equal(rig.machine.irqfd[0].resample_fd, irqs->intx_resample);
+	assert_int_equal(rig.card.fd[0], irqs->intx_trigger);
+	assert_int_equal(rig.card.unmask_fd, irqs->intx_resample);
+	assert_true(fake_card_fire(&rig.card, 0));
+	fake_step(&rig);
+	assert_int_equal(rig.machine.delivered[19], 1);
+	/* Masked by VFIO until KVM resamples. */
+	assert_false(fake_card_fire(&rig.card, 0));
+}
+
+static void test_disable_bit(void **state)
+{
+	(void)state;
+	use_it();
+	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
+	assert_int_equal(rig.card.type, -1);
+	assert_int_equal(rig.machine.n_irqfds, 0);
+	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_int_equal(rig.card.type, INTX);
+	fake_write(&rig, PCI_COMMAND, 2, 0);
+	assert_int_equal(rig.card.type, -1);
+	/* The bit is ours: the kernel masks the line by its own means. */
+	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE, 0);
+}
+
+/* Each of the three calls may fail: nothing is left behind, and the next sync tries again. */
+static void test_refused(void **state)
+{
+	(void)state;
+	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xc000);
+	rig.machine.irqfd_error = ENOMEM;
+	use_it();
+	assert_int_equal(rig.card.type, -1);
+	rig.machine.irqfd_error = 0;
+	for (unsigned nth = 1; nth <= 2; nth++) {
+		/* Off: one write of COMMAND, then what is on: the nth SET_IRQS. */
+		fake_write(&rig, PCI_COMMAND, 2, 0);
+		assert_int_equal(rig.card.type, -1);
+		rig.card.fail_at = rig.card.calls + nth;
+		fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+		assert_int_equal(rig.card.fail_at <= rig.card.calls, 1);
+		rig.card.fail_at = 0;
+		fake_step(&rig);
+		fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+		assert_int_equal(rig.card.type, INTX);
+		assert_int_equal(rig.machine.n_irqfds, 1);
+	}
+	assert_true(rig.dev->irqs.failures >= 2);
+}
+
+static void fill_none(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->irq_count[INTX] = 0;
+}
+
+static int no_intx(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fill_none, "pcie.0");
+}
+
+static void test_none(void **state)
+{
+	(void)state;
+	/* The card has a pin, the kernel cannot serve it: the guest sees none. */
+	assert_int_equal(fake_read(&rig, PCI_INTERRUPT_PIN, 1), 0);
+	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	fake_write(&rig, PCI_COMMAND, 2, 6);
+	fake_step(&rig);
+	assert_int_equal(rig.card.type, -1);
+	assert_int_equal(rig.dev->irqs.intx_trigger, -1);
+}
+
+#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_on, serial),
+		CASE(test_disable_bit, serial),
+		CASE(test_refused, serial),
+		CASE(test_none, no_intx),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

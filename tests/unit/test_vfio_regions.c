@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_vfio_regions.c - region info of good and bad kernels, holes, mapping, trapped accesses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fake_vfio_device.h"
+
+#define RW (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
+#define RWM (RW | VFIO_REGION_INFO_FLAG_MMAP)
+#define CAPS VFIO_REGION_INFO_FLAG_CAPS
+
+/* Region info with room for a chain; bytes as the kernel would lay them out. */
+union info {
+	struct vfio_region_info info;
+	uint8_t bytes[512];
+};
+
+static const char *spans(const struct vfio_region *region)
+{
+	static char text[512];
+
+	text[0] = 0;
+	for (unsigned i = 0; i < region->n_spans; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%llx+%llx",
+			i ? " " : "", (unsigned long long)region->span[i].offset,
+			(unsigned long long)region->span[i].size);
+	return text;
+}
+
+/* "M" mapped, "T" trapped; also checks that the areas cover the region without gap or overlap. */
+static const char *areas(const struct vfio_region *region)
+{
+	static char text[512];
+	uint64_t at = 0;
+
+	text[0] = 0;
+	assert_true(region->n_areas <= VFIO_AREAS_MAX);
+	for (unsigned i = 0; i < region->n_areas; i++) {
+		const struct vfio_area *a = &region->area[i];
+
+		assert_int_equal(a->offset, at);
+		at += a->size;
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%c%llx", i ? " " : "",
+			a->hva ? 'M' : 'T', (unsigned long long)a->size);
+	}
+	assert_int_equal(at, region->size);
+	return text;
+}
+
+static void parse(struct vfio_region *region, union info *info, uint64_t size, uint32_t flags)
+{
+	memset(region, 0, sizeof(*region));
+	info->info.argsz = sizeof(*info);
+	info->info.size = size;
+	info->info.flags = flags;
+	region_parse(region, &info->info);
+}
+
+static void test_plain(void **state)
+{
+	struct vfio_region region;
+	union info info = { .bytes = { 0 } };
+
+	(void)state;
+	parse(&region, &info, 0x8000, RWM);
+	assert_string_equal(spans(&region), "0+8000");
+	assert_true(region.readable && region.writable);
+	parse(&region, &info, 0x8000, RW);
+	assert_string_equal(spans(&region), "");
+	/* Smaller than a page, or an odd end: whole pages only. */
+	parse(&region, &info, 0x100, RWM);
+	assert_string_equal(spans(&region), "");
+	parse(&region, &info, 0x1800, RWM);
+	assert_string_equal(spans(&region), "0+1000");
+	parse(&region, &info, 0, RWM);
+	assert_string_equal(spans(&region), "");
+}
+
+static void add_cap(union info *info, uint32_t at, uint16_t id, uint32_t next)
+{
+	struct vfio_info_cap_header header = { .id = id, .version = 1, .next = next };
+
+	memcpy(info->bytes + at, &header, sizeof(header));
+}
+
+static void add_sparse(union info *info, uint32_t at, uint32_t n, const struct region_span *area,
+	uint32_t count)
+{
+	memcpy(info->bytes + at + 8, &n, 4);
+	memcpy(info->bytes + at + 16, area, count * sizeof(*area));
+}
+
+static void test_sparse(void **state)
+{
+	static const struct region_span two[] = { { 0x4000, 0x2000 }, { 0, 0x1000 } };
+	static const struct region_span bad[] = { { 0x9000, 0x1000 }, { 0x7000, ~0ull },
+		{ ~0ull - 0xfff, 0x2000 }, { 0x1234, 0x2000 }, { 0x2000, 0x100 }, { 0x0, 0x4000 } };
+	struct vfio_region region;
+	union info info = { .bytes = { 0 } };
+
+	(void)state;
+	/* Not the first capability, areas not in order. */
+	info.info.cap_offset = 64;
+	add_cap(&info, 64, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, 80);
+	add_cap(&info, 80, VFIO_REGION_INFO_CAP_SPARSE_MMAP, 0);
+	add_sparse(&info, 80, 2, two, 2);
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_string_equal(spans(&region), "0+1000 4000+2000");
+	/* Outside, wrapping, unaligned, too small, overlapping. */
+	add_sparse(&info, 80, 6, bad, 6);
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_string_equal(spans(&region), "2000+1000");
+	/* None: nothing may be mapped. */
+	add_sparse(&info, 80, 0, bad, 0);
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_string_equal(spans(&region), "");
+	/* More areas than the structure has room for: no byte behind it is read (ASan). */
+	add_sparse(&info, 80, 0xffffffff, two, 2);
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_true(region.n_spans <= REGION_PIECES_MAX);
+}
+
+static void test_bad_chains(void **state)
+{
+	static const uint32_t starts[] = { 0, 4, 31, 505, 508, 511, 512, 0xfffffff0, 0xffffffff };
+	struct vfio_region region;
+	union info info = { .bytes = { 0 } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		info.info.cap_offset = starts[i];
+		parse(&region, &info, 0x8000, RWM | CAPS);
+		assert_string_equal(spans(&region), "0+8000");
+	}
+	/* A loop ends. */
+	info.info.cap_offset = 64;
+	add_cap(&info, 64, 77, 80);
+	add_cap(&info, 80, 78, 64);
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_string_equal(spans(&region), "0+8000");
+	/* argsz smaller than the structure. */
+	info.info.argsz = 8;
+	region_parse(&region, &info.info);
+	assert_string_equal(spans(&region), "");
+	/* The header fits, the sparse capability behind it does not. */
+	add_cap(&info, 500, VFIO_REGION_INFO_CAP_SPARSE_MMAP, 0);
+	info.info.cap_offset = 500;
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_string_equal(spans(&region), "");
+}
+
+static void test_holes(void **state)
+{
+	static const struct {
+		uint64_t size, at, hole;
+		const char *want;
+	} cases[] = {
+		{ 0x8000, 0x2000, 0x410, "0+2000 3000+5000" },
+		{ 0x8000, 0x2ff0, 0x20, "0+2000 4000+4000" },
+		{ 0x8000, 0, 1, "1000+7000" },
+		{ 0x8000, 0x7ff8, 8, "0+7000" },
+		{ 0x1000, 0x800, 8, "" },
+		{ 0x8000, 0, 0x8000, "" },
+		{ 0x8000, 0x9000, 8, "0+8000" },
+	};
+	struct vfio_region region;
+	union info info = { .bytes = { 0 } };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		parse(&region, &info, cases[i].size, RWM);
+		region_hole(&region, cases[i].at, cases[i].hole);
+		assert_string_equal(spans(&region), cases[i].want);
+	}
+	/* Table and PBA. */
+	parse(&region, &info, 0x8000, RWM);
+	region_hole(&region, 0x2000, 0x400);
+	region_hole(&region, 0x6000, 8);
+	assert_string_equal(spans(&region), "0+2000 3000+3000 7000+1000");
+}
+
+/* As many pieces as there may be: the areas always cover the BAR and fit. */
+static void test_many_pieces(void **state)
+{
+	struct region_span area[20];
+	struct vfio_region region;
+	union info info = { .bytes = { 0 } };
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++)
+		area[i] = (struct region_span){ (2 * i + 1) * 0x1000ull, 0x1000 };
+	info.info.cap_offset = 64;
+	add_cap(&info, 64, VFIO_REGION_INFO_CAP_SPARSE_MMAP, 0);
+	add_sparse(&info, 64, 20, area, 20);
+	parse(&region, &info, 0x40000, RWM | CAPS);
+	assert_int_equal(region.n_spans, REGION_PIECES_MAX);
+	region.base = &region; /* only to plan */
+	region_plan(&region);
+	(void)areas(&region);
+}
+
+static struct fake_rig rig;
+
+static int nvme(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fake_card_nvme, "pcie.0");
+}
+
+static int e1000e(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fake_card_e1000e, "pcie.0");
+}
+
+static int gpu(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fake_card_gpu, "pcie.0");
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	fake_rig_release(&rig);
+	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
+}
+
+static void test_mapped(void **state)
+{
+	struct vfio_area out[VFIO_AREAS_MAX];
+	unsigned n = vfio_pci_areas(rig.dev, 0, out);
+
+	(void)state;
+	/* Trapped only where table (0x2000) and PBA (0x3000) are. */
+	assert_string_equal(areas(&rig.dev->region[0]), "M2000 T2000 M4000");
+	assert_int_equal(n, 3);
+	assert_ptr_equal(out[0].hva, rig.dev->region[0].base);
+	assert_ptr_equal(out[2].hva, (uint8_t *)rig.dev->region[0].base + 0x4000);
+	assert_false(out[0].readonly);
+	assert_int_equal(vfio_pci_areas(rig.dev, 1, out), 0);
+	/* It is memory. */
+	memset(out[0].hva, 0x5a, 0x2000);
+	memset(out[2].hva, 0x5a, 0x4000);
+}
+
+static void test_trapped_bars(void **state)
+{
+	(void)state;
+	assert_string_equal(areas(&rig.dev->region[0]), "M20000");
+	assert_string_equal(areas(&rig.dev->region[2]), "T20");
+	assert_string_equal(areas(&rig.dev->region[3]), "T1000 M1000 T1000 M1000");
+	assert_string_equal(areas(&rig.dev->region[PCI_ROM]), "T40000");
+}
+
+static void test_alignment(void **state)
+{
+	(void)state;
+	/* 16 GiB: 1 GiB pages; 32 MiB: its own size; one page: a page. */
+	assert_int_equal((uintptr_t)rig.dev->region[1].base & ((1ull << 30) - 1), 0);
+	assert_int_equal((uintptr_t)rig.dev->region[3].base & ((1ull << 25) - 1), 0);
+	assert_string_equal(areas(&rig.dev->region[1]), "M400000000");
+}
+
+static void fill_map_fails(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->map_error = EINVAL;
+}
+
+static int map_fails(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fill_map_fails, "pcie.0");
+}
+
+static void test_map_failure(void **state)
+{
+	(void)state;
+	assert_string_equal(areas(&rig.dev->region[0]), "T8000");
+	fake_bar_write(&rig, 0, 0x10, 4, 0xabcdef01);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x10, 4), 0xabcdef01);
+}
+
+static void test_access(void **state)
+{
+	struct vfio_region *bar = &rig.dev->region[3], *rom = &rig.dev->region[PCI_ROM];
+
+	(void)state;
+	for (unsigned size = 1; size <= 8; size *= 2) {
+		uint64_t value = 0x8877665544332211ull & (~0ull >> (64 - 8 * size));
+
+		fake_bar_write(&rig, 3, 0x100, size, value);
+		assert_int_equal(fake_bar_read(&rig, 3, 0x100, size), value);
+	}
+	assert_int_equal(atomic_load(&bar->trapped[0]), 8);
+	assert_int_equal(atomic_load(&bar->trapped[2]), 0);
+	/* The ROM can be read, not written. */
+	assert_int_equal(fake_bar_read(&rig, PCI_ROM, 0, 2), 0xaa55);
+	fake_bar_write(&rig, PCI_ROM, 0, 2, 0);
+	assert_int_equal(fake_bar_read(&rig, PCI_ROM, 0, 2), 0xaa55);
+	assert_int_equal(atomic_load(&rom->failed), 0);
+	/* Past the end, and wrapping. */
+	assert_int_equal(fake_bar_read(&rig, 3, 0x4000, 4), 0xffffffff);
+	assert_int_equal(fake_bar_read(&rig, 3, 0x3ffe, 4), 0xffffffff);
+	assert_int_equal(fake_bar_read(&rig, 3, ~0ull, 8), ~0ull);
+	fake_bar_write(&rig, 3, 0x3ffe, 4, 0);
+	assert_int_equal(atomic_load(&bar->trapped[0]), 8);
+}
+
+static void test_access_fails(void **state)
+{
+	unsigned long failed;
+
+	(void)state;
+	rig.card.fail_at = rig.card.calls + 1;
+	assert_int_equal(fake_bar_read(&rig, 3, 0x100, 2), 0xffff);
+	rig.card.fail_at = rig.card.calls + 1;
+	fake_bar_write(&rig, 3, 0x100, 4, 1);
+	failed = atomic_load(&rig.dev->region[3].failed);
+	assert_int_equal(failed, 2);
+	rig.card.fail_at = 0;
+	assert_int_equal(fake_bar_read(&rig, 3, 0x100, 4), 0);
+}
+
+#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_sparse),
+		cmocka_unit_test(test_bad_chains),
+		cmocka_unit_test(test_holes),
+		cmocka_unit_test(test_many_pieces),
+		CASE(test_mapped, nvme),
+		CASE(test_trapped_bars, e1000e),
+		CASE(test_alignment, gpu),
+		CASE(test_map_failure, map_fails),
+		CASE(test_access, e1000e),
+		CASE(test_access_fails, e1000e),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
