@@ -14,7 +14,7 @@
 
 #include "rules.h"
 
-#define VM_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_FD(0, POLICY_FD_VM), ARG_IS(1, cmd))
+#define VM_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_FD(0, POLICY_FD_VM), ARG_NAMED(1, cmd, #cmd))
 
 static const struct sc_rule rules_main[] = {
 	/* clients of QMP and the serial port */

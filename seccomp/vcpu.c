@@ -13,7 +13,7 @@
 
 #include "rules.h"
 
-#define VCPU_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_FD(0, POLICY_FD_OWN), ARG_IS(1, cmd))
+#define VCPU_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_FD(0, POLICY_FD_OWN), ARG_NAMED(1, cmd, #cmd))
 
 static const struct sc_rule rules_vcpu[] = {
 	VCPU_IOCTL(KVM_RUN, "running the guest"),

@@ -16,14 +16,30 @@
 #include "rules.h"
 
 /* linux/iommufd.h and newer parts of linux/vfio.h, for builds with older kernel headers. */
-#define PC_VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
-#define PC_VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
-#define PC_VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
-#define PC_IOMMU_DESTROY _IO(';', 0x80)
-#define PC_IOMMU_IOAS_ALLOC _IO(';', 0x81)
-#define PC_IOMMU_IOAS_IOVA_RANGES _IO(';', 0x84)
-#define PC_IOMMU_IOAS_MAP _IO(';', 0x85)
-#define PC_IOMMU_IOAS_UNMAP _IO(';', 0x86)
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+#endif
+#ifndef VFIO_DEVICE_ATTACH_IOMMUFD_PT
+#define VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
+#endif
+#ifndef VFIO_DEVICE_DETACH_IOMMUFD_PT
+#define VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
+#endif
+#ifndef IOMMU_DESTROY
+#define IOMMU_DESTROY _IO(';', 0x80)
+#endif
+#ifndef IOMMU_IOAS_ALLOC
+#define IOMMU_IOAS_ALLOC _IO(';', 0x81)
+#endif
+#ifndef IOMMU_IOAS_IOVA_RANGES
+#define IOMMU_IOAS_IOVA_RANGES _IO(';', 0x84)
+#endif
+#ifndef IOMMU_IOAS_MAP
+#define IOMMU_IOAS_MAP _IO(';', 0x85)
+#endif
+#ifndef IOMMU_IOAS_UNMAP
+#define IOMMU_IOAS_UNMAP _IO(';', 0x86)
+#endif
 
 _Static_assert(VFIO_IOMMU_GET_INFO == VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "one line for both");
 _Static_assert(VFIO_IOMMU_MAP_DMA == VFIO_DEVICE_PCI_HOT_RESET, "one line for both");
@@ -32,8 +48,8 @@ _Static_assert(VFIO_IOMMU_MAP_DMA == VFIO_DEVICE_PCI_HOT_RESET, "one line for bo
 #define OPEN_CREATES (O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
 #define DEVICE_IOCTL(cmd, reason)                                                                  \
-	RULE(ioctl, reason, ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE), ARG_IS(1, cmd))
-#define ANY_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_IS(1, cmd))
+	RULE(ioctl, reason, ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE), ARG_NAMED(1, cmd, #cmd))
+#define ANY_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_NAMED(1, cmd, #cmd))
 
 static const struct sc_rule rules_worker[] = {
 	/* finding the device: sysfs and /dev/vfio */
@@ -57,14 +73,14 @@ static const struct sc_rule rules_worker[] = {
 	ANY_IOCTL(VFIO_IOMMU_UNMAP_DMA, "and away again"),
 
 	/* IOMMUFD */
-	DEVICE_IOCTL(PC_VFIO_DEVICE_BIND_IOMMUFD, "device to IOMMUFD"),
-	DEVICE_IOCTL(PC_VFIO_DEVICE_ATTACH_IOMMUFD_PT, "device to address space"),
-	DEVICE_IOCTL(PC_VFIO_DEVICE_DETACH_IOMMUFD_PT, "and away again"),
-	ANY_IOCTL(PC_IOMMU_IOAS_ALLOC, "a DMA address space"),
-	ANY_IOCTL(PC_IOMMU_DESTROY, "and its end"),
-	ANY_IOCTL(PC_IOMMU_IOAS_IOVA_RANGES, "usable IOVA ranges"),
-	ANY_IOCTL(PC_IOMMU_IOAS_MAP, "guest RAM and BARs for DMA"),
-	ANY_IOCTL(PC_IOMMU_IOAS_UNMAP, "and away again"),
+	DEVICE_IOCTL(VFIO_DEVICE_BIND_IOMMUFD, "device to IOMMUFD"),
+	DEVICE_IOCTL(VFIO_DEVICE_ATTACH_IOMMUFD_PT, "device to address space"),
+	DEVICE_IOCTL(VFIO_DEVICE_DETACH_IOMMUFD_PT, "and away again"),
+	ANY_IOCTL(IOMMU_IOAS_ALLOC, "a DMA address space"),
+	ANY_IOCTL(IOMMU_DESTROY, "and its end"),
+	ANY_IOCTL(IOMMU_IOAS_IOVA_RANGES, "usable IOVA ranges"),
+	ANY_IOCTL(IOMMU_IOAS_MAP, "guest RAM and BARs for DMA"),
+	ANY_IOCTL(IOMMU_IOAS_UNMAP, "and away again"),
 
 	/* the device */
 	DEVICE_IOCTL(VFIO_DEVICE_GET_INFO, "regions and interrupts a device has"),

@@ -55,7 +55,9 @@ struct policy {
 	{                                                                                          \
 		.nr = -1                                                                           \
 	}
-#define ARG_IS(n, v) { .arg = n, .op = ARG_EQ, .value = (uint32_t)(v), .text = #v }
+#define ARG_IS(n, v) ARG_NAMED(n, v, #v)
+/* For macros around this one, which would expand v before it is made text. */
+#define ARG_NAMED(n, v, name) { .arg = n, .op = ARG_EQ, .value = (uint32_t)(v), .text = name }
 #define ARG_BITS(n, m, v)                                                                          \
 	{ .arg = n, .op = ARG_MASKED, .value = (uint32_t)(v), .mask = (uint32_t)(m), .text = #m " == " #v }
 #define ARG_WITHOUT(n, m) { .arg = n, .op = ARG_MASKED, .mask = (uint32_t)(m), .text = #m " == 0" }

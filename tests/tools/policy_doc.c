@@ -15,19 +15,27 @@ static const char intro[] =
 	"KVM's, `POLICY_FD_LOG` is where messages go. Fds of passed-through devices have numbers in\n"
 	"`FD_ZONE_DEVICE`, eventfds from `FD_ZONE_EVENT` up.\n";
 
+/* A bar would end the table's cell. */
+static void print_text(const char *text)
+{
+	for (; *text; text++)
+		printf(*text == '|' ? "\\%c" : "%c", *text);
+}
+
 static void print_test(const struct arg_test *test, const char *sep)
 {
 	switch (test->op) {
 	case ARG_MASKED:
-		printf("%sarg%u & %s", sep, test->arg, test->text);
+		printf("%sarg%u & ", sep, test->arg);
 		break;
 	case ARG_GE:
-		printf("%sarg%u >= %s", sep, test->arg, test->text);
+		printf("%sarg%u >= ", sep, test->arg);
 		break;
 	default:
-		printf("%sarg%u == %s", sep, test->arg, test->text);
+		printf("%sarg%u == ", sep, test->arg);
 		break;
 	}
+	print_text(test->text);
 }
 
 static void print_rule(const struct sc_rule *rule)
