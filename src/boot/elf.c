@@ -163,7 +163,7 @@ static bool find_note(const uint8_t *data, uint64_t size, uint64_t align, uint64
 		name = at + sizeof(note);
 		desc = align_up(name + note.n_namesz, align);
 		at = align_up(desc + note.n_descsz, align);
-		if (!inside(name, note.n_namesz, size) || !inside(desc, note.n_descsz, size))
+		if (!inside(desc, note.n_descsz, size)) /* the name lies before it */
 			return false;
 		if (note.n_type != NOTE_PHYS32_ENTRY || note.n_namesz != 4 ||
 			memcmp(data + name, "Xen", 4) != 0)

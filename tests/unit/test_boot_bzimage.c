@@ -140,6 +140,8 @@ static void test_kernel_moves_when_its_place_is_taken(void **state)
 {
 	static const struct fixture_range low[] = { { 0, 12 * MIB } };
 	static const struct fixture_range hole[] = { { 0, 17 * MIB }, { 64 * MIB, 64 * MIB } };
+	static const struct fixture_range payload[] = { { 0, 16 * MIB + 4096 } };
+	static const struct fixture_range huge[] = { { 0, 5 * GIB } };
 
 	(void)state;
 	use_ram(low, 1);
@@ -150,9 +152,18 @@ static void test_kernel_moves_when_its_place_is_taken(void **state)
 	use_ram(hole, 2);
 	place();
 	assert_int_equal(entry.rip, 64 * MIB + 0x200);
+	/* A header that asks for less than the file has. */
+	header->init_size = 0;
+	use_ram(payload, 1);
+	place();
+	assert_int_equal(entry.rip, 2 * MIB + 0x200);
 	/* Where the page tables do not reach is no place for it. */
 	header->init_size = 4 * MIB;
 	header->pref_address = 4 * GIB;
+	use_ram(huge, 1);
+	place();
+	assert_int_equal(entry.rip, 2 * MIB + 0x200);
+	header->pref_address = 4 * GIB - 2 * MIB;
 	place();
 	assert_int_equal(entry.rip, 2 * MIB + 0x200);
 }
@@ -185,8 +196,9 @@ static void test_initrd(void **state)
 	assert_int_equal(zero_page()->hdr.ramdisk_image, 512 * MIB - 8192);
 	assert_int_equal(zero_page()->hdr.ramdisk_size, 5000);
 	assert_memory_equal(ram_hva(&ram, 512 * MIB - 8192, 5000), initrd, 5000);
-	/* The kernel's own limit. */
+	/* The kernel's own limit, used to the last byte. */
 	header->initrd_addr_max = 100 * MIB - 1;
+	kernel.image.initrd_size = 8192;
 	place();
 	assert_int_equal(zero_page()->hdr.ramdisk_image, 100 * MIB - 8192);
 	/* Low memory is full: above 4 GiB, in two halves. */
@@ -229,6 +241,12 @@ static void test_long_header_is_copied_whole(void **state)
 	place();
 	assert_int_equal(((const uint8_t *)zero_page())[0x28f], 0x77);
 	assert_int_equal(((const uint8_t *)zero_page())[0x290], 0);
+	kernel.bytes[0x201] = 0x70; /* up to 0x272 */
+	kernel.bytes[0x271] = 0x77;
+	kernel.bytes[0x272] = 0x88;
+	place();
+	assert_int_equal(((const uint8_t *)zero_page())[0x271], 0x77);
+	assert_int_equal(((const uint8_t *)zero_page())[0x272], 0);
 }
 
 static void test_refused(void **state)

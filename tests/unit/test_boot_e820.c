@@ -139,6 +139,9 @@ static void test_highest(void **state)
 	assert_int_equal(space_highest(&ram, 63 * MIB, 4096, 64 * MIB, none, &at), 0);
 	assert_int_equal(at, MIB);
 	assert_int_equal(space_highest(&ram, 63 * MIB + 1, 4096, 64 * MIB, none, &at), -ENOSPC);
+	/* Aligned down it would reach into the kernel. */
+	assert_int_equal(space_highest(&ram, MIB, 2 * MIB, 64 * MIB,
+		(struct span){ MIB, 62 * MIB - 4096 }, &at), -ENOSPC);
 	assert_int_equal(space_highest(&ram, 65 * MIB, 4096, UINT64_MAX, none, &at), -ENOSPC);
 	assert_int_equal(space_highest(&ram, UINT64_MAX, 4096, UINT64_MAX, none, &at), -ENOSPC);
 	fixture_ram_release(&ram);

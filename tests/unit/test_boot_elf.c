@@ -221,6 +221,11 @@ static void test_segments_outside_ram(void **state)
 	fixture_pvh(&kernel);
 	fixture_phdr(&kernel, 0)->p_paddr = 4 * GIB - 4096;
 	expect_no_place(E2BIG, "no RAM");
+	fixture_ram_release(&ram);
+	fixture_ram(&ram, &(struct fixture_range){ 0, 5 * GIB }, 1); /* RAM, but beyond 32 bits */
+	expect_no_place(E2BIG, "no RAM");
+	fixture_ram_release(&ram);
+	fixture_ram(&ram, ram_64, 1);
 	fixture_pvh(&kernel);
 	*(uint32_t *)(void *)(kernel.bytes + 2048 + 40) = 15 << 20;
 	expect_no_place(ENOEXEC, "entry point 0xf00000 lies in none of its segments");

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,6 +89,8 @@ static void expect_refused(int code, const char *text)
 
 static void test_read(void **state)
 {
+	void *memory[2];
+
 	(void)state;
 	write_kernel();
 	assert_int_equal(boot_read(&image, path, path, "quiet", &err), 0);
@@ -96,6 +99,13 @@ static void test_read(void **state)
 	assert_memory_equal(image.kernel, kernel.bytes, image.kernel_size);
 	assert_memory_equal(image.initrd, kernel.bytes, image.initrd_size);
 	assert_string_equal(image.cmdline, "quiet");
+	memory[0] = image.kernel;
+	memory[1] = image.initrd;
+	boot_release(&image);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(msync(memory[i], 1, MS_ASYNC), -1); /* unmapped */
+		assert_int_equal(errno, ENOMEM);
+	}
 }
 
 static void test_nothing(void **state)
@@ -167,6 +177,8 @@ static void test_long_command_line(void **state)
 	write_file(kernel.bytes, kernel.image.kernel_size);
 	assert_int_equal(boot_read(&image, path, NULL, text, &err), -E2BIG);
 	assert_non_null(strstr(err.text, "has 65535 bytes; at most"));
+	text[sizeof(text) - 1 - strlen(path)] = '\0'; /* with path, space and NUL one too many */
+	assert_int_equal(boot_read(&image, path, NULL, text, &err), -E2BIG);
 	text[sizeof(text) - 2 - strlen(path)] = '\0';
 	assert_int_equal(boot_read(&image, path, NULL, text, &err), 0);
 }
