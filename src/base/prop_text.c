@@ -135,6 +135,15 @@ static void put_values(struct text *t, const struct prop *p)
 		put(t, "%s%s", i ? "|" : "", p->choices[i]);
 }
 
+/* The largest number is how a table says "not given" where 0 means something. */
+static bool means_unset(const struct prop *p)
+{
+	uint64_t value;
+
+	return (p->kind == PROP_UINT || p->kind == PROP_SIZE) && parse_u64(p->def, &value) == 0 &&
+	       value == UINT64_MAX;
+}
+
 size_t props_help(const struct prop_type *type, char *buf, size_t size)
 {
 	struct text t = { .buf = buf, .size = size };
@@ -150,7 +159,7 @@ size_t props_help(const struct prop_type *type, char *buf, size_t size)
 		put(&t, "%*s%s", t.used - start < 36 ? (int)(36 - (t.used - start)) : 1, "", p->help);
 		if (p->required)
 			put(&t, " (required)");
-		else if (p->def && p->def[0])
+		else if (p->def && p->def[0] && !means_unset(p))
 			put(&t, " (default: %s)", p->def);
 		put(&t, "\n");
 	}
