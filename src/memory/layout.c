@@ -123,6 +123,7 @@ static uint64_t nearer(uint64_t end, uint64_t start, uint64_t candidate)
 static uint64_t find_end(const struct plan *plan, uint64_t start)
 {
 	uint64_t end = nearer(plan->limit, start, hole_span(plan, &pci_hole).start), reach = start;
+	bool grown;
 
 	for (unsigned i = 0; i < plan->n_reserved; i++) {
 		struct span s = hole_span(plan, &plan->reserved[i]);
@@ -132,15 +133,18 @@ static uint64_t find_end(const struct plan *plan, uint64_t start)
 	}
 	if (plan->n_usable == 0)
 		return end;
-	/* Ranges that touch count as one. */
-	for (unsigned i = 0; i < plan->n_usable; i++) {
-		struct span s = usable_span(plan, &plan->usable[i]);
+	/* Ranges that touch count as one: go on as long as one of them reaches further. */
+	do {
+		grown = false;
+		for (unsigned i = 0; i < plan->n_usable; i++) {
+			struct span s = usable_span(plan, &plan->usable[i]);
 
-		if (s.start <= reach && s.end > reach) {
+			if (s.start > reach || s.end <= reach)
+				continue;
 			reach = s.end;
-			i = (unsigned)-1; /* another one may go on from there */
+			grown = true;
 		}
-	}
+	} while (grown);
 	return reach < end ? reach : end;
 }
 

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_ram.c - guest RAM's mapping and the one translation from GPA to HVA.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+#include <portcullis/memory.h>
+
+#define MIB 0x100000ull
+#define GIB 0x40000000ull
+
+static const struct ram_layout two = {
+	.count = 2,
+	.segment = { { .gpa = 0, .size = 4 * MIB, .offset = 0 },
+		{ .gpa = 4 * GIB + 6 * MIB, .size = 2 * MIB, .offset = 4 * MIB } },
+	.size = 6 * MIB,
+	.top = 4 * GIB + 8 * MIB,
+};
+
+static unsigned entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Everything that must hold of a mapping of `two`. */
+static void check_two(struct ram *ram)
+{
+	const uint64_t high = 4 * GIB + 6 * MIB;
+	uint8_t *low_end = ram_hva(ram, 4 * MIB - 1, 1);
+
+	for (unsigned i = 0; i < ram->layout.count; i++)
+		assert_int_equal((uintptr_t)ram->layout.segment[i].hva % GIB,
+			ram->layout.segment[i].gpa % GIB);
+	assert_ptr_equal(ram_hva(ram, 0, 1), ram->layout.segment[0].hva);
+	assert_ptr_equal(ram_hva(ram, 0, 4 * MIB), ram->layout.segment[0].hva);
+	assert_non_null(low_end);
+	assert_ptr_equal(ram_hva(ram, high + 5, 7), ram->layout.segment[1].hva + 5);
+	assert_null(ram_hva(ram, 0, 4 * MIB + 1));
+	assert_null(ram_hva(ram, 4 * MIB, 1));
+	assert_null(ram_hva(ram, 4 * MIB - 1, 2));
+	assert_null(ram_hva(ram, high - 1, 1));
+	assert_null(ram_hva(ram, high + 2 * MIB, 1));
+	assert_null(ram_hva(ram, high, UINT64_MAX));
+	assert_null(ram_hva(ram, UINT64_MAX, 2));
+	assert_null(ram_hva(ram, high + 1, UINT64_MAX - high));
+	*low_end = 0x5a;
+	memset(ram_hva(ram, high, 2 * MIB), 0xa5, 2 * MIB);
+	assert_int_equal(*low_end, 0x5a);
+	assert_int_equal(*(uint8_t *)ram_hva(ram, 0, 1), 0);
+}
+
+static void test_anonymous(void **state)
+{
+	const struct ram_options options[] = { { 0 }, { .prealloc = true }, { .share = true } };
+	unsigned fds = entries("/proc/self/fd");
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct ram ram;
+		struct err err = { 0 };
+
+		if (ram_init(&ram, &two, &options[i], &err))
+			fail_msg("%s", err.text);
+		assert_int_equal(ram.fd, -1);
+		check_two(&ram);
+		ram_release(&ram);
+		ram_release(&ram); /* a second time does nothing */
+	}
+	assert_int_equal(entries("/proc/self/fd"), fds);
+}
+
+static void test_folder(void **state)
+{
+	char folder[] = "/tmp/portcullis-test-XXXXXX", byte = 0;
+	unsigned fds = entries("/proc/self/fd");
+	struct ram_options options = { .path = mkdtemp(folder), .prealloc = true };
+	struct ram ram;
+	struct err err = { 0 };
+
+	(void)state;
+	if (ram_init(&ram, &two, &options, &err))
+		fail_msg("%s", err.text);
+	assert_true(ram.fd >= 0);
+	assert_int_equal(entries(folder), 2); /* . and ..: the file has no name */
+	check_two(&ram);
+	/* The file is the memory. */
+	assert_int_equal(pread(ram.fd, &byte, 1, 5 * MIB), 1);
+	assert_int_equal((uint8_t)byte, 0xa5);
+	ram_release(&ram);
+	assert_int_equal(entries("/proc/self/fd"), fds);
+	rmdir(folder);
+}
+
+static void refused(const struct ram_options *options, const struct ram_layout *layout, int code,
+	const char *text)
+{
+	unsigned fds = entries("/proc/self/fd");
+	struct ram ram;
+	struct err err = { 0 };
+
+	assert_int_equal(ram_init(&ram, layout, options, &err), -code);
+	if (!strstr(err.text, text))
+		fail_msg("'%s' does not say '%s'", err.text, text);
+	assert_int_equal(ram.fd, -1);
+	assert_null(ram.base);
+	assert_int_equal(ram_init(&ram, layout, options, NULL), -code);
+	assert_int_equal(entries("/proc/self/fd"), fds);
+}
+
+static void test_refusals(void **state)
+{
+	const struct ram_layout huge = {
+		.count = 1, .segment = { { .size = 1ull << 46 } }, .size = 1ull << 46
+	};
+	char long_path[5000];
+
+	(void)state;
+	memset(long_path, 'x', sizeof(long_path));
+	memcpy(long_path, "/tmp/", 5);
+	long_path[sizeof(long_path) - 1] = '\0';
+	refused(&(struct ram_options){ .path = "/nonexistent" }, &two, ENOENT, "'/nonexistent'");
+	refused(&(struct ram_options){ .path = "/dev/null" }, &two, ENOTDIR, "not a folder");
+	refused(&(struct ram_options){ .path = "/proc" }, &two, ENOENT, "'/proc'");
+	refused(&(struct ram_options){ .path = long_path }, &two, ENAMETOOLONG, "");
+	refused(&(struct ram_options){ 0 }, &huge, ENOMEM, "needs 70368744177664 bytes");
+	refused(&(struct ram_options){ .path = "/tmp" }, &huge, ENOMEM, "'/tmp' has ");
+}
+
+static void test_host_available(void **state)
+{
+	uint64_t bytes = ram_host_available();
+
+	(void)state;
+	assert_true(bytes > 16 * MIB && bytes < 1ull << 50);
+	assert_int_equal(bytes % 1024, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_anonymous),
+		cmocka_unit_test(test_folder),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_host_available),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
