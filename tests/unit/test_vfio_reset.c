@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_vfio_reset.c - resetting a function: success, no way, no answer, a busy host. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include <linux/pci_regs.h>
+
+#include <portcullis/err.h>
+
+#include "fake_vfio_device.h"
+
+static struct fake_rig rig;
+
+static int nvme(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fake_card_nvme, "pcie.0");
+}
+
+static int no_reset(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fake_card_pci, "pcie.0");
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	rig.card.dead = false;
+	fake_rig_release(&rig);
+	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
+}
+
+static void use_it(void)
+{
+	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	fake_write(&rig, PCI_COMMAND, 2, 6);
+	fake_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_bar_write(&rig, 0, 0x2000, 4, 0xfee00000);
+	fake_bar_write(&rig, 0, 0x200c, 4, 0);
+	fake_step(&rig);
+}
+
+static void test_reset(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	/* Once at realize, before the guest sees the device. */
+	assert_int_equal(rig.card.resets, 1);
+	use_it();
+	assert_int_equal(rig.machine.n_irqfds, 1);
+	assert_int_equal(vfio_pci_reset(rig.dev, &err), 0);
+	assert_int_equal(rig.card.resets, 2);
+	assert_int_equal(rig.card.type, -1);
+	assert_int_equal(rig.machine.n_irqfds, 0);
+	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_0, 4), 4);
+	assert_int_equal(fake_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x2000, 4), 0);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x200c, 4), 1);
+	assert_int_equal(rig.dev->fn.bar[0].addr, 0);
+	/* And again, as the next boot does. */
+	use_it();
+	assert_int_equal(rig.machine.n_irqfds, 1);
+	assert_true(fake_card_fire(&rig.card, 0));
+	fake_step(&rig);
+	assert_int_equal(fake_delivered(&rig, 0), 1);
+}
+
+static void test_multifunction_bit_stays(void **state)
+{
+	(void)state;
+	rig.dev->fn.config[PCI_HEADER_TYPE] |= 0x80;
+	assert_int_equal(vfio_pci_reset(rig.dev, NULL), 0);
+	assert_int_equal(fake_read(&rig, PCI_HEADER_TYPE, 1), 0x80);
+}
+
+static void test_slow(void **state)
+{
+	(void)state;
+	rig.card.silent_reads = 4;
+	assert_int_equal(vfio_reset_function(rig.dev, NULL), 0);
+	assert_false(rig.dev->quarantined);
+	assert_int_equal(rig.card.silent, 0);
+}
+
+static void test_never_back(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	use_it();
+	rig.card.dead = true;
+	assert_int_equal(vfio_pci_reset(rig.dev, &err), -EIO);
+	assert_true(rig.dev->quarantined);
+	assert_non_null(strstr(err.text, "'card'"));
+	assert_non_null(strstr(err.text, "does not answer"));
+	assert_true(err.hint[0]);
+	/* Interrupts stay off whatever the guest does. */
+	fake_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	assert_int_equal(rig.machine.n_irqfds, 0);
+	assert_int_equal(rig.card.type, -1);
+	/* It came back by the next reset. */
+	rig.card.dead = false;
+	assert_int_equal(vfio_pci_reset(rig.dev, &err), 0);
+	assert_false(rig.dev->quarantined);
+}
+
+/* The ids alone are no sign of life: VFIO answers those of a virtual function from memory. */
+static void test_ids_from_memory(void **state)
+{
+	uint32_t class = pci_get(rig.card.config, PCI_CLASS_REVISION, 4);
+
+	(void)state;
+	pci_put(rig.card.config, PCI_CLASS_REVISION, 4, 0xffffffff);
+	assert_int_equal(vfio_reset_function(rig.dev, NULL), -EIO);
+	pci_put(rig.card.config, PCI_CLASS_REVISION, 4, class);
+}
+
+static void test_kernel_refuses(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	rig.card.reset_error = -ENODEV;
+	assert_int_equal(vfio_reset_function(rig.dev, &err), -ENODEV);
+	assert_non_null(strstr(err.text, "cannot reset"));
+	/* Busy: tried until the deadline. */
+	rig.card.reset_error = -EAGAIN;
+	rig.card.resets = 0;
+	assert_int_equal(vfio_reset_function(rig.dev, &err), -EAGAIN);
+	assert_true(rig.card.resets > 2);
+	rig.card.reset_error = 0;
+}
+
+static void test_no_way(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(rig.card.resets, 0);
+	assert_false(vfio_reset_possible(rig.dev));
+	assert_int_equal(vfio_reset_function(rig.dev, &err), -ENOTTY);
+	/* The machine's reset is not held up by it. */
+	assert_int_equal(vfio_pci_reset(rig.dev, &err), 0);
+	assert_int_equal(rig.card.resets, 0);
+}
+
+static void test_realize_needs_the_reset(void **state)
+{
+	struct fake_rig broken;
+	struct err err = { 0 };
+
+	(void)state;
+	fake_card_init(&broken.card);
+	fake_machine_init(&broken.machine);
+	fake_card_nvme(&broken.card);
+	broken.card.dead = true;
+	assert_int_equal(fake_rig_realize(&broken, "pcie.0", &err), -EIO);
+	assert_non_null(strstr(err.text, "vfio-pci 'card': the device does not answer"));
+	broken.card.dead = false;
+	fake_rig_release(&broken);
+	assert_int_equal(broken.machine.gsis, 0);
+}
+
+#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_reset, nvme),
+		CASE(test_multifunction_bit_stays, nvme),
+		CASE(test_slow, nvme),
+		CASE(test_never_back, nvme),
+		CASE(test_ids_from_memory, nvme),
+		CASE(test_kernel_refuses, nvme),
+		CASE(test_no_way, no_reset),
+		cmocka_unit_test(test_realize_needs_the_reset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
