@@ -226,7 +226,7 @@ static int join_existing(struct vfio_context *context, struct vfio_group *group,
 		if (ret == -EINVAL || ret == -EBUSY)
 			continue; /* another kind of IOMMU, or its limits do not fit what is mapped */
 		if (ret < 0)
-			return refused(attachment, -ret, err);
+			return vfio_iommu_error(attachment, -ret, err);
 		ret = at->ops->refresh(at, err);
 		if (ret < 0) {
 			unset_container(group);

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_vfio_context.c - DMA mappings of a machine: how RAM is cut, undone and counted, BARs beside it,
+ * readers while a worker maps, and workers beside each other.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <portcullis/err.h>
+#include <portcullis/sys.h>
+
+#include "../../src/vfio/context.h"
+#include "fake_vfio_host.h"
+
+#define DEV_A "0000:1a:00.0"
+#define DEV_C "0000:1b:00.0"
+#define GIB (1ull << 30)
+#define HVA ((uint8_t *)0x100000000000)
+
+static struct fake_vfio_host fake; /* too large for the stack */
+static struct vfio_context *context;
+static struct err err;
+static struct ram ram;
+
+static void set_ram(unsigned count, const uint64_t (*segments)[2])
+{
+	uint64_t offset = 0;
+
+	memset(&ram, 0, sizeof(ram));
+	for (unsigned i = 0; i < count; i++) {
+		ram.layout.segment[i] = (struct ram_segment){ .gpa = segments[i][0],
+			.size = segments[i][1], .offset = offset, .hva = HVA + offset };
+		offset += segments[i][1];
+	}
+	ram.layout.count = count;
+	ram.layout.size = offset;
+}
+
+static int setup(void **state)
+{
+	static const uint64_t segments[2][2] = { { 0, 3 * GIB }, { 4 * GIB, GIB + (GIB >> 2) } };
+	struct vfio_env env;
+
+	(void)state;
+	role_enter_worker();
+	assert_int_equal(sys_fd_limit(), 0);
+	fake_vfio_host_init(&fake);
+	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
+	fake_vfio_device(&fake, DEV_C, 13, "vfio-pci");
+	env = fake_vfio_env(&fake);
+	assert_int_equal(vfio_context_new(&context, &env), 0);
+	memset(&err, 0, sizeof(err));
+	set_ram(2, segments);
+	vfio_context_set_ram(context, &ram);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vfio_context_free(context);
+	assert_string_equal(fake.violation, "");
+	assert_true(fake_vfio_idle(&fake));
+	fake_vfio_host_release(&fake);
+	return 0;
+}
+
+#define assert_says(text, part)                                                                    \
+	do {                                                                                       \
+		if (!strstr(text, part))                                                           \
+			fail_msg("'%s' does not contain '%s'", text, part);                        \
+	} while (0)
+
+static int attach_to(const char *bdf, struct vfio_attachment **out, struct err *e)
+{
+	struct vfio_pci_options options = { .addr = -1 };
+
+	role_enter_worker();
+	if (parse_bdf(bdf, &options.host) < 0)
+		return -EINVAL;
+	options.host.set = true;
+	return vfio_attach(context, &options, out, e);
+}
+
+static struct vfio_attachment *attach(const char *bdf)
+{
+	struct vfio_attachment *attachment = NULL;
+
+	assert_int_equal(attach_to(bdf, &attachment, &err), 0);
+	return attachment;
+}
+
+static void test_ram_mapped(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *c;
+
+	(void)state;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_true(fake_vfio_mapped(&fake, 0, 3 * GIB, HVA));
+	assert_true(fake_vfio_mapped(&fake, 4 * GIB, GIB + (GIB >> 2), HVA + 3 * GIB));
+	assert_false(fake_vfio_mapped(&fake, 3 * GIB, 4096, HVA + 3 * GIB));
+	assert_int_equal(fake_vfio_total_maps(&fake), 5);
+	for (unsigned i = 0; i < 5; i++)
+		assert_true(fake.spaces[0].maps[i].writable);
+	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+	/* Once per container, whoever asks. */
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	c = attach(DEV_C);
+	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+	assert_int_equal(fake.maps, 5);
+	vfio_detach(a);
+	assert_int_equal(fake_vfio_total_maps(&fake), 5);
+	vfio_detach(c);
+	assert_int_equal(fake.unmaps, 5);
+	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+}
+
+static void test_no_ram_yet(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	vfio_context_set_ram(context, NULL);
+	a = attach(DEV_A);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), -EINVAL);
+	vfio_context_set_ram(context, &ram);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	vfio_detach(a);
+}
+
+/* Pieces end at multiples of 1 GiB of guest address, so that huge IOMMU pages stay possible. */
+static void test_piece_alignment(void **state)
+{
+	static const uint64_t segments[1][2] = { { GIB - 0x200000, 2 * GIB } };
+	struct vfio_attachment *a;
+
+	(void)state;
+	set_ram(1, segments);
+	a = attach(DEV_A);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(fake.spaces[0].n_maps, 3);
+	assert_int_equal(fake.spaces[0].maps[0].size, 0x200000);
+	assert_int_equal(fake.spaces[0].maps[1].iova, GIB);
+	assert_int_equal(fake.spaces[0].maps[1].size, GIB);
+	assert_int_equal(fake.spaces[0].maps[2].size, GIB - 0x200000);
+	vfio_detach(a);
+}
+
+static void test_piece_size(void **state)
+{
+	static const uint64_t segments[2][2] = { { 0, 3 * GIB }, { 4 * GIB, 1021 * GIB } };
+	unsigned pieces;
+
+	(void)state;
+	set_ram(2, segments);
+	assert_int_equal(vfio_ram_piece_size(&ram.layout, UINT32_MAX, &pieces), GIB);
+	assert_int_equal(pieces, 1024);
+	assert_int_equal(vfio_ram_piece_size(&ram.layout, 65535, &pieces), GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram.layout, 2048, &pieces), GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram.layout, 2047, &pieces), 2 * GIB);
+	assert_true(pieces <= 1023);
+	assert_int_equal(vfio_ram_piece_size(&ram.layout, 16, &pieces), 256 * GIB);
+	assert_int_equal(pieces, 6);
+	/* Two segments are two mappings at least: no half is left over then. */
+	assert_true(vfio_ram_piece_size(&ram.layout, 3, &pieces) > 1024 * GIB);
+	assert_int_equal(pieces, 2);
+	assert_true(vfio_ram_piece_size(&ram.layout, 2, &pieces) > 1024 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram.layout, 1, &pieces), 0);
+}
+
+static void test_few_mappings(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake.dma_avail = 6;
+	a = attach(DEV_A);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	vfio_detach(a);
+	fake.dma_avail = 1;
+	a = attach(DEV_A);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOSPC);
+	assert_says(err.text, "only 1 more DMA mappings");
+	assert_says(err.hint, "dma_entry_limit");
+	vfio_detach(a);
+}
+
+static void test_out_of_memory_rolls_back(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+
+	(void)state;
+	fake.pin_limit = 4 * GIB;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOMEM);
+	assert_says(err.text, "cannot map guest memory 0x140000000-0x14fffffff");
+	assert_says(err.text, "'" DEV_A "'");
+	assert_says(err.hint, "locked memory");
+	assert_int_equal(fake.maps, 4);
+	assert_int_equal(fake_vfio_total_maps(&fake), 0);
+	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	/* The cause is gone: the same call works. */
+	fake.pin_limit = UINT64_MAX;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	vfio_detach(a);
+}
+
+static void test_memlock_before_mapping(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+
+	(void)state;
+	fake_vfio_file(&fake, "proc/status", "VmLck:\t       0 kB\nCapEff:\t0000000000000000\n");
+	assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOMEM);
+	assert_says(err.text, "4563402752 bytes");
+	assert_says(err.text, "8388608 bytes are allowed");
+	assert_int_equal(fake.maps, 0);
+	vfio_detach(a);
+}
+
+/* The memory this container pins already is in VmLck and not needed twice: no check the second time. */
+static void test_memlock_counts_once(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *c;
+
+	(void)state;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	fake_vfio_file(&fake, "proc/status", "VmLck:\t       0 kB\nCapEff:\t0000000000000000\n");
+	c = attach(DEV_C);
+	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+	vfio_detach(a);
+	vfio_detach(c);
+}
+
+static struct vfio_attachment *to_cancel;
+static void cancel_at_third(struct fake_vfio_host *host)
+{
+	if (host->maps == 2)
+		vfio_attachment_cancel(to_cancel);
+}
+
+static void test_cancel(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+
+	(void)state;
+	to_cancel = a;
+	fake.on_map = cancel_at_third;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), -ECANCELED);
+	assert_int_equal(fake.maps, 3);
+	assert_int_equal(fake_vfio_total_maps(&fake), 0);
+	vfio_detach(a);
+}
+
+static void test_bars(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *c = attach(DEV_C);
+	void *bar = (void *)0x7000000000;
+
+	(void)state;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_attachment_map(a, 0xd0000000, bar, 0x10000, true), 0);
+	assert_int_equal(vfio_attachment_map(c, 0xd000f000, bar, 0x1000, true), -EEXIST);
+	assert_int_equal(vfio_attachment_map(c, 3 * GIB - 0x1000, bar, 0x1000, true), -EEXIST);
+	assert_int_equal(vfio_attachment_map(c, 0xd0010000, bar, 0x1000, false), 0);
+	assert_int_equal(fake_vfio_total_maps(&fake), 7);
+	/* Only RAM counts as guest memory. */
+	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+	vfio_attachment_unmap(a, 0xd0000000, 0x8000);
+	assert_int_equal(fake_vfio_total_maps(&fake), 7);
+	vfio_attachment_unmap(a, 0xd0000000, 0x10000);
+	assert_int_equal(fake_vfio_total_maps(&fake), 6);
+	/* What a device forgot goes with it, and only that. */
+	assert_int_equal(vfio_attachment_map(a, 0xd0000000, bar, 0x10000, true), 0);
+	vfio_detach(a);
+	assert_int_equal(fake_vfio_total_maps(&fake), 6);
+	assert_true(fake_vfio_mapped(&fake, 0xd0010000, 0x1000, bar));
+	vfio_detach(c);
+}
+
+/* A BAR that the kernel refuses leaves no trace; the room for a device's BARs is bounded. */
+static void test_bar_limits(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+	unsigned capacity = a->container->ledger.capacity;
+
+	(void)state;
+	assert_int_equal(vfio_attachment_map(a, 0xd0000800, (void *)0x7000000000, 0x1000, true), -EINVAL);
+	for (uint64_t i = 0; i < VFIO_DEVICE_MAPS; i++)
+		assert_int_equal(vfio_attachment_map(a, 0xd0000000 + i * 0x1000, (void *)0x7000000000,
+					 0x1000, true), 0);
+	assert_int_equal(vfio_attachment_map(a, 0xe0000000, (void *)0x7000000000, 0x1000, true), -ENOSPC);
+	assert_int_equal(a->container->ledger.capacity, capacity);
+	vfio_detach(a);
+}
+
+struct seen {
+	unsigned n, ram;
+	uint64_t bytes;
+};
+
+static void see(const struct vfio_mapping *mapping, void *opaque)
+{
+	struct seen *seen = opaque;
+
+	assert_string_equal(mapping->backend, "type1v2");
+	seen->n++;
+	seen->ram += mapping->ram;
+	seen->bytes += mapping->size;
+}
+
+static void test_mappings(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+	struct seen seen = { 0 };
+
+	(void)state;
+	vfio_context_mappings(context, see, &seen);
+	assert_int_equal(seen.n, 0);
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	vfio_context_mappings(context, see, &seen);
+	assert_int_equal(seen.n, 6);
+	assert_int_equal(seen.ram, 5);
+	assert_int_equal(seen.bytes, ram.layout.size + 0x10000);
+	vfio_detach(a);
+}
+
+/* Unmapping that fails is told and does not stop the way back. */
+static void test_unmap_fails(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+
+	(void)state;
+	assert_int_equal(vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	fake.unmap_error = EIO;
+	vfio_detach(a);
+	assert_string_equal(fake.violation, "last group left with 1 mappings");
+	fake.violation[0] = '\0';
+	assert_true(fake_vfio_idle(&fake));
+}
+
+static void test_free_closes(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A);
+	struct vfio_env env = fake_vfio_env(&fake);
+
+	(void)state;
+	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	vfio_context_free(context);
+	assert_true(fake_vfio_idle(&fake));
+	vfio_context_free(NULL);
+	assert_int_equal(vfio_context_new(&context, &env), 0);
+}
+
+/* A machine without KVM's side, and the real host: nothing is opened before a device is. */
+static void test_real_host(void **state)
+{
+	struct vfio_env env = { 0 };
+	struct vfio_context *real;
+	unsigned fds = fake_process_fds();
+
+	(void)state;
+	assert_int_equal(vfio_context_new(&real, &env), 0);
+	assert_int_equal(fake_process_fds(), fds);
+	assert_int_equal(vfio_context_kvm_add(real, 3), 0);
+	vfio_context_kvm_del(real, 3);
+	vfio_context_free(real);
+}
+
+struct reader {
+	atomic_bool stop;
+	atomic_uint rounds;
+	uint64_t most;
+};
+
+static void ignore(const struct vfio_mapping *mapping, void *opaque)
+{
+	uint64_t *sum = opaque;
+
+	*sum += mapping->size;
+}
+
+static void *read_all(void *opaque)
+{
+	struct reader *reader = opaque;
+
+	while (!atomic_load(&reader->stop)) {
+		uint64_t bytes = vfio_context_mapped_bytes(context), sum = 0;
+
+		vfio_context_mappings(context, ignore, &sum);
+		if (bytes > reader->most)
+			reader->most = bytes;
+		atomic_fetch_add(&reader->rounds, 1);
+	}
+	return NULL;
+}
+
+struct plugger {
+	const char *bdf;
+	struct err err;
+	int ret;
+};
+
+static void *plug_cycles(void *opaque)
+{
+	struct plugger *plugger = opaque;
+
+	role_enter_worker();
+	for (int i = 0; i < 200 && plugger->ret == 0; i++) {
+		struct vfio_constraints constraints;
+		struct vfio_attachment *a = NULL;
+
+		plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
+		if (plugger->ret == 0)
+			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
+		if (a)
+			vfio_attachment_constraints(a, &constraints);
+		vfio_detach(a);
+	}
+	return NULL;
+}
+
+/* main reads while two workers plug and unplug; TSan watches. */
+static void test_threads(void **state)
+{
+	struct plugger plugger[2] = { { .bdf = DEV_A }, { .bdf = DEV_C } };
+	struct reader reader = { 0 };
+	pthread_t threads[3];
+
+	(void)state;
+	assert_int_equal(pthread_create(&threads[2], NULL, read_all, &reader), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, plug_cycles, &plugger[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	while (!atomic_load(&reader.rounds))
+		;
+	atomic_store(&reader.stop, true);
+	pthread_join(threads[2], NULL);
+	assert_int_equal(plugger[0].ret, 0);
+	assert_int_equal(plugger[1].ret, 0);
+	/* Both groups fit one container, so RAM is never mapped twice. */
+	assert_true(reader.most <= ram.layout.size);
+	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+}
+
+static pthread_mutex_t map_gate = PTHREAD_MUTEX_INITIALIZER;
+static void wait_at_gate(struct fake_vfio_host *host)
+{
+	if (host->maps == 1) {
+		pthread_mutex_lock(&map_gate);
+		pthread_mutex_unlock(&map_gate);
+	}
+}
+
+static void *map_slowly(void *opaque)
+{
+	struct plugger *plugger = opaque;
+	struct vfio_attachment *a = NULL;
+
+	role_enter_worker();
+	plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
+	if (plugger->ret == 0)
+		plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
+	vfio_detach(a);
+	return NULL;
+}
+
+/* While a worker is stuck inside a map ioctl, main still gets its figures. */
+static void test_main_never_waits(void **state)
+{
+	struct plugger plugger = { .bdf = DEV_A };
+	struct seen seen = { 0 };
+	pthread_t thread;
+
+	(void)state;
+	fake.on_map = wait_at_gate;
+	pthread_mutex_lock(&map_gate);
+	assert_int_equal(pthread_create(&thread, NULL, map_slowly, &plugger), 0);
+	while (vfio_context_mapped_bytes(context) < GIB)
+		;
+	/* The second piece is entered before it is mapped. */
+	while (seen.n < 2) {
+		seen = (struct seen){ 0 };
+		vfio_context_mappings(context, see, &seen);
+	}
+	assert_int_equal(vfio_context_mapped_bytes(context), GIB);
+	pthread_mutex_unlock(&map_gate);
+	pthread_join(thread, NULL);
+	assert_int_equal(plugger.ret, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_ram_mapped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_ram_yet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_piece_alignment, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_piece_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_few_mappings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out_of_memory_rolls_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memlock_before_mapping, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memlock_counts_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bars, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bar_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mappings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_free_closes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_real_host, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_main_never_waits, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("vfio_context", tests, NULL, NULL);
+}
