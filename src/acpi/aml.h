@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aml.h - writes the few ACPI Machine Language constructs that depend on the machine (ACPI 6.4, 20).
+ * aml.h - writes the few ACPI Machine Language constructs that depend on the machine (ACPI 6.4,
+ * 20).
  *
  * Output never passes size: what does not fit is dropped and full becomes true, checked once at the
  * end. Blocks are opened and closed in pairs; aml_close() fills in the length.
@@ -49,7 +50,8 @@ void aml_byte(struct aml *aml, uint8_t byte);
 void aml_op(struct aml *aml, enum aml_op op);
 /* One name segment, padded to four characters with '_'. */
 void aml_seg(struct aml *aml, const char *name);
-/* "^first.second": what the enclosing method's sibling contains. Two segments are not searched upwards. */
+/* "^first.second": what the enclosing method's sibling contains. Two segments are not searched
+ * upwards. */
 void aml_path(struct aml *aml, const char *first, const char *second);
 /* The shortest integer constant. */
 void aml_int(struct aml *aml, uint64_t value);

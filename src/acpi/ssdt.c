@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ssdt.c - this machine's facts in AML: windows, interrupt routing, and the ports with ACPI hot plug.
+ * ssdt.c - this machine's facts in AML: windows, interrupt routing, and the ports with ACPI hot
+ *plug.
  *
  * In ASL, for a port at devfn 0x08 (names carry the devfn):
  *
@@ -22,10 +23,12 @@
  *				Method (_SUN) { Return (SUNR) }
  *				Method (_STA) { If (PRES & 1) { Return (15) } Return (0) }
  *				Method (_EJ0, 1) { TAKE = 0xff }
- *				Method (_OST, 3) { OSTR = (Arg0 & 0xffff) << 16 | (Arg1 & 0xff) << 8 }
+ *				Method (_OST, 3) { OSTR = (Arg0 & 0xffff) << 16 | (Arg1 & 0xff) << 8
+ *}
  *			}
  *		}
- *		Method (PSVC, 1, Serialized) { If (Arg0 == 8) { S08.SCAN () Return (1) } ... Return (0) }
+ *		Method (PSVC, 1, Serialized) { If (Arg0 == 8) { S08.SCAN () Return (1) } ... Return
+ *(0) }
  *	}
  *
  * Only function 0 of a slot has an object: operating systems scan and eject all functions with it.

@@ -40,8 +40,8 @@ static uint8_t checksum(const void *data, size_t size)
 	return (uint8_t)-sum;
 }
 
-static void fill_header(struct acpi_header *header, const char *signature, uint8_t revision,
-	uint32_t length)
+static void fill_header(
+	struct acpi_header *header, const char *signature, uint8_t revision, uint32_t length)
 {
 	*header = (struct acpi_header){
 		.length = length,
@@ -123,7 +123,8 @@ static void put_madt(struct area *area, const struct acpi_desc *desc)
 	} PACKED madt = { .fixed = { .lapic_address = GPA_LAPIC, .flags = 1 } };
 	const size_t size = sizeof(madt.fixed) + desc->cpus * sizeof(madt.lapic[0]);
 
-	madt.fixed.ioapic = (struct madt_ioapic){ 1, sizeof(struct madt_ioapic), 0, 0, GPA_IOAPIC, 0 };
+	madt.fixed.ioapic =
+		(struct madt_ioapic){ 1, sizeof(struct madt_ioapic), 0, 0, GPA_IOAPIC, 0 };
 	madt.fixed.nmi = (struct madt_lapic_nmi){ 4, sizeof(struct madt_lapic_nmi), 0xff, 0, 1 };
 	for (unsigned i = 0; i < desc->cpus; i++)
 		madt.lapic[i] = (struct madt_lapic){
@@ -193,8 +194,8 @@ int acpi_place(const struct acpi_desc *desc, const struct ram *ram, uint64_t *rs
 	uint64_t dsdt;
 
 	if (!desc->cpus || desc->cpus > ACPI_CPUS_MAX)
-		return err_set(err, EINVAL, "ACPI tables describe 1 to %u CPUs, not %u", ACPI_CPUS_MAX,
-			desc->cpus);
+		return err_set(err, EINVAL, "ACPI tables describe 1 to %u CPUs, not %u",
+			ACPI_CPUS_MAX, desc->cpus);
 	area.base = ram_hva(ram, ACPI_GPA, ACPI_GPA_END - ACPI_GPA);
 	if (!area.base)
 		return err_set(err, ENOSPC, "there is no RAM for the ACPI tables below 1 MiB");

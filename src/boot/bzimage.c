@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bzimage.c - Linux's bzImage by its 64-bit entry (Documentation/arch/x86/boot.rst, protocol 2.12+).
+ * bzimage.c - Linux's bzImage by its 64-bit entry (Documentation/arch/x86/boot.rst,
+ * protocol 2.12+).
  */
 #include "internal.h"
 
@@ -55,30 +56,36 @@ static uint64_t memory_size(const struct setup_header *hdr)
 static int check_protocol(const struct setup_header *hdr, const char *path, struct err *err)
 {
 	if (hdr->version < PROTOCOL_MIN) {
-		err_set(err, ENOEXEC, "kernel '%s' speaks boot protocol %u.%02u; 2.12 or later is "
-			"needed", path, hdr->version >> 8, hdr->version & 0xffu);
+		err_set(err, ENOEXEC,
+			"kernel '%s' speaks boot protocol %u.%02u; 2.12 or later is "
+			"needed",
+			path, hdr->version >> 8, hdr->version & 0xffu);
 		err_hint(err, "Linux 3.8 and later have it");
 		return -ENOEXEC;
 	}
 	if (!(hdr->xloadflags & XLF_KERNEL_64)) {
-		err_set(err, ENOEXEC, "kernel '%s' is a 32-bit kernel: it has no 64-bit entry", path);
+		err_set(err, ENOEXEC, "kernel '%s' is a 32-bit kernel: it has no 64-bit entry",
+			path);
 		err_hint(err, "use an x86_64 kernel");
 		return -ENOEXEC;
 	}
 	return 0;
 }
 
-static int check_sizes(const struct setup_header *hdr, const struct boot_image *image,
-	struct err *err)
+static int check_sizes(
+	const struct setup_header *hdr, const struct boot_image *image, struct err *err)
 {
 	const uint64_t end = payload_offset(hdr) + payload_size(hdr);
 
 	if (payload_size(hdr) <= ENTRY_64)
-		return err_set(err, ENOEXEC, "kernel '%s' has an invalid header: %" PRIu64
-			" bytes of kernel", image->kernel_path, payload_size(hdr));
+		return err_set(err, ENOEXEC,
+			"kernel '%s' has an invalid header: %" PRIu64 " bytes of kernel",
+			image->kernel_path, payload_size(hdr));
 	if (end > image->kernel_size) {
-		err_set(err, ENOEXEC, "kernel '%s' is truncated: its header promises %" PRIu64
-			" bytes, the file has %zu", image->kernel_path, end, image->kernel_size);
+		err_set(err, ENOEXEC,
+			"kernel '%s' is truncated: its header promises %" PRIu64
+			" bytes, the file has %zu",
+			image->kernel_path, end, image->kernel_size);
 		err_hint(err, "copy or build the file again");
 		return -ENOEXEC;
 	}
@@ -101,8 +108,10 @@ int bzimage_check(const struct boot_image *image, struct err *err)
 	if (ret == 0)
 		ret = check_sizes(&hdr, image, err);
 	if (ret == 0 && len > hdr.cmdline_size)
-		ret = err_set(err, E2BIG, "the command line (-append) has %zu bytes, kernel '%s' takes "
-			"at most %u", len, image->kernel_path, hdr.cmdline_size);
+		ret = err_set(err, E2BIG,
+			"the command line (-append) has %zu bytes, kernel '%s' takes "
+			"at most %u",
+			len, image->kernel_path, hdr.cmdline_size);
 	return ret;
 }
 
@@ -120,10 +129,11 @@ static int find_room(const struct setup_header *hdr, const struct boot_image *im
 	if (hdr->relocatable_kernel &&
 		space_lowest(ram, at->size, hdr->kernel_alignment, limit, &at->start) == 0)
 		return 0;
-	err_set(err, E2BIG, "kernel '%s' needs %" PRIu64 " bytes of RAM at %#" PRIx64 "%s; the guest "
-		"has %" PRIu64 " bytes in all", image->kernel_path, at->size,
-		(uint64_t)hdr->pref_address, hdr->relocatable_kernel ? " or above 1 MiB" : "",
-		ram->layout.size);
+	err_set(err, E2BIG,
+		"kernel '%s' needs %" PRIu64 " bytes of RAM at %#" PRIx64 "%s; the guest "
+		"has %" PRIu64 " bytes in all",
+		image->kernel_path, at->size, (uint64_t)hdr->pref_address,
+		hdr->relocatable_kernel ? " or above 1 MiB" : "", ram->layout.size);
 	err_hint(err, "give the guest more memory with -m");
 	return -E2BIG;
 }
@@ -134,8 +144,8 @@ static int place_initrd(const struct place *place, struct setup_header *hdr, str
 	struct span at;
 	int ret;
 
-	ret = space_initrd(place->image, place->ram, (uint64_t)hdr->initrd_addr_max + 1, kernel, &at,
-		NULL);
+	ret = space_initrd(
+		place->image, place->ram, (uint64_t)hdr->initrd_addr_max + 1, kernel, &at, NULL);
 	if (ret < 0 && hdr->xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G)
 		ret = space_initrd(place->image, place->ram, UINT64_MAX, kernel, &at, err);
 	else if (ret < 0)

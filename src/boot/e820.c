@@ -11,8 +11,8 @@ static void add(struct e820 *map, uint64_t start, uint64_t end, enum e820_type t
 }
 
 /*
- * [639 KiB, 1 MiB): the ACPI tables, and the old video and ROM space. ECAM must be reserved or Linux
- * does not trust MCFG. From our registers to 4 GiB: IOAPIC, LAPIC, KVM's TSS pages.
+ * [639 KiB, 1 MiB): the ACPI tables, and the old video and ROM space. ECAM must be reserved or
+ * Linux does not trust MCFG. From our registers to 4 GiB: IOAPIC, LAPIC, KVM's TSS pages.
  */
 static const struct {
 	uint64_t start, end;

@@ -26,12 +26,13 @@ static bool inside(uint64_t offset, uint64_t len, uint64_t size)
 	return offset <= size && len <= size - offset;
 }
 
-static int truncated(const struct elf *elf, const char *what, uint64_t offset, uint64_t len,
-	struct err *err)
+static int truncated(
+	const struct elf *elf, const char *what, uint64_t offset, uint64_t len, struct err *err)
 {
 	err_set(err, ENOEXEC,
-		"kernel '%s' is truncated: its header promises %s of %" PRIu64 " bytes at offset %"
-		PRIu64 ", the file has %zu bytes", elf->path, what, len, offset, elf->size);
+		"kernel '%s' is truncated: its header promises %s of %" PRIu64
+		" bytes at offset %" PRIu64 ", the file has %zu bytes",
+		elf->path, what, len, offset, elf->size);
 	err_hint(err, "copy or build the file again");
 	return -ENOEXEC;
 }
@@ -44,7 +45,8 @@ static int read_header(struct elf *elf, uint16_t *type, uint16_t *phentsize, str
 
 	elf->is64 = elf->data[EI_CLASS] == ELFCLASS64;
 	if (elf->size < (elf->is64 ? sizeof(e64) : sizeof(e32)))
-		return truncated(elf, "an ELF header", 0, elf->is64 ? sizeof(e64) : sizeof(e32), err);
+		return truncated(
+			elf, "an ELF header", 0, elf->is64 ? sizeof(e64) : sizeof(e32), err);
 	if (elf->is64) {
 		memcpy(&e64, elf->data, sizeof(e64));
 		elf->entry = e64.e_entry;
@@ -65,20 +67,25 @@ static int read_header(struct elf *elf, uint16_t *type, uint16_t *phentsize, str
 	return 0;
 }
 
-/* A position-independent program (a static-PIE tool, say) is no kernel, but ET_DYN kernels exist. */
+/* A position-independent program (a static-PIE tool, say) is no kernel, but ET_DYN kernels exist.
+ */
 static int check_header(const struct elf *elf, uint16_t type, uint16_t phentsize, struct err *err)
 {
 	const size_t want = elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 
 	if (elf->machine != EM_386 && elf->machine != EM_X86_64)
-		return err_set(err, ENOEXEC, "kernel '%s' is for another processor (ELF machine %u), "
-			"not x86", elf->path, elf->machine);
+		return err_set(err, ENOEXEC,
+			"kernel '%s' is for another processor (ELF machine %u), "
+			"not x86",
+			elf->path, elf->machine);
 	if (type != ET_EXEC && type != ET_DYN)
 		return err_set(err, ENOEXEC, "kernel '%s' is not an executable (ELF type %u)",
 			elf->path, type);
 	if (!elf->phnum || elf->phnum > ELF_SEGMENTS_MAX || phentsize != want)
-		return err_set(err, ENOEXEC, "kernel '%s' has an invalid ELF header: %u program "
-			"headers of %u bytes", elf->path, elf->phnum, phentsize);
+		return err_set(err, ENOEXEC,
+			"kernel '%s' has an invalid ELF header: %u program "
+			"headers of %u bytes",
+			elf->path, elf->phnum, phentsize);
 	if (!inside(elf->phoff, elf->phnum * want, elf->size))
 		return truncated(elf, "program headers", elf->phoff, elf->phnum * want, err);
 	return 0;
@@ -113,10 +120,11 @@ static int check_segment(const struct elf *elf, unsigned i, const Elf64_Phdr *p,
 		return 0;
 	if (!inside(p->p_offset, p->p_filesz, elf->size))
 		return truncated(elf, "a segment", p->p_offset, p->p_filesz, err);
-	if (p->p_type == PT_LOAD && (p->p_filesz > p->p_memsz ||
-		__builtin_add_overflow(p->p_paddr, p->p_memsz, &end)))
-		return err_set(err, ENOEXEC, "kernel '%s': segment %u is invalid (address %#" PRIx64
-			", %" PRIu64 " bytes in the file, %" PRIu64 " in memory)",
+	if (p->p_type == PT_LOAD &&
+		(p->p_filesz > p->p_memsz || __builtin_add_overflow(p->p_paddr, p->p_memsz, &end)))
+		return err_set(err, ENOEXEC,
+			"kernel '%s': segment %u is invalid (address %#" PRIx64 ", %" PRIu64
+			" bytes in the file, %" PRIu64 " in memory)",
 			elf->path, i, p->p_paddr, p->p_filesz, p->p_memsz);
 	return 0;
 }
@@ -188,15 +196,15 @@ bool elf_pvh_entry(const struct elf *elf, uint64_t *entry)
 	for (unsigned i = 0; i < elf->phnum; i++) {
 		elf_phdr(elf, i, &p);
 		if (p.p_type == PT_NOTE && find_note(elf->data + p.p_offset, p.p_filesz,
-				p.p_align == 8 ? 8 : 4, entry))
+						   p.p_align == 8 ? 8 : 4, entry))
 			return true;
 	}
 	return false;
 }
 
 /* 32-bit entries run without paging: everything must lie in RAM between 1 MiB and 4 GiB. */
-static int load_segment(const struct elf *elf, const struct ram *ram, const Elf64_Phdr *p,
-	struct err *err)
+static int load_segment(
+	const struct elf *elf, const struct ram *ram, const Elf64_Phdr *p, struct err *err)
 {
 	const uint64_t end = p->p_paddr + p->p_memsz;
 	uint8_t *to = NULL;
@@ -205,9 +213,10 @@ static int load_segment(const struct elf *elf, const struct ram *ram, const Elf6
 		to = ram_hva(ram, p->p_paddr, p->p_memsz);
 	if (!to) {
 		err_set(err, E2BIG,
-			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64 ", where the guest has no "
-			"RAM (it has %" PRIu64 " bytes)", elf->path, p->p_paddr, end - 1,
-			ram->layout.size);
+			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64
+			", where the guest has no "
+			"RAM (it has %" PRIu64 " bytes)",
+			elf->path, p->p_paddr, end - 1, ram->layout.size);
 		err_hint(err, "give the guest more memory with -m");
 		return -E2BIG;
 	}
@@ -237,8 +246,9 @@ int elf_load(const struct elf *elf, const struct ram *ram, uint64_t entry, struc
 		has_entry |= entry >= p.p_paddr && entry - p.p_paddr < p.p_memsz;
 	}
 	if (!has_entry)
-		return err_set(err, ENOEXEC, "kernel '%s': its entry point %#" PRIx64
-			" lies in none of its segments", elf->path, entry);
+		return err_set(err, ENOEXEC,
+			"kernel '%s': its entry point %#" PRIx64 " lies in none of its segments",
+			elf->path, entry);
 	*bounds = (struct span){ low, high - low };
 	return 0;
 }

@@ -24,8 +24,8 @@ static int check_type(const struct stat *st, const char *path, const char *what,
 	return 0;
 }
 
-static int fill(int fd, uint8_t *data, size_t size, const char *path, const char *what,
-	struct err *err)
+static int fill(
+	int fd, uint8_t *data, size_t size, const char *path, const char *what, struct err *err)
 {
 	size_t done = 0;
 
@@ -37,8 +37,10 @@ static int fill(int fd, uint8_t *data, size_t size, const char *path, const char
 		if (n < 0)
 			return err_set_errno(err, errno, "cannot read %s '%s'", what, path);
 		if (n == 0)
-			return err_set(err, EIO, "%s '%s' became shorter while it was read: %zu of %zu "
-				"bytes", what, path, done, size);
+			return err_set(err, EIO,
+				"%s '%s' became shorter while it was read: %zu of %zu "
+				"bytes",
+				what, path, done, size);
 		done += (size_t)n;
 	}
 	return 0;

@@ -38,9 +38,12 @@ static int not_a_kernel(const struct boot_image *image, struct err *err)
 		err_hint(err, "%s", mistakes[i].hint);
 		return -ENOEXEC;
 	}
-	err_set(err, ENOEXEC, "'%s' is not a kernel (%zu bytes; neither a bzImage nor an ELF file "
-		"nor Multiboot)", image->kernel_path, image->kernel_size);
-	err_hint(err, "-kernel takes a bzImage, such as /boot/vmlinuz-*, or an ELF kernel with a PVH "
+	err_set(err, ENOEXEC,
+		"'%s' is not a kernel (%zu bytes; neither a bzImage nor an ELF file "
+		"nor Multiboot)",
+		image->kernel_path, image->kernel_size);
+	err_hint(err,
+		"-kernel takes a bzImage, such as /boot/vmlinuz-*, or an ELF kernel with a PVH "
 		"entry");
 	return -ENOEXEC;
 }
@@ -78,8 +81,9 @@ int boot_recognise(struct boot_image *image, struct err *err)
 	}
 	/* Multiboot puts the kernel's path before it. */
 	if (len + strlen(image->kernel_path) + 2 > BOOT_CMDLINE_SIZE)
-		return err_set(err, E2BIG, "the command line (-append) has %zu bytes; at most %zu fit",
-			len, BOOT_CMDLINE_SIZE - strlen(image->kernel_path) - 2);
+		return err_set(err, E2BIG,
+			"the command line (-append) has %zu bytes; at most %zu fit", len,
+			BOOT_CMDLINE_SIZE - strlen(image->kernel_path) - 2);
 	if (elf_probe(image->kernel, image->kernel_size))
 		return recognise_elf(image, err);
 	return not_a_kernel(image, err);

@@ -20,8 +20,8 @@ struct err;
 
 /* Where the loader's own data lies. All of it is usable RAM to the guest once it has read it. */
 #define BOOT_GDT 0x500u
-#define BOOT_INFO 0x6000u       /* PVH start info or Multiboot info */
-#define BOOT_ZERO_PAGE 0x7000u  /* struct boot_params */
+#define BOOT_INFO 0x6000u      /* PVH start info or Multiboot info */
+#define BOOT_ZERO_PAGE 0x7000u /* struct boot_params */
 #define BOOT_STACK_TOP 0x9000u
 #define BOOT_PAGE_TABLE 0x9000u /* PML4, PDPT, 4 page directories */
 #define BOOT_PAGE_TABLE_END 0xf000u
@@ -29,7 +29,7 @@ struct err;
 #define BOOT_CMDLINE_SIZE 0x10000u
 #define BOOT_LOW_END 0x20000u
 #define BOOT_LOW_RAM_END 0x9fc00u /* usable below 1 MiB: 639 KiB, the classic size */
-#define BOOT_MIB 0x100000u        /* kernels and initrd lie at or above */
+#define BOOT_MIB 0x100000u	  /* kernels and initrd lie at or above */
 
 #define BOOT_CODE_SELECTOR 0x10 /* __BOOT_CS, __BOOT_DS of the boot protocol */
 #define BOOT_DATA_SELECTOR 0x18
@@ -52,10 +52,12 @@ struct e820 {
 void e820_build(struct e820 *map, const struct ram_layout *layout);
 
 /* --- space.c --- */
-/* Room in RAM at or above 1 MiB, below limit (exclusive), outside avoid. -ENOSPC. align: power of 2. */
+/* Room in RAM at or above 1 MiB, below limit (exclusive), outside avoid. -ENOSPC. align: power
+ * of 2. */
 int space_highest(const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit,
 	struct span avoid, uint64_t *out);
-int space_lowest(const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit, uint64_t *out);
+int space_lowest(
+	const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit, uint64_t *out);
 /*
  * Places the initrd as high as possible below limit, and outside the kernel. *at is empty without
  * an initrd. -E2BIG with the sizes.

@@ -18,7 +18,8 @@
 
 void low_gdt(uint8_t *low, bool long_mode, struct kvm_entry *entry)
 {
-	const uint64_t gdt[] = { 0, 0, long_mode ? GDT_CODE64 : GDT_CODE32, GDT_DATA, GDT_TSS32, 0 };
+	const uint64_t gdt[] = { 0, 0, long_mode ? GDT_CODE64 : GDT_CODE32, GDT_DATA, GDT_TSS32,
+		0 };
 
 	memcpy(low + BOOT_GDT, gdt, sizeof(gdt));
 	entry->gdt = BOOT_GDT;
@@ -32,7 +33,8 @@ static void put(uint8_t *low, uint64_t gpa, unsigned index, uint64_t value)
 	memcpy(low + gpa + index * sizeof(value), &value, sizeof(value));
 }
 
-/* The first 4 GiB, identity-mapped with 2 MiB pages: all the kernel may touch before its own tables. */
+/* The first 4 GiB, identity-mapped with 2 MiB pages: all the kernel may touch before its own
+ * tables. */
 void low_page_tables(uint8_t *low, struct kvm_entry *entry)
 {
 	const uint64_t pdpt = BOOT_PAGE_TABLE + PAGE, directory = pdpt + PAGE;

@@ -81,11 +81,15 @@ int multiboot_check(const struct boot_image *image, const struct elf *elf, struc
 
 	(void)find_header(image->kernel, image->kernel_size, &flags);
 	if ((flags & REQUIRE_MASK & ~REQUIRE_KNOWN) || flags & REQUIRE_ADDRESSES)
-		return err_set(err, ENOTSUP, "kernel '%s' asks for Multiboot features %#x that are not "
-			"supported", image->kernel_path, flags & ~REQUIRE_KNOWN);
+		return err_set(err, ENOTSUP,
+			"kernel '%s' asks for Multiboot features %#x that are not "
+			"supported",
+			image->kernel_path, flags & ~REQUIRE_KNOWN);
 	if (elf->is64)
-		return err_set(err, ENOEXEC, "kernel '%s' is a 64-bit ELF file; Multiboot kernels are "
-			"32-bit", image->kernel_path);
+		return err_set(err, ENOEXEC,
+			"kernel '%s' is a 64-bit ELF file; Multiboot kernels are "
+			"32-bit",
+			image->kernel_path);
 	return 0;
 }
 
@@ -141,7 +145,8 @@ static void fill_info(struct info_block *block, const struct place *place, struc
 		.end = (uint32_t)(initrd.start + initrd.size),
 		.string = BOOT_INFO + offsetof(struct info_block, module_name),
 	};
-	(void)snprintf(block->module_name, sizeof(block->module_name), "%s", place->image->initrd_path);
+	(void)snprintf(
+		block->module_name, sizeof(block->module_name), "%s", place->image->initrd_path);
 }
 
 int multiboot_place(const struct place *place, struct kvm_entry *entry, struct err *err)

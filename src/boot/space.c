@@ -45,7 +45,8 @@ int space_highest(const struct ram *ram, uint64_t size, uint64_t align, uint64_t
 	return -ENOSPC;
 }
 
-int space_lowest(const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit, uint64_t *out)
+int space_lowest(
+	const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit, uint64_t *out)
 {
 	for (unsigned i = 0; i < ram->layout.count; i++) {
 		const struct ram_segment *segment = &ram->layout.segment[i];
@@ -76,9 +77,11 @@ int space_initrd(const struct boot_image *image, const struct ram *ram, uint64_t
 		!(to = ram_hva(ram, at->start, at->size))) {
 		err_set(err, E2BIG,
 			"initrd '%s' of %zu bytes does not fit beside the kernel (%" PRIu64
-			" bytes) in %" PRIu64 " bytes of RAM, of which this kernel can use those below "
-			"%#" PRIx64, image->initrd_path, image->initrd_size, kernel.size,
-			ram->layout.size, min_u64(limit, ram->layout.top));
+			" bytes) in %" PRIu64
+			" bytes of RAM, of which this kernel can use those below "
+			"%#" PRIx64,
+			image->initrd_path, image->initrd_size, kernel.size, ram->layout.size,
+			min_u64(limit, ram->layout.top));
 		err_hint(err, "give the guest more memory with -m, or make the initrd smaller");
 		return -E2BIG;
 	}

@@ -18,8 +18,8 @@ static const struct fixture_range ranges[] = { { 0, 20 * MIB }, { 22 * MIB, 2 * 
 
 static size_t make_kernel(uint8_t kind, const uint8_t *data, size_t size, uint8_t *out)
 {
-	static void (*const fixtures[])(struct fixture_kernel *) = { fixture_bzimage, fixture_pvh,
-		fixture_multiboot };
+	static void (*const fixtures[])(
+		struct fixture_kernel *) = { fixture_bzimage, fixture_pvh, fixture_multiboot };
 	static struct fixture_kernel kernel;
 
 	if (kind == 0 || kind > 3) {
@@ -55,8 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t buffer[FIXTURE_SIZE], initrd[5000];
 	static struct ram ram;
-	struct boot_image image = { .cmdline = (char *)"quiet", .kernel_path = "kernel",
-		.initrd_path = "initrd" };
+	struct boot_image image = {
+		.cmdline = (char *)"quiet", .kernel_path = "kernel", .initrd_path = "initrd"
+	};
 	struct kvm_entry entry;
 	struct err err;
 

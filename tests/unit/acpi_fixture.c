@@ -124,7 +124,7 @@ const char *acpi_fixture_run(
 	write_file(name[0], dsdt, acpi_table_length(dsdt));
 	write_file(name[1], ssdt, acpi_table_length(ssdt));
 	write_file(name[2], init ? init : "", init ? strlen(init) : 0);
-	(void)snprintf(command, sizeof(command), "acpiexec %s%s -b '%s' %s %s 2>&1",
+	(void)snprintf(command, sizeof(command), "acpiexec -to 1 %s%s -b '%s' %s %s 2>&1",
 		init ? "-fi " : "", init ? name[2] : "", commands, name[0], name[1]);
 	run = popen(command, "re");
 	if (!run)

@@ -30,7 +30,8 @@ bool acpi_sum_is_zero(const uint8_t *data, uint32_t size);
 
 /*
  * Loads DSDT and SSDT into acpiexec with registers as init says ("NAME VALUE" lines, NULL: all 0),
- * runs its commands (separated by ;) and returns what it printed. Static buffer.
+ * runs its commands (separated by ;) and returns what it printed. Static buffer. Registers are
+ * plain memory there; a loop in AML is ended after a second.
  */
 const char *acpi_fixture_run(
 	const struct acpi_fixture *fixture, const char *init, const char *commands);

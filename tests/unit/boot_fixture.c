@@ -21,7 +21,9 @@ void fixture_ram(struct ram *ram, const struct fixture_range *ranges, unsigned c
 		if (hva == MAP_FAILED)
 			abort();
 		ram->layout.segment[i] = (struct ram_segment){ .gpa = ranges[i].gpa,
-			.size = ranges[i].size, .offset = ram->layout.size, .hva = hva };
+			.size = ranges[i].size,
+			.offset = ram->layout.size,
+			.hva = hva };
 		ram->layout.size += ranges[i].size;
 		if (ranges[i].gpa + ranges[i].size > ram->layout.top)
 			ram->layout.top = ranges[i].gpa + ranges[i].size;
@@ -95,17 +97,34 @@ void fixture_pvh(struct fixture_kernel *kernel)
 	};
 	/* A foreign note first, as real kernels have. */
 	static const uint32_t notes[] = {
-		4, 5, 3, 0x00554e47 /* "GNU" */, 0x11111111, 0x00000022,
-		4, 8, 18, 0x006e6558 /* "Xen" */, 16 << 20 | 64, 0,
+		4,
+		5,
+		3,
+		0x00554e47 /* "GNU" */,
+		0x11111111,
+		0x00000022,
+		4,
+		8,
+		18,
+		0x006e6558 /* "Xen" */,
+		16 << 20 | 64,
+		0,
 	};
 
 	start(kernel, 8192);
 	memcpy(kernel->bytes, &header, sizeof(header));
-	*fixture_phdr(kernel, 0) = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 4096,
-		.p_vaddr = 0xffffffff81000000, .p_paddr = 16 * MIB, .p_filesz = 4096,
-		.p_memsz = 8192, .p_align = 4096 };
-	*fixture_phdr(kernel, 1) = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = 2048,
-		.p_filesz = sizeof(notes), .p_memsz = sizeof(notes), .p_align = 4 };
+	*fixture_phdr(kernel, 0) = (Elf64_Phdr){ .p_type = PT_LOAD,
+		.p_offset = 4096,
+		.p_vaddr = 0xffffffff81000000,
+		.p_paddr = 16 * MIB,
+		.p_filesz = 4096,
+		.p_memsz = 8192,
+		.p_align = 4096 };
+	*fixture_phdr(kernel, 1) = (Elf64_Phdr){ .p_type = PT_NOTE,
+		.p_offset = 2048,
+		.p_filesz = sizeof(notes),
+		.p_memsz = sizeof(notes),
+		.p_align = 4 };
 	memcpy(kernel->bytes + 2048, notes, sizeof(notes));
 	memset(kernel->bytes + 4096, 0xcc, 4096);
 }
@@ -127,8 +146,13 @@ void fixture_multiboot(struct fixture_kernel *kernel)
 		.e_phentsize = sizeof(Elf32_Phdr),
 		.e_phnum = 1,
 	};
-	const Elf32_Phdr segment = { .p_type = PT_LOAD, .p_offset = 4096, .p_vaddr = 4 * MIB,
-		.p_paddr = 4 * MIB, .p_filesz = 4096, .p_memsz = 8192, .p_align = 4096 };
+	const Elf32_Phdr segment = { .p_type = PT_LOAD,
+		.p_offset = 4096,
+		.p_vaddr = 4 * MIB,
+		.p_paddr = 4 * MIB,
+		.p_filesz = 4096,
+		.p_memsz = 8192,
+		.p_align = 4096 };
 	const uint32_t multiboot[] = { 0x1badb002, 0, (uint32_t)-0x1badb002 };
 
 	start(kernel, 8192);

@@ -65,7 +65,7 @@ static void test_every_table_adds_up(void **state)
 			const uint8_t *other = acpi_fixture_table(&fixture, names[k]);
 
 			assert_true(table >= other + acpi_table_length(other) ||
-				other >= table + acpi_table_length(table));
+				    other >= table + acpi_table_length(table));
 		}
 	}
 }
@@ -81,9 +81,10 @@ static void test_fadt(void **state)
 	assert_int_equal(acpi_table_length(fadt), 276);
 	assert_int_equal(fadt[8], 6);
 	assert_int_equal(field(fadt, 40, 4), field(fadt, 140, 8)); /* DSDT, X_DSDT */
-	assert_int_equal(field(fadt, 109, 2), 1 << 2);             /* no VGA, no 8042 */
+	assert_int_equal(field(fadt, 109, 2), 1 << 2);		   /* no VGA, no 8042 */
 	/* WBINVD, C1, both buttons are not fixed, reset register, hardware-reduced */
-	assert_int_equal(field(fadt, 112, 4), 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 10 | 1 << 20);
+	assert_int_equal(
+		field(fadt, 112, 4), 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 10 | 1 << 20);
 	assert_int_equal(field(fadt, 116, 4), 0x01000801); /* I/O space, 8 bits, byte access */
 	assert_int_equal(field(fadt, 120, 8), POWER_RESET_REG);
 	assert_int_equal(fadt[128], 6);
@@ -112,8 +113,8 @@ static void test_madt(void **state)
 	assert_int_equal(field(madt, 52, 4), 0);
 	assert_int_equal(field(madt, 56, 6), 0x010000ff0604); /* NMI: LINT1 of all */
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(
-			field(madt, 62 + 8 * i, 8), 1ull << 32 | (uint64_t)ids[i] << 24 | i << 16 | 0x0800);
+		assert_int_equal(field(madt, 62 + 8 * i, 8),
+			1ull << 32 | (uint64_t)ids[i] << 24 | i << 16 | 0x0800);
 	fixture.desc.apic_ids = NULL;
 	fixture.desc.cpus = ACPI_CPUS_MAX;
 	assert_int_equal(acpi_fixture_place(&fixture), 0);
@@ -136,6 +137,9 @@ static void test_mcfg(void **state)
 
 static void test_limits(void **state)
 {
+	static const uint8_t many[600];
+	uint8_t *end;
+
 	(void)state;
 	fixture.desc.cpus = 0;
 	assert_int_equal(acpi_fixture_place(&fixture), -EINVAL);
@@ -148,6 +152,13 @@ static void test_limits(void **state)
 		fixture.ports[i] = (uint8_t)i;
 	assert_int_equal(acpi_fixture_place(&fixture), 0);
 	assert_true(acpi_table_length(acpi_fixture_table(&fixture, "SSDT")) > 256 * 200);
+	/* More than there can be: too much for the area, and not one byte behind it. */
+	fixture.desc.n_ports = sizeof(many);
+	fixture.desc.ports = many;
+	end = ram_hva(&fixture.ram, ACPI_GPA_END, 1);
+	*end = 0xa5;
+	assert_int_equal(acpi_fixture_place(&fixture), -ENOSPC);
+	assert_int_equal(*end, 0xa5);
 	/* No RAM there. */
 	fixture.ram.layout.segment[0].size = ACPI_GPA_END - 1;
 	assert_int_equal(acpi_fixture_place(&fixture), -ENOSPC);
@@ -176,7 +187,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_madt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mcfg, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_second_placement_equals_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_second_placement_equals_first, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

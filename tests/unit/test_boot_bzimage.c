@@ -175,7 +175,8 @@ static void test_kernel_does_not_fit(void **state)
 	header->pref_address = 510 * MIB;
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
 	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -E2BIG);
-	assert_non_null(strstr(err.text, "4194304 bytes of RAM at 0x1fe00000; the guest has 536870912"));
+	assert_non_null(
+		strstr(err.text, "4194304 bytes of RAM at 0x1fe00000; the guest has 536870912"));
 	header->relocatable_kernel = 1;
 	header->init_size = 0x20000000;
 	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -E2BIG);
@@ -297,7 +298,8 @@ int main(void)
 			test_kernel_moves_when_its_place_is_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_does_not_fit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_initrd, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_second_placement_equals_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_second_placement_equals_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_header_is_copied_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zero_setup_sectors_mean_four, setup, teardown),

@@ -55,7 +55,9 @@ static void test_small(void **state)
 static void test_holes_and_high(void **state)
 {
 	static const struct fixture_range ram[] = {
-		{ 0, 256 * MIB }, { 512 * MIB, 2560 * MIB }, { 4 * GIB, 8 * GIB },
+		{ 0, 256 * MIB },
+		{ 512 * MIB, 2560 * MIB },
+		{ 4 * GIB, 8 * GIB },
 	};
 	static const struct e820_entry want[] = {
 		{ 0, 0x9fc00, E820_RAM },
@@ -73,7 +75,8 @@ static void test_holes_and_high(void **state)
 	expect(&map, want, 7);
 }
 
-/* Whatever the layout: ascending, no overlap, all RAM but [639 KiB, 1 MiB) is there, room is enough. */
+/* Whatever the layout: ascending, no overlap, all RAM but [639 KiB, 1 MiB) is there, room is
+ * enough. */
 static void test_invariants(void **state)
 {
 	(void)state;
@@ -109,7 +112,9 @@ static void test_invariants(void **state)
 }
 
 static const struct fixture_range holes[] = {
-	{ 0, 64 * MIB }, { 128 * MIB, 64 * MIB }, { 4 * GIB, 64 * MIB },
+	{ 0, 64 * MIB },
+	{ 128 * MIB, 64 * MIB },
+	{ 4 * GIB, 64 * MIB },
 };
 
 static void test_highest(void **state)
@@ -128,12 +133,14 @@ static void test_highest(void **state)
 	assert_int_equal(space_highest(&ram, MIB + 1, 4096, 140 * MIB, none, &at), 0);
 	assert_int_equal(at, 139 * MIB - 4096);
 	/* The kernel lies at the end of what is allowed: below it. */
-	assert_int_equal(space_highest(&ram, MIB, 4096, 140 * MIB,
-		(struct span){ 138 * MIB, 4 * MIB }, &at), 0);
+	assert_int_equal(
+		space_highest(&ram, MIB, 4096, 140 * MIB, (struct span){ 138 * MIB, 4 * MIB }, &at),
+		0);
 	assert_int_equal(at, 137 * MIB);
 	/* The kernel fills the segment: in the one below. */
 	assert_int_equal(space_highest(&ram, MIB, 4096, 192 * MIB,
-		(struct span){ 128 * MIB, 64 * MIB }, &at), 0);
+				 (struct span){ 128 * MIB, 64 * MIB }, &at),
+		0);
 	assert_int_equal(at, 63 * MIB);
 	/* Never below 1 MiB, and all of it in one segment. */
 	assert_int_equal(space_highest(&ram, 63 * MIB, 4096, 64 * MIB, none, &at), 0);
@@ -141,7 +148,8 @@ static void test_highest(void **state)
 	assert_int_equal(space_highest(&ram, 63 * MIB + 1, 4096, 64 * MIB, none, &at), -ENOSPC);
 	/* Aligned down it would reach into the kernel. */
 	assert_int_equal(space_highest(&ram, MIB, 2 * MIB, 64 * MIB,
-		(struct span){ MIB, 62 * MIB - 4096 }, &at), -ENOSPC);
+				 (struct span){ MIB, 62 * MIB - 4096 }, &at),
+		-ENOSPC);
 	assert_int_equal(space_highest(&ram, 65 * MIB, 4096, UINT64_MAX, none, &at), -ENOSPC);
 	assert_int_equal(space_highest(&ram, UINT64_MAX, 4096, UINT64_MAX, none, &at), -ENOSPC);
 	fixture_ram_release(&ram);
