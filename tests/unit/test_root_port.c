@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_root_port.c - pcie-root-port: config space as Linux probes it, slot control by config
+ * writes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <linux/pci_regs.h>
+
+#include <portcullis/err.h>
+#include <portcullis/root_port.h>
+
+#include "../../src/pci/function.h"
+#include "../../src/pci/slot.h"
+#include "pci_fake.h"
+
+struct fixture {
+	struct fake_sink fake;
+	struct pci_bus root;
+	struct root_port port;
+	struct pci_function card;
+	unsigned powered_off, powered_on, bus_resets;
+};
+
+static void on_power(void *opaque, struct root_port *port, bool off)
+{
+	struct fixture *f = opaque;
+
+	assert_ptr_equal(port, &f->port);
+	f->powered_off += off;
+	f->powered_on += !off;
+}
+
+static void on_bus_reset(void *opaque, struct root_port *port)
+{
+	struct fixture *f = opaque;
+
+	assert_ptr_equal(port, &f->port);
+	f->bus_resets++;
+}
+
+static const struct root_port_ops ops = { .on_power = on_power, .on_bus_reset = on_bus_reset };
+
+static struct fixture *fixture_new(const char *text)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct root_port_options options;
+	struct err err = { 0 };
+
+	fake_sink_init(&f->fake);
+	pci_bus_init(&f->root, "pcie.0", NULL, &f->fake.sink);
+	assert_int_equal(props_init(&root_port_type, &options), 0);
+	assert_int_equal(props_parse(&root_port_type, &options, text, &err), 0);
+	assert_int_equal(root_port_init(&f->port, &options, &f->fake.sink), 0);
+	assert_null(options.id);
+	f->port.ops = &ops;
+	f->port.opaque = f;
+	assert_int_equal(pci_plug(&f->root, &f->port.function, PCI_DEVFN(2, 0), false, &err), 0);
+	pci_function_init(&f->card, "card", NULL, NULL);
+	return f;
+}
+
+static int setup_native(void **state)
+{
+	*state = fixture_new("id=rp1,addr=2,port=7,native-hotplug=on");
+	return 0;
+}
+
+static int setup_acpi(void **state)
+{
+	*state = fixture_new("id=rp1,addr=2.1,mem-reserve=4M,slot=9");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	root_port_release(&f->port);
+	pci_function_release(&f->card);
+	fake_sink_release(&f->fake);
+	free(f);
+	return 0;
+}
+
+static uint32_t rd(struct fixture *f, unsigned offset, unsigned size)
+{
+	return fake_read(&f->port.function, offset, size);
+}
+
+static bool wr(struct fixture *f, unsigned offset, unsigned size, uint32_t value)
+{
+	return fake_write(&f->fake, &f->port.function, offset, size, value);
+}
+
+static unsigned exp_at(struct fixture *f, unsigned offset)
+{
+	return pci_find_cap(&f->port.function, PCI_CAP_ID_EXP) + offset;
+}
+
+static uint32_t slot_status(struct fixture *f)
+{
+	return rd(f, exp_at(f, PCI_EXP_SLTSTA), 2);
+}
+
+/* Linux's pciehp: enables its interrupts, with MSI at a known address. */
+static void enable(struct fixture *f)
+{
+	unsigned msi = pci_find_cap(&f->port.function, PCI_CAP_ID_MSI);
+
+	(void)wr(f, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	(void)wr(f, msi + PCI_MSI_ADDRESS_LO, 4, 0xfee01000);
+	(void)wr(f, msi + PCI_MSI_ADDRESS_HI, 4, 1);
+	(void)wr(f, msi + PCI_MSI_DATA_64, 2, 0x4055);
+	(void)wr(f, msi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+	assert_true(wr(f, exp_at(f, PCI_EXP_SLTCTL), 2,
+		PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_CCIE |
+			PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_DLLSCE |
+			(rd(f, exp_at(f, PCI_EXP_SLTCTL), 2) &
+				(PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PIC))));
+	(void)wr(f, exp_at(f, PCI_EXP_SLTSTA), 2, 0xffff);
+	fake_sink_clear(&f->fake);
+}
+
+static void test_identity(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(rd(f, PCI_VENDOR_ID, 4), 0x000c1b36);
+	assert_int_equal(rd(f, PCI_CLASS_REVISION, 4), 0x06040000);
+	assert_int_equal(rd(f, PCI_HEADER_TYPE, 1), 1);
+	assert_int_equal(rd(f, PCI_INTERRUPT_PIN, 1), 0);
+	/* PCIe 2, root port, slot implemented */
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_FLAGS), 2), 0x0142);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCAP), 4), 0x07100204);
+	assert_int_not_equal(pci_find_cap(&f->port.function, PCI_CAP_ID_MSI), 0);
+	assert_int_not_equal(pci_find_cap(&f->port.function, PCI_CAP_ID_SSVID), 0);
+	/* No BARs: probing finds none. */
+	(void)wr(f, PCI_BASE_ADDRESS_0, 4, 0xffffffff);
+	assert_int_equal(rd(f, PCI_BASE_ADDRESS_0, 4), 0);
+	(void)wr(f, PCI_ROM_ADDRESS1, 4, 0xffffffff);
+	assert_int_equal(rd(f, PCI_ROM_ADDRESS1, 4), 0);
+}
+
+static void test_slot_numbers(void **state)
+{
+	struct fixture *f = *state; /* native: addr=2 */
+
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_SLTCAP), 4) >> 19, 2);
+	root_port_set_number(&f->port, 0x1234);
+	pci_function_reset(&f->port.function);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_SLTCAP), 4) >> 19, 0x1234);
+	for (unsigned a = 0; a < 256; a++)
+		for (unsigned b = 0; b < a; b++)
+			assert_int_not_equal(
+				root_port_number_of((uint8_t)a), root_port_number_of((uint8_t)b));
+	assert_int_equal(root_port_number_of(PCI_DEVFN(5, 0)), 5);
+}
+
+static void test_hot_plug_bits_only_when_native(void **state)
+{
+	struct fixture *f = *state; /* ACPI */
+	unsigned sltctl = exp_at(f, PCI_EXP_SLTCTL);
+
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_SLTCAP), 4), 9u << 19);
+	assert_int_equal(f->port.function.reserve_mem32, 4 << 20);
+	assert_true(f->port.function.reserve_io == PCI_RESERVE_AUTO);
+	assert_false(wr(f, sltctl, 2, 0xffff));
+	assert_int_equal(rd(f, sltctl, 2), 0);
+	root_port_set_presence(&f->port, true);
+	assert_int_equal(slot_status(f) & PCI_EXP_SLTSTA_PDS, PCI_EXP_SLTSTA_PDS);
+	assert_true(rd(f, exp_at(f, PCI_EXP_LNKSTA), 2) & PCI_EXP_LNKSTA_DLLLA);
+	assert_true(root_port_powered(&f->port));
+	assert_false(root_port_guest_listens(&f->port));
+	assert_int_equal(fake_sink_count(&f->fake, 'i'), 0);
+}
+
+static void test_bridge_registers(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t base, last;
+
+	(void)wr(f, PCI_PRIMARY_BUS, 4, 0xffffffff);
+	assert_int_equal(rd(f, PCI_PRIMARY_BUS, 4), 0x00ffffff);
+	/* Linux finds out what windows there are. */
+	(void)wr(f, PCI_PREF_MEMORY_BASE, 4, 0xffe0fff0);
+	assert_int_equal(rd(f, PCI_PREF_MEMORY_BASE, 4), 0xffe1fff1);
+	(void)wr(f, PCI_PREF_BASE_UPPER32, 4, 0xffffffff);
+	assert_int_equal(rd(f, PCI_PREF_BASE_UPPER32, 4), 0xffffffff);
+	(void)wr(f, PCI_MEMORY_BASE, 4, 0xd01fd00f);
+	assert_true(pci_bridge_window(&f->port.function, PCI_WINDOW_MEM32, &base, &last));
+	assert_int_equal(base, 0xd0000000);
+	assert_int_equal(last, 0xd01fffff);
+	/* No I/O window until there is room for one; then its registers work. */
+	(void)wr(f, PCI_IO_BASE, 2, 0xe0f0);
+	assert_int_equal(rd(f, PCI_IO_BASE, 2), 0);
+	assert_false(pci_bridge_window(&f->port.function, PCI_WINDOW_IO, &base, &last));
+	pci_bridge_set_window(&f->port.function, PCI_WINDOW_IO, 0x3000, 0x2000);
+	assert_int_equal(rd(f, PCI_IO_BASE, 2), 0x4030);
+	assert_true(pci_bridge_window(&f->port.function, PCI_WINDOW_IO, &base, &last));
+	assert_int_equal(base, 0x3000);
+	assert_int_equal(last, 0x4fff);
+	(void)wr(f, PCI_IO_BASE, 2, 0xe0f0);
+	assert_int_equal(rd(f, PCI_IO_BASE, 2), 0xe0f0);
+	/* Above 4 GiB and closed again. */
+	pci_bridge_set_window(&f->port.function, PCI_WINDOW_PREF64, 0x4000000000, 0x4000000000);
+	assert_true(pci_bridge_window(&f->port.function, PCI_WINDOW_PREF64, &base, &last));
+	assert_true(base == 0x4000000000 && last == 0x7fffffffff);
+	pci_bridge_set_window(&f->port.function, PCI_WINDOW_PREF64, 0, 0);
+	assert_false(pci_bridge_window(&f->port.function, PCI_WINDOW_PREF64, &base, &last));
+	pci_bridge_set_window(&f->port.function, PCI_WINDOW_MEM32, 0, 0);
+	assert_false(pci_bridge_window(&f->port.function, PCI_WINDOW_MEM32, &base, &last));
+}
+
+static void test_native_plug(void **state)
+{
+	struct fixture *f = *state;
+	unsigned sltctl = exp_at(f, PCI_EXP_SLTCTL);
+
+	assert_false(root_port_guest_listens(&f->port));
+	enable(f);
+	assert_true(root_port_guest_listens(&f->port));
+	root_port_set_presence(&f->port, true);
+	assert_int_equal(fake_sink_count(&f->fake, 'i'), 1);
+	assert_true(f->fake.log[0].addr == 0x1fee01000);
+	assert_int_equal(f->fake.log[0].data, 0x4055);
+	assert_int_equal(slot_status(f), PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_PDC);
+	assert_false(root_port_powered(&f->port));
+	/* Clearing status does not concern main; a dword over both registers does. */
+	assert_false(wr(f, exp_at(f, PCI_EXP_SLTSTA), 2, PCI_EXP_SLTSTA_PDC));
+	assert_int_equal(slot_status(f), PCI_EXP_SLTSTA_PDS);
+	assert_true(
+		wr(f, sltctl, 4, (rd(f, sltctl, 2) & ~(uint32_t)PCI_EXP_SLTCTL_PCC) | 0xffff0000));
+	assert_int_equal(f->powered_on, 1);
+	assert_true(root_port_powered(&f->port));
+	assert_int_equal(
+		slot_status(f), PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_CC | PCI_EXP_SLTSTA_DLLSC);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKSTA), 2), PCI_EXP_LNKSTA_DLLLA | 32 << 4 | 4);
+	assert_int_equal(fake_sink_count(&f->fake, 'i'), 2);
+}
+
+static void test_native_unplug(void **state)
+{
+	struct fixture *f = *state;
+	unsigned sltctl = exp_at(f, PCI_EXP_SLTCTL);
+	uint32_t control;
+
+	assert_int_equal(pci_plug(&f->port.bus, &f->card, 0, false, NULL), 0);
+	pci_function_reset(&f->port.function);
+	assert_true(root_port_powered(&f->port));
+	enable(f);
+	root_port_press_attention(&f->port);
+	assert_int_equal(fake_sink_count(&f->fake, 'i'), 1);
+	assert_true(slot_status(f) & PCI_EXP_SLTSTA_ABP);
+	(void)wr(f, exp_at(f, PCI_EXP_SLTSTA), 2, 0xffff);
+	control = rd(f, sltctl, 2) & ~(uint32_t)PCI_EXP_SLTCTL_PIC;
+	assert_false(root_port_blinking(&f->port));
+	(void)wr(f, sltctl, 2, control | PCI_EXP_SLTCTL_PWR_IND_BLINK);
+	assert_true(root_port_blinking(&f->port));
+	(void)wr(f, sltctl, 2, control | PCI_EXP_SLTCTL_PWR_IND_BLINK | PCI_EXP_SLTCTL_PCC);
+	assert_int_equal(f->powered_off, 1);
+	assert_true(f->port.settle.armed);
+	assert_false(rd(f, exp_at(f, PCI_EXP_LNKSTA), 2) & PCI_EXP_LNKSTA_DLLLA);
+	pci_unplug(&f->card);
+	root_port_set_presence(&f->port, false);
+	assert_false(slot_status(f) & PCI_EXP_SLTSTA_PDS);
+	/* A new card: shown when the guest is done with the old one. */
+	root_port_set_presence(&f->port, true);
+	assert_false(slot_status(f) & PCI_EXP_SLTSTA_PDS);
+	(void)wr(f, sltctl, 2, control | PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PCC);
+	assert_true(slot_status(f) & PCI_EXP_SLTSTA_PDS);
+	assert_int_equal(f->powered_off, 1);
+}
+
+/* The guest's handler may unplug from inside the callback: the port is not locked then. */
+static void power_off_unplugs(void *opaque, struct root_port *port, bool off)
+{
+	struct fixture *f = opaque;
+
+	if (!off)
+		return;
+	f->powered_off++;
+	pci_unplug(&f->card);
+	root_port_set_presence(port, false);
+}
+
+static void test_unplug_from_inside_the_callback(void **state)
+{
+	struct fixture *f = *state;
+	const struct root_port_ops nested = { .on_power = power_off_unplugs };
+
+	f->port.ops = &nested;
+	assert_int_equal(pci_plug(&f->port.bus, &f->card, 0, false, NULL), 0);
+	pci_function_reset(&f->port.function);
+	enable(f);
+	(void)wr(f, exp_at(f, PCI_EXP_SLTCTL), 2, PCI_EXP_SLTCTL_PCC);
+	assert_int_equal(f->powered_off, 1);
+	assert_false(slot_status(f) & PCI_EXP_SLTSTA_PDS);
+}
+
+static void test_held_card_is_shown_by_the_timer(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(pci_plug(&f->port.bus, &f->card, 0, false, NULL), 0);
+	pci_function_reset(&f->port.function);
+	(void)wr(f, exp_at(f, PCI_EXP_SLTCTL), 2, PCI_EXP_SLTCTL_PCC);
+	root_port_set_presence(&f->port, false);
+	root_port_set_presence(&f->port, true);
+	assert_false(slot_status(f) & PCI_EXP_SLTSTA_PDS);
+	f->port.settle.fn(f->port.settle.opaque);
+	assert_true(slot_status(f) & PCI_EXP_SLTSTA_PDS);
+}
+
+static void test_no_interrupt_without_msi_or_mastering(void **state)
+{
+	struct fixture *f = *state;
+
+	enable(f);
+	(void)wr(f, PCI_COMMAND, 2, 0);
+	root_port_set_presence(&f->port, true);
+	assert_int_equal(fake_sink_count(&f->fake, 'i'), 0);
+}
+
+static void test_reset_shows_what_is_plugged(void **state)
+{
+	struct fixture *f = *state;
+
+	enable(f);
+	assert_int_equal(pci_plug(&f->port.bus, &f->card, 0, false, NULL), 0);
+	pci_function_reset(&f->port.function);
+	assert_int_equal(slot_status(f), PCI_EXP_SLTSTA_PDS);
+	assert_false(root_port_guest_listens(&f->port));
+	assert_true(root_port_powered(&f->port));
+	/* Told again by the machine: no news. */
+	root_port_set_presence(&f->port, true);
+	assert_int_equal(slot_status(f), PCI_EXP_SLTSTA_PDS);
+	pci_unplug(&f->card);
+	pci_function_reset(&f->port.function);
+	assert_int_equal(slot_status(f), 0);
+	assert_false(root_port_powered(&f->port));
+}
+
+static void test_secondary_bus_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(wr(f, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET));
+	assert_int_equal(f->bus_resets, 1);
+	assert_int_equal(rd(f, PCI_BRIDGE_CONTROL, 2), PCI_BRIDGE_CTL_BUS_RESET);
+	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET | 1));
+	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, 0));
+	assert_int_equal(f->bus_resets, 1);
+	/* As part of a dword, with the interrupt line below it. */
+	assert_true(wr(f, PCI_INTERRUPT_LINE, 4, (uint32_t)PCI_BRIDGE_CTL_BUS_RESET << 16 | 5));
+	assert_int_equal(f->bus_resets, 2);
+	assert_int_equal(rd(f, PCI_INTERRUPT_LINE, 1), 5);
+	f->port.ops = NULL;
+	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, 0));
+	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET));
+}
+
+static void test_release_of_nothing(void **state)
+{
+	struct root_port port;
+
+	(void)state;
+	memset(&port, 0, sizeof(port));
+	root_port_release(&port);
+	root_port_release(NULL);
+}
+
+#define NATIVE(name) cmocka_unit_test_setup_teardown(name, setup_native, teardown)
+#define ACPI(name) cmocka_unit_test_setup_teardown(name, setup_acpi, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		NATIVE(test_identity),
+		NATIVE(test_slot_numbers),
+		ACPI(test_hot_plug_bits_only_when_native),
+		NATIVE(test_bridge_registers),
+		NATIVE(test_native_plug),
+		NATIVE(test_native_unplug),
+		NATIVE(test_unplug_from_inside_the_callback),
+		NATIVE(test_held_card_is_shown_by_the_timer),
+		NATIVE(test_no_interrupt_without_msi_or_mastering),
+		NATIVE(test_reset_shows_what_is_plugged),
+		NATIVE(test_secondary_bus_reset),
+		cmocka_unit_test(test_release_of_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
