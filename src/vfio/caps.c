@@ -68,7 +68,8 @@ void caps_walk_ext(const uint8_t *config, unsigned size, struct cap_list *out)
 			break;
 		}
 		out->cap[out->count++] = (struct cap){ .id = (uint16_t)header,
-			.version = header >> 16 & 0xf, .offset = (uint16_t)at };
+			.version = header >> 16 & 0xf,
+			.offset = (uint16_t)at };
 		at = header >> 20 & ~3u;
 	}
 	measure(out, size);

@@ -73,8 +73,8 @@ static void open_field(struct build *b, unsigned at, const struct cap_field *fie
 		fw->effect[at + i] |= field->effect;
 }
 
-static void open_cap(struct build *b, const struct cap *cap, const struct cap_policy *policy,
-	unsigned size)
+static void open_cap(
+	struct build *b, const struct cap *cap, const struct cap_policy *policy, unsigned size)
 {
 	copy(b, cap->offset, size);
 	/* The header (id and next pointer) is always ours. */
@@ -131,7 +131,7 @@ static void open_msi(struct build *b, unsigned at)
 	while (log && 1u << log > b->facts->msi)
 		log--;
 	flags &= ~(uint32_t)(PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE | PCI_MSI_FLAGS_QMASK |
-		0x0600);
+			     0x0600);
 	pci_put(b->fn->config, at + PCI_MSI_FLAGS, 2, flags | log << 1);
 	memset(b->fn->config + at + 4, 0, msi_size(flags) - 4);
 	pci_put(wmask, at + PCI_MSI_ADDRESS_LO, 4, 0xfffffffc);
@@ -222,13 +222,13 @@ static bool cap_usable(const struct build *b, const struct cap *cap)
 	case CAP_ID_EXP:
 		/* Legacy endpoints may not sit on the root bus: there they pass as conventional. */
 		return type == PCI_EXP_TYPE_ENDPOINT || type == PCI_EXP_TYPE_RC_END ||
-			(type == PCI_EXP_TYPE_LEG_END && !b->facts->root_bus);
+		       (type == PCI_EXP_TYPE_LEG_END && !b->facts->root_bus);
 	}
 	return true;
 }
 
-static void open_standard(struct build *b, const struct cap *cap,
-	const struct cap_policy *policy, unsigned size)
+static void open_standard(
+	struct build *b, const struct cap *cap, const struct cap_policy *policy, unsigned size)
 {
 	unsigned at = cap->offset;
 
@@ -328,9 +328,9 @@ static void build_ext_caps(struct build *b)
 		 * capability that only points on takes its place.
 		 */
 		if (cap->offset != 0x100)
-			or_bytes(b->fn->config, last ? last : 0x100u, 4, (uint32_t)cap->offset << 20);
-		pci_put(b->fn->config, cap->offset, 4,
-			cap->id | (uint32_t)cap->version << 16);
+			or_bytes(b->fn->config, last ? last : 0x100u, 4,
+				(uint32_t)cap->offset << 20);
+		pci_put(b->fn->config, cap->offset, 4, cap->id | (uint32_t)cap->version << 16);
 		last = cap->offset;
 	}
 }

@@ -140,7 +140,7 @@ static void hand_to_main(struct vfio_pci *dev, struct io_request *request)
 }
 
 /* The guest's own function reset: as after power-on, config space included. */
-static void guest_reset(struct vfio_pci *dev)
+static void guest_reset(struct vfio_pci *dev) ON_WORKER
 {
 	vfio_irq_off(dev);
 	if (vfio_reset_function(dev, NULL))
@@ -162,11 +162,11 @@ static unsigned power_wanted(struct vfio_pci *dev)
 }
 
 /* True: leaving D3hot has reset the function. */
-static bool sync_power(struct vfio_pci *dev)
+static bool sync_power(struct vfio_pci *dev) ON_WORKER
 {
 	unsigned was = dev->power, now = power_wanted(dev);
 	bool soft = dev->firewall.pm &&
-		dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET;
+		    dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET;
 
 	dev->power = (uint8_t)now;
 	if (was != 3 || now != 0 || soft)
@@ -224,9 +224,9 @@ static bool denied(
 {
 	uint32_t live = vfio_firewall_bits(dev->firewall.live, offset, size);
 	uint32_t open = vfio_firewall_bits(dev->fn.wmask, offset, size) |
-		vfio_firewall_bits(dev->fn.w1cmask, offset, size) |
-		vfio_firewall_bits(dev->firewall.pass, offset, size) |
-		vfio_firewall_bits(dev->firewall.trigger, offset, size);
+			vfio_firewall_bits(dev->fn.w1cmask, offset, size) |
+			vfio_firewall_bits(dev->firewall.pass, offset, size) |
+			vfio_firewall_bits(dev->firewall.trigger, offset, size);
 
 	if (offset < 0x40)
 		return false;
@@ -280,8 +280,11 @@ static enum io_status config_write(
 	if (bus)
 		atomic_store(&dev->main, bus->sink->main);
 	/* The access counts from wherever the caller's region starts: ours from the function. */
-	own = (struct io_access){ .offset = offset, .data = value, .size = (uint8_t)size,
-		.write = true, .request = access->request };
+	own = (struct io_access){ .offset = offset,
+		.data = value,
+		.size = (uint8_t)size,
+		.write = true,
+		.request = access->request };
 	if (what != VFIO_DEFER_MAIN)
 		return vfio_defer(dev, &own, finish_worker, what);
 	if (!atomic_load(&dev->main))

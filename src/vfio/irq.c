@@ -20,15 +20,16 @@ int vfio_irq_set(struct vfio_pci *dev, unsigned index, uint32_t action, unsigned
 {
 	/* Before the reserve exists (and after) only single vectors are set. */
 	_Alignas(struct vfio_irq_set) uint8_t one[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
-	struct vfio_irq_set *set =
-		count > 1 && fds ? dev->irqs.set : (struct vfio_irq_set *)one;
+	struct vfio_irq_set *set = count > 1 && fds ? dev->irqs.set : (struct vfio_irq_set *)one;
 	size_t bytes = fds ? count * sizeof(*fds) : 0;
 
 	if (!dev->io)
 		return -ENODEV;
 	*set = (struct vfio_irq_set){ .argsz = (uint32_t)(sizeof(*set) + bytes),
 		.flags = action | (fds ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE),
-		.index = index, .start = start, .count = count };
+		.index = index,
+		.start = start,
+		.count = count };
 	if (bytes)
 		memcpy((uint8_t *)set + sizeof(*set), fds, bytes);
 	return dev->io->ops->set_irqs(dev->io, set);
@@ -76,7 +77,7 @@ static void device_request(void *opaque, uint32_t events)
 
 /* These events are a service, not a need: without them the device still works. */
 static void watch_event(struct vfio_pci *dev, unsigned index, int *fd, struct loop_fd *watch,
-	loop_fd_fn fn)
+	loop_fd_fn fn) ON_WORKER
 {
 	if (!dev->irqs.count[index] || *fd >= 0)
 		return;
@@ -95,7 +96,8 @@ fail:
 		index == VFIO_PCI_ERR_IRQ_INDEX ? "error" : "request");
 }
 
-static void unwatch_event(struct vfio_pci *dev, unsigned index, int *fd, struct loop_fd *watch)
+static void unwatch_event(
+	struct vfio_pci *dev, unsigned index, int *fd, struct loop_fd *watch) ON_WORKER
 {
 	if (*fd < 0)
 		return;
@@ -104,7 +106,7 @@ static void unwatch_event(struct vfio_pci *dev, unsigned index, int *fd, struct 
 	sys_closep(fd);
 }
 
-static int reserve_vectors(struct vfio_pci *dev, struct err *err)
+static int reserve_vectors(struct vfio_pci *dev, struct err *err) ON_WORKER
 {
 	struct vfio_irqs *irqs = &dev->irqs;
 	unsigned n = irqs->n_vectors;
@@ -159,9 +161,9 @@ static enum vfio_irq_mode wanted_mode(struct vfio_pci *dev)
 		return VFIO_IRQ_OFF;
 	pthread_mutex_lock(&dev->fn.lock);
 	msix = dev->firewall.msix &&
-		pci_get(config, dev->firewall.msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_ENABLE;
+	       pci_get(config, dev->firewall.msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_ENABLE;
 	msi = dev->firewall.msi &&
-		pci_get(config, dev->firewall.msi + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_ENABLE;
+	      pci_get(config, dev->firewall.msi + PCI_MSI_FLAGS, 2) & PCI_MSI_FLAGS_ENABLE;
 	command = pci_get(config, PCI_COMMAND, 2);
 	pin = config[PCI_INTERRUPT_PIN];
 	pthread_mutex_unlock(&dev->fn.lock);
@@ -223,8 +225,8 @@ void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending)
 		irqs->msix.pba[index / 64] |= pending ? bit : 0;
 	} else if (irqs->mode == VFIO_IRQ_MSI && index < MSI_VECTORS_MAX) {
 		uint32_t flags = pci_get(dev->fn.config, msi + PCI_MSI_FLAGS, 2);
-		unsigned at =
-			msi + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_PENDING_64 : PCI_MSI_PENDING_32);
+		unsigned at = msi + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_PENDING_64
+								 : PCI_MSI_PENDING_32);
 		uint32_t bit = 1u << index;
 
 		if (flags & PCI_MSI_FLAGS_MASKBIT)

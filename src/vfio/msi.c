@@ -40,7 +40,7 @@ static struct msi msi_get(struct vfio_pci *dev)
 	return out;
 }
 
-static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i)
+static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_WORKER
 {
 	struct vfio_message message = msi->message;
 	int ret;
@@ -58,15 +58,14 @@ static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i)
 	}
 }
 
-static void arm(struct vfio_pci *dev, unsigned n)
+static void arm(struct vfio_pci *dev, unsigned n) ON_WORKER
 {
 	int32_t fds[MSI_VECTORS_MAX];
 	int ret;
 
 	for (unsigned i = 0; i < n; i++)
 		fds[i] = dev->irqs.vector[i].fd;
-	ret = vfio_irq_set(
-		dev, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0, n, fds);
+	ret = vfio_irq_set(dev, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0, n, fds);
 	if (ret > 0 && (unsigned)ret < n) { /* the host has only so many in a row */
 		n = (unsigned)ret;
 		ret = vfio_irq_set(

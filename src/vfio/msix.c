@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msix.c - MSI-X: the emulated table and PBA, and vectors armed when the guest first unmasks them. */
+/* msix.c - MSI-X: emulated table and PBA; vectors armed when the guest first unmasks them. */
 #include <errno.h>
 #include <string.h>
 
@@ -70,16 +70,16 @@ static struct entry entry_get(struct vfio_pci *dev, unsigned i)
 	pthread_mutex_lock(&dev->fn.lock);
 	flags = pci_get(dev->fn.config, dev->firewall.msix + PCI_MSIX_FLAGS, 2);
 	out.message.addr = pci_get(e, PCI_MSIX_ENTRY_LOWER_ADDR, 4) |
-		(uint64_t)pci_get(e, PCI_MSIX_ENTRY_UPPER_ADDR, 4) << 32;
+			   (uint64_t)pci_get(e, PCI_MSIX_ENTRY_UPPER_ADDR, 4) << 32;
 	out.message.data = pci_get(e, PCI_MSIX_ENTRY_DATA, 4);
 	out.live = (flags & (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)) ==
-			PCI_MSIX_FLAGS_ENABLE &&
-		!(e[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+			   PCI_MSIX_FLAGS_ENABLE &&
+		   !(e[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
 	pthread_mutex_unlock(&dev->fn.lock);
 	return out;
 }
 
-static int signal_one(struct vfio_pci *dev, unsigned i, int32_t fd)
+static int signal_one(struct vfio_pci *dev, unsigned i, int32_t fd) ON_WORKER
 {
 	return vfio_irq_set(dev, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, i, 1, &fd);
 }
@@ -95,13 +95,14 @@ static int signal_all(struct vfio_pci *dev, unsigned n)
 	*irqs->set = (struct vfio_irq_set){
 		.argsz = (uint32_t)(sizeof(*irqs->set) + n * sizeof(*fds)),
 		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-		.index = VFIO_PCI_MSIX_IRQ_INDEX, .count = n,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.count = n,
 	};
 	return dev->io->ops->set_irqs(dev->io, irqs->set);
 }
 
 /* Turns MSI-X on in the device, with no vector signalling yet, as the guest did. */
-static void turn_on(struct vfio_pci *dev)
+static void turn_on(struct vfio_pci *dev) ON_WORKER
 {
 	int ret = signal_one(dev, 0, -1);
 
@@ -124,11 +125,11 @@ static unsigned pow2_up(unsigned value)
 }
 
 /*
- * Kernels that cannot add vectors: turn MSI-X off and on again with more of them. Twice as many each
- * time, so that it is rare. What the device sent meanwhile is lost, so every armed vector is poked:
- * a spurious interrupt is harmless, a lost one is not.
+ * Kernels that cannot add vectors: turn MSI-X off and on again with more of them. Twice as many
+ * each time, so that it is rare. What the device sent meanwhile is lost, so every armed vector is
+ * poked: a spurious interrupt is harmless, a lost one is not.
  */
-static int regrow(struct vfio_pci *dev, unsigned need)
+static int regrow(struct vfio_pci *dev, unsigned need) ON_WORKER
 {
 	struct vfio_msix *msix = &dev->irqs.msix;
 	unsigned tries[3] = { pow2_up(need), need, msix->allocated };
@@ -147,15 +148,16 @@ static int regrow(struct vfio_pci *dev, unsigned need)
 	for (unsigned i = 0; i < msix->n; i++) {
 		struct vfio_vector *v = &dev->irqs.vector[i];
 
-		if (v->armed && !msix->allocated)
-			v->armed = false; /* nothing signals it any more; tried again at the next sync */
+		/* Nothing signals it any more: the next sync tries again. */
+		if (!msix->allocated)
+			v->armed = false;
 		if (v->armed)
 			sys_eventfd_signal(v->fd);
 	}
 	return msix->allocated >= need ? 0 : -ENOSPC;
 }
 
-static void arm(struct vfio_pci *dev, struct vfio_vector *v)
+static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 {
 	struct vfio_msix *msix = &dev->irqs.msix;
 	int ret = 0;
@@ -165,14 +167,18 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v)
 	if (!ret)
 		ret = signal_one(dev, v->index, v->fd);
 	v->armed = ret == 0;
+	/* Also when turn_on() failed: the kernel turns MSI-X on with the first vector. */
+	if (!ret && !msix->allocated)
+		msix->allocated = v->index + 1;
 	if (ret) {
 		dev->irqs.failures++;
-		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->id, v->index,
+		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->id,
+			v->index,
 			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
 	}
 }
 
-static void sync_vector(struct vfio_pci *dev, unsigned i)
+static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 {
 	struct vfio_vector *v = &dev->irqs.vector[i];
 	struct entry entry = entry_get(dev, i);
@@ -234,8 +240,8 @@ bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offse
 		return false;
 	return (bar == msix->table_bar && offset < msix->table_at + msix->n * MSIX_ENTRY &&
 		       end > msix->table_at) ||
-		(bar == msix->pba_bar && offset < msix->pba_at + pba_bytes(msix) &&
-			end > msix->pba_at);
+	       (bar == msix->pba_bar && offset < msix->pba_at + pba_bytes(msix) &&
+		       end > msix->pba_at);
 }
 
 /* Copies the guest's bytes in; true if the worker has something to do about entries first..last. */
@@ -256,15 +262,16 @@ static bool table_write(struct vfio_pci *dev, uint64_t at, unsigned size, uint64
 
 		/* Vector control has one bit; the message's two low address bits are zero. */
 		if (byte >= PCI_MSIX_ENTRY_VECTOR_CTRL)
-			value &= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ? PCI_MSIX_ENTRY_CTRL_MASKBIT : 0;
+			value &= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ? PCI_MSIX_ENTRY_CTRL_MASKBIT
+								    : 0;
 		if (byte == PCI_MSIX_ENTRY_LOWER_ADDR)
 			value &= 0xfc;
 		/* A masked vector's message matters when it is unmasked. */
 		if (value != *p)
 			act |= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ||
-				!(msix->table[(at + i) / MSIX_ENTRY * MSIX_ENTRY +
-					  PCI_MSIX_ENTRY_VECTOR_CTRL] &
-					PCI_MSIX_ENTRY_CTRL_MASKBIT);
+			       !(msix->table[(at + i) / MSIX_ENTRY * MSIX_ENTRY +
+					     PCI_MSIX_ENTRY_VECTOR_CTRL] &
+				       PCI_MSIX_ENTRY_CTRL_MASKBIT);
 		*p = value;
 	}
 	pthread_mutex_unlock(&dev->fn.lock);

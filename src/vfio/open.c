@@ -49,9 +49,9 @@ int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err)
 {
 	if (!dev->attachment)
 		return err_set(err, ENODEV, "vfio-pci '%s' is not open", dev->options->id);
-	return vfio_attachment_map_ram(dev->attachment, err) ?
-		err_prefix(err, "vfio-pci '%s'", dev->options->id) :
-		0;
+	return vfio_attachment_map_ram(dev->attachment, err)
+		       ? err_prefix(err, "vfio-pci '%s'", dev->options->id)
+		       : 0;
 }
 
 void vfio_pci_close(struct vfio_pci *dev)

@@ -4,32 +4,31 @@
 
 #define AT(field) offsetof(struct vfio_pci_options, field)
 
+/* clang-format off */
 static const struct prop props[] = {
 	{ .name = "id", .kind = PROP_STRING, .offset = AT(id), .required = true,
-		.help = "name of the device, for device_del and in messages" },
+	  .help = "name of the device, for device_del and in messages" },
 	/* One of the two; vfio_attach() says so when neither is there. */
 	{ .name = "host", .kind = PROP_BDF, .offset = AT(host),
-		.help = "host PCI address, [DDDD:]BB:DD.F" },
+	  .help = "host PCI address, [DDDD:]BB:DD.F" },
 	{ .name = "sysfsdev", .kind = PROP_STRING, .offset = AT(sysfsdev),
-		.help = "sysfs folder of the device, for those without a PCI address (mdev)" },
+	  .help = "sysfs folder of the device, for those without a PCI address (mdev)" },
 	{ .name = "bus", .kind = PROP_STRING, .offset = AT(bus), .def = "pcie.0",
-		.help = "pcie.0 or the id of a pcie-root-port" },
+	  .help = "pcie.0 or the id of a pcie-root-port" },
 	{ .name = "addr", .kind = PROP_DEVFN, .offset = AT(addr),
-		.help = "guest slot and function, SLOT[.FN]; the first free slot if not given" },
+	  .help = "guest slot and function, SLOT[.FN]; the first free slot if not given" },
 	{ .name = "multifunction", .kind = PROP_BOOL, .offset = AT(multifunction), .def = "off",
-		.help = "other functions share the slot" },
+	  .help = "other functions share the slot" },
 	{ .name = "iommufd", .kind = PROP_STRING, .offset = AT(iommufd),
-		.help = "id of an iommufd object: use it instead of the device's group" },
+	  .help = "id of an iommufd object: use it instead of the device's group" },
 	{ .name = "fd", .kind = PROP_STRING, .offset = AT(fd),
-		.help = "with iommufd: number of an fd that is open on the device's cdev" },
-	{ .name = "x-allow-unsafe-interrupts", .kind = PROP_BOOL,
-		.offset = AT(allow_unsafe_interrupts), .def = "off",
-		.help = "also on hosts whose IOMMU cannot tell interrupts from DMA writes" },
-	{ .name = "unplug-timeout", .kind = PROP_UINT, .offset = AT(unplug_timeout), .def = "10",
-		.min = 1, .max = 3600,
-		.help = "seconds the guest has to let go after device_del" },
+	  .help = "with iommufd: number of an fd that is open on the device's cdev" },
+	{ .name = "x-allow-unsafe-interrupts", .kind = PROP_BOOL, .def = "off",
+	  .offset = AT(allow_unsafe_interrupts),
+	  .help = "also on hosts whose IOMMU cannot tell interrupts from DMA writes" },
 	{ .name = NULL },
 };
+/* clang-format on */
 
 const struct prop_type vfio_pci_type = {
 	.name = "vfio-pci",

@@ -52,7 +52,7 @@ static void declare_bars(struct vfio_pci *dev, const uint8_t *raw)
 		if (reg & PCI_BASE_ADDRESS_SPACE_IO)
 			kind = PCI_BAR_IO;
 		else if ((reg & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64 &&
-			i < 5)
+			 i < 5)
 			kind = PCI_BAR_MEM64;
 		if (kind == PCI_BAR_MEM64 ? size > 1ull << 52 : size > 1ull << 31) {
 			log_warn("vfio-pci '%s': BAR %u is larger than its kind allows: left out",
@@ -68,7 +68,8 @@ static void declare_bars(struct vfio_pci *dev, const uint8_t *raw)
 	}
 	/* 2 KiB is the smallest ROM there is; above 16 MiB it would not be one. */
 	if (dev->region[PCI_ROM].size >= 2048 && dev->region[PCI_ROM].size <= 1u << 24)
-		pci_set_bar(&dev->fn, PCI_ROM, PCI_BAR_ROM, pow2_up(dev->region[PCI_ROM].size), false);
+		pci_set_bar(
+			&dev->fn, PCI_ROM, PCI_BAR_ROM, pow2_up(dev->region[PCI_ROM].size), false);
 	dev->region[PCI_ROM].writable = false;
 }
 
@@ -117,7 +118,8 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 		err_hint(err, "only ordinary functions can be passed through");
 		return -EINVAL;
 	}
-	/* A capability that the firewall refused after all (twice there, no room) has no vectors. */
+	/* A capability that the firewall refused after all (twice there, no room) has no vectors.
+	 */
 	if (!dev->firewall.msix)
 		dev->irqs.msix.n = 0;
 	msi = dev->firewall.msi ? facts.msi : 0;
@@ -127,13 +129,14 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	declare_bars(dev, raw);
 	memcpy(dev->fn.reset_config, dev->fn.config, sizeof(dev->fn.config));
 	if (dev->firewall.broken)
-		log_warn("vfio-pci '%s': the device's capability lists are broken: ignored what they "
+		log_warn("vfio-pci '%s': the device's capability lists are broken: ignored what "
+			 "they "
 			 "lead to",
 			dev->options->id);
 	return 0;
 }
 
-static int realize(struct vfio_pci *dev, struct err *err)
+static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 {
 	uint8_t raw[PCI_CONFIG_SIZE];
 	int ret = vfio_reset_function(dev, err);

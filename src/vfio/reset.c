@@ -50,7 +50,7 @@ static bool answers(struct vfio_pci *dev)
 	uint32_t id, class;
 
 	return !vfio_device_read(dev, PCI_VENDOR_ID, 4, &id) && (id & 0xffff) != 0xffff &&
-		!vfio_device_read(dev, PCI_CLASS_REVISION, 4, &class) && class != 0xffffffff;
+	       !vfio_device_read(dev, PCI_CLASS_REVISION, 4, &class) && class != 0xffffffff;
 }
 
 static bool wait_until_back(struct vfio_pci *dev, uint64_t deadline)

@@ -65,8 +65,8 @@ static void cap_pm(struct fake_card *card, unsigned at, unsigned next)
 	put(card, at + PCI_PM_CTRL, 2, 0x0008);
 }
 
-static void cap_msix(struct fake_card *card, unsigned at, unsigned next, unsigned n,
-	uint32_t table, uint32_t pba)
+static void cap_msix(struct fake_card *card, unsigned at, unsigned next, unsigned n, uint32_t table,
+	uint32_t pba)
 {
 	fake_cap(card, at, CAP_ID_MSIX, next);
 	put(card, at + PCI_MSIX_FLAGS, 2, n - 1);

@@ -153,9 +153,9 @@ static void note(struct fake_card *card, const struct vfio_irq_set *set, const i
 
 static int set_irqs(struct fake_card *card, const struct vfio_irq_set *set)
 {
-	const int32_t *fds = set->flags & VFIO_IRQ_SET_DATA_EVENTFD ?
-				     (const int32_t *)((const uint8_t *)set + sizeof(*set)) :
-				     NULL;
+	const int32_t *fds = set->flags & VFIO_IRQ_SET_DATA_EVENTFD
+				     ? (const int32_t *)((const uint8_t *)set + sizeof(*set))
+				     : NULL;
 
 	note(card, set, fds);
 	if (set->argsz < sizeof(*set) + (fds ? set->count * sizeof(int32_t) : 0))
@@ -173,8 +173,8 @@ static int set_irqs(struct fake_card *card, const struct vfio_irq_set *set)
 		return -EINVAL;
 	if (!card->irq_count[set->index])
 		return -EINVAL;
-	return set->index == VFIO_PCI_INTX_IRQ_INDEX ? set_intx(card, set, fds) :
-						       set_block(card, set, fds);
+	return set->index == VFIO_PCI_INTX_IRQ_INDEX ? set_intx(card, set, fds)
+						     : set_block(card, set, fds);
 }
 
 static int card_set_irqs(struct vfio_device_io *io, const struct vfio_irq_set *set)

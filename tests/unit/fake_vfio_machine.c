@@ -153,8 +153,11 @@ void fake_machine_init(struct fake_machine *m)
 	m->gsi_limit = FAKE_GSI_MAX;
 	loop_init(&m->worker);
 	loop_init(&m->main);
-	m->sink = (struct pci_sink){ .map_bar = map_bar, .unmap_bar = unmap_bar, .commit = commit,
-		.opaque = m, .main = &m->main };
+	m->sink = (struct pci_sink){ .map_bar = map_bar,
+		.unmap_bar = unmap_bar,
+		.commit = commit,
+		.opaque = m,
+		.main = &m->main };
 }
 
 void fake_machine_release(struct fake_machine *m)
@@ -253,16 +256,20 @@ uint32_t fake_read(struct fake_rig *rig, unsigned offset, unsigned size)
 
 bool fake_write(struct fake_rig *rig, unsigned offset, unsigned size, uint32_t value)
 {
-	struct io_access access = { .offset = offset, .data = value, .size = (uint8_t)size,
-		.write = true, .request = &rig->machine.request };
+	struct io_access access = { .offset = offset,
+		.data = value,
+		.size = (uint8_t)size,
+		.write = true,
+		.request = &rig->machine.request };
 
 	return finish(rig, pci_function_write(&rig->dev->fn, offset, size, &access));
 }
 
 uint64_t fake_bar_read(struct fake_rig *rig, unsigned bar, uint64_t offset, unsigned size)
 {
-	struct io_access access = { .offset = offset, .size = (uint8_t)size,
-		.request = &rig->machine.request };
+	struct io_access access = {
+		.offset = offset, .size = (uint8_t)size, .request = &rig->machine.request
+	};
 
 	vfio_pci_bar_access(vfio_pci_bar_opaque(rig->dev, bar), &access);
 	return access.data;
@@ -271,8 +278,11 @@ uint64_t fake_bar_read(struct fake_rig *rig, unsigned bar, uint64_t offset, unsi
 bool fake_bar_write(
 	struct fake_rig *rig, unsigned bar, uint64_t offset, unsigned size, uint64_t value)
 {
-	struct io_access access = { .offset = offset, .data = value, .size = (uint8_t)size,
-		.write = true, .request = &rig->machine.request };
+	struct io_access access = { .offset = offset,
+		.data = value,
+		.size = (uint8_t)size,
+		.write = true,
+		.request = &rig->machine.request };
 
 	return finish(rig, vfio_pci_bar_access(vfio_pci_bar_opaque(rig->dev, bar), &access));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_vfio_device.c - a device's life: probe, realize, faults at every step, fence, late requests. */
+/* test_vfio_device.c - a device's life: probe, realize, faults at every step, fence, late requests.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -220,7 +221,10 @@ static void test_events(void **state)
  */
 static void late_request(unsigned offset, uint32_t value)
 {
-	struct io_access access = { .offset = offset, .data = value, .size = 2, .write = true,
+	struct io_access access = { .offset = offset,
+		.data = value,
+		.size = 2,
+		.write = true,
 		.request = &rig.machine.request };
 	struct io_request *request = &rig.machine.request;
 
@@ -242,16 +246,17 @@ static void late_request(unsigned offset, uint32_t value)
 static void test_late_requests(void **state)
 {
 	(void)state;
-	late_request(PCI_COMMAND, 7);  /* worker, then main */
-	late_request(PCI_COMMAND, 4);  /* worker */
+	late_request(PCI_COMMAND, 7); /* worker, then main */
+	late_request(PCI_COMMAND, 4); /* worker */
 	late_request(0xa0 + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
 	late_request(0xe0 + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
 }
 
 static void test_late_table_write(void **state)
 {
-	struct io_access access = { .offset = 12, .data = 0, .size = 4, .write = true,
-		.request = &rig.machine.request };
+	struct io_access access = {
+		.offset = 12, .data = 0, .size = 4, .write = true, .request = &rig.machine.request
+	};
 
 	(void)state;
 	assert_int_equal(fake_rig_init(&rig, fake_card_e1000e, "pcie.0"), 0);
@@ -344,8 +349,8 @@ static void *hammer_run(void *opaque)
 			continue;
 		}
 		access.offset = (seed >> 20) % 80 & ~3u;
-		dispatch(&h->request,
-			vfio_pci_bar_access(vfio_pci_bar_opaque(rig.dev, 3), &access));
+		dispatch(
+			&h->request, vfio_pci_bar_access(vfio_pci_bar_opaque(rig.dev, 3), &access));
 		(void)pci_function_read(&rig.dev->fn, 0xe0 + PCI_EXP_DEVSTA, 2);
 		fake_card_fire(&rig.card, i % 5);
 	}

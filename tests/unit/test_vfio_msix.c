@@ -450,11 +450,11 @@ static void test_locate(void **state)
 	} cases[] = {
 		{ 64, 0x2000, 0x3000, 0 },
 		{ 64, 0x2000, 0x2800, 0 },
-		{ 64, 0x7c00, 0x3000, -EINVAL },      /* past the end */
-		{ 63, 0x7c00, 0x3000, 0 },            /* just fits */
+		{ 64, 0x7c00, 0x3000, -EINVAL }, /* past the end */
+		{ 63, 0x7c00, 0x3000, 0 },	 /* just fits */
 		{ 64, 0x2000, 0x8000, -EINVAL },
-		{ 64, 0x2000 | 1, 0x3000, -EINVAL },  /* BAR that is not there */
-		{ 64, 0x2000 | 6, 0x3000, -EINVAL },  /* reserved BIR */
+		{ 64, 0x2000 | 1, 0x3000, -EINVAL }, /* BAR that is not there */
+		{ 64, 0x2000 | 6, 0x3000, -EINVAL }, /* reserved BIR */
 		{ 64, 0x2000, 0x3000 | 7, -EINVAL },
 		{ 64, 0xfffffff8, 0x3000, -EINVAL },
 		{ 2047, 0x8, 0x3000, -EINVAL },

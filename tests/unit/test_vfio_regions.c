@@ -90,8 +90,8 @@ static void add_cap(union info *info, uint32_t at, uint16_t id, uint32_t next)
 	memcpy(info->bytes + at, &header, sizeof(header));
 }
 
-static void add_sparse(union info *info, uint32_t at, uint32_t n, const struct region_span *area,
-	uint32_t count)
+static void add_sparse(
+	union info *info, uint32_t at, uint32_t n, const struct region_span *area, uint32_t count)
 {
 	memcpy(info->bytes + at + 8, &n, 4);
 	memcpy(info->bytes + at + 16, area, count * sizeof(*area));

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * access.c - pread and pwrite on the device: all that a vCPU ever does to the hardware itself.
+ *
+ * Imports no allocator and no ioctl; with config_access.c and msix.c the whole vCPU side of vfio.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include <portcullis/log.h>
+
+#include "device.h"
+
+int vfio_device_read(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t *value)
+{
+	uint8_t bytes[4] = { 0 };
+	ssize_t got;
+
+	if (!dev->io || offset + size > dev->config_size)
+		return -EIO;
+	got = dev->io->ops->pread(dev->io, bytes, size, dev->config_at + offset);
+	if (got != (ssize_t)size)
+		return got < 0 ? (int)got : -EIO;
+	*value = pci_get(bytes, 0, size);
+	return 0;
+}
+
+int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+{
+	uint8_t bytes[4];
+	ssize_t put;
+
+	if (!dev->io || offset + size > dev->config_size)
+		return -EIO;
+	pci_put(bytes, 0, size, value);
+	put = dev->io->ops->pwrite(dev->io, bytes, size, dev->config_at + offset);
+	if (put != (ssize_t)size)
+		return put < 0 ? (int)put : -EIO;
+	return 0;
+}
+
+static void forward(struct vfio_region *region, struct io_access *access, bool *failed)
+{
+	struct vfio_device_io *io = region->dev->io;
+	uint64_t at = region->offset + access->offset;
+	uint64_t data = access->data; /* x86: memory order is the guest's */
+	ssize_t done;
+
+	if (access->write) {
+		done = region->writable ? io->ops->pwrite(io, &data, access->size, at)
+					: access->size;
+		*failed = done != access->size;
+		return;
+	}
+	data = 0;
+	done = io->ops->pread(io, &data, access->size, at);
+	*failed = done != access->size;
+	access->data = *failed ? ~0ull >> (64 - 8 * access->size) : data;
+}
+
+static void count_trap(struct vfio_region *region, uint64_t offset)
+{
+	for (unsigned i = 0; i < region->n_areas; i++) {
+		if (offset - region->area[i].offset < region->area[i].size) {
+			atomic_fetch_add_explicit(&region->trapped[i], 1, memory_order_relaxed);
+			return;
+		}
+	}
+}
+
+enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
+{
+	struct vfio_region *region = opaque;
+	struct vfio_pci *dev = region->dev;
+	bool failed = false;
+
+	if (!dev->io || access->offset >= region->size ||
+		access->size > region->size - access->offset) {
+		access->data = access->write ? access->data : ~0ull >> (64 - 8 * access->size);
+		return IO_DONE;
+	}
+	count_trap(region, access->offset);
+	if (vfio_msix_covers(&dev->irqs.msix, region->index, access->offset, access->size))
+		return vfio_msix_access(dev, region->index, access);
+	forward(region, access, &failed);
+	if (failed) {
+		atomic_fetch_add_explicit(&region->failed, 1, memory_order_relaxed);
+		log_guest("vfio-pci '%s': BAR %u does not answer at 0x%" PRIx64, dev->options->id,
+			region->index, access->offset);
+	}
+	return IO_DONE;
+}
