@@ -115,11 +115,16 @@ static void run_mail(struct loop *loop)
 	pthread_mutex_unlock(&loop->lock);
 	while (left-- && (mail = take_mail(loop)))
 		mail->run(mail);
-	/* The poster saw a box that was not empty and did not wake us. */
+}
+
+static bool mail_waits(struct loop *loop)
+{
+	bool waits;
+
 	pthread_mutex_lock(&loop->lock);
-	if (loop->head)
-		sys_eventfd_signal(loop->wake_fd);
+	waits = loop->head;
 	pthread_mutex_unlock(&loop->lock);
+	return waits;
 }
 
 static int control(struct loop *loop, int op, struct loop_fd *lfd, uint32_t events)
@@ -204,10 +209,16 @@ static void run_timers(struct loop *loop)
 	}
 }
 
-static int wait_ms(const struct loop *loop, int timeout_ms)
+static int wait_ms(struct loop *loop, int timeout_ms)
 {
 	uint64_t now, left;
 
+	/*
+	 * Whoever posts to a box that is not empty wakes nobody, and the wake-up for what is in it may
+	 * have been used up: by the step before, or by the one that we are called from.
+	 */
+	if (mail_waits(loop))
+		return 0;
 	if (!loop->timers)
 		return timeout_ms;
 	now = loop_now_ms();

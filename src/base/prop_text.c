@@ -43,15 +43,16 @@ static int set_bare(const struct prop_type *type, void *obj, const char **key, s
 	const struct prop *prop = prop_find(type, *key);
 
 	if (!prop && !strncmp(*key, "no", 2)) {
-		prop = prop_find(type, *key + 2);
-		if (prop && prop->kind == PROP_BOOL) {
+		const struct prop *positive = prop_find(type, *key + 2);
+
+		if (positive && positive->kind == PROP_BOOL) {
 			*key += 2;
 			value.boolean = false;
 		}
-	}
-	if (prop && prop->kind != PROP_BOOL)
+	} else if (prop && prop->kind != PROP_BOOL) {
 		return err_set(err, EINVAL, "%s: property '%s' needs a value, as in %s=VALUE",
 			type->name, *key, *key);
+	}
 	return prop_set(type, obj, *key, &value, err);
 }
 
