@@ -35,7 +35,8 @@ struct serial {
 	int irq_fd;            /* pulse when the interrupt condition rises */
 	struct loop *main;     /* told (mail) when output waits or input room appears */
 	struct mail output_ready, input_room;
-	bool output_posted, input_posted;
+	struct loop_timer output_timer; /* main's: it looks by itself while bytes keep coming */
+	bool output_posted, input_posted; /* main knows, or will look */
 	void (*on_output)(void *opaque); /* main: drain with serial_take_output() until it returns 0,
 					  * now or when the sink takes more. NULL: output is dropped */
 	void (*on_input_room)(void *opaque); /* main: more may be fed, after a short feed */

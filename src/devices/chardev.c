@@ -18,6 +18,7 @@
 #include "chardev_private.h"
 
 #define TURN_BYTES 65536 /* then the loop's other work has its turn */
+#define TURN_PAUSE_MS 1
 #define MAY_BLOCK_BYTES 512
 #define RETRY_MS 1000
 #define LAST_WORDS_MS 200
@@ -148,7 +149,7 @@ static void pump_out(struct chardev *c)
 		if (write_some(c) == TURN_DONE)
 			return;
 	}
-	loop_timer_set(c->loop, &c->again, 0);
+	loop_timer_set(c->loop, &c->again, TURN_PAUSE_MS);
 }
 
 static void show_help(struct chardev *c)
@@ -222,7 +223,7 @@ static void pump_in(struct chardev *c)
 		if (!c->in.always_ready || !read_some(c))
 			return;
 	}
-	loop_timer_set(c->loop, &c->again, 0);
+	loop_timer_set(c->loop, &c->again, TURN_PAUSE_MS);
 }
 
 static void on_in(void *opaque, uint32_t events)

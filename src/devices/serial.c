@@ -57,6 +57,9 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define MSR_DCD 0x80
 #define MSR_CONNECTED (MSR_DCD | MSR_DSR | MSR_CTS)
 
+/* How long a byte may lie in the ring while the guest goes on printing. */
+#define OUTPUT_LOOK_MS 4
+
 /* What has to be done once the lock is let go: it is a leaf lock, and loops have one of their own. */
 struct effects {
 	bool irq, output, input;
@@ -377,28 +380,56 @@ size_t serial_feed(struct serial *s, const uint8_t *buf, size_t size)
 	return n;
 }
 
-/* On main. */
-static void run_output_ready(struct mail *mail)
+/* Nobody is connected. */
+static void drop_output(struct serial *s)
 {
-	struct serial *s = (struct serial *)((char *)mail - offsetof(struct serial, output_ready));
 	uint8_t drop[512];
 
-	pthread_mutex_lock(&s->lock);
-	s->output_posted = false;
-	pthread_mutex_unlock(&s->lock);
-	if (s->on_output) {
-		s->on_output(s->opaque);
-		return;
-	}
-	for (unsigned i = 0; i <= SERIAL_RING / sizeof(drop); i++) {
+	/* At most a ring's worth at a time: the guest may go on writing. */
+	for (unsigned i = 0; i < SERIAL_RING / sizeof(drop); i++) {
 		if (serial_take_output(s, drop, sizeof(drop)) == 0)
 			return;
 	}
-	/* The guest filled it meanwhile. */
+}
+
+/*
+ * On main. A guest that prints does so byte by byte: if each of them woke us, both would do little
+ * else. So when the ring is empty we are not done but look again a little later, and only a guest
+ * that was silent that long has to wake us. When bytes are left, the sink is slow: it comes by itself.
+ */
+static void look_for_output(struct serial *s)
+{
+	bool drained;
+
+	if (s->on_output)
+		s->on_output(s->opaque);
+	else
+		drop_output(s);
 	pthread_mutex_lock(&s->lock);
-	s->output_posted = true;
+	drained = s->tx_count == 0 || !s->on_output;
+	s->output_posted = drained;
 	pthread_mutex_unlock(&s->lock);
-	loop_post(s->main, &s->output_ready);
+	if (drained)
+		loop_timer_set(s->main, &s->output_timer, OUTPUT_LOOK_MS);
+}
+
+static void run_output_ready(struct mail *mail)
+{
+	look_for_output((struct serial *)((char *)mail - offsetof(struct serial, output_ready)));
+}
+
+static void run_output_timer(void *opaque)
+{
+	struct serial *s = opaque;
+	bool silent;
+
+	pthread_mutex_lock(&s->lock);
+	silent = s->tx_count == 0;
+	if (silent)
+		s->output_posted = false;
+	pthread_mutex_unlock(&s->lock);
+	if (!silent)
+		look_for_output(s);
 }
 
 static void run_input_room(struct mail *mail)
@@ -433,6 +464,7 @@ int serial_init(struct serial *s, int irq_fd, struct loop *loop)
 	s->main = loop;
 	s->output_ready.run = run_output_ready;
 	s->input_room.run = run_input_room;
+	s->output_timer = (struct loop_timer){ .fn = run_output_timer, .opaque = s };
 	set_power_on_state(s);
 	return 0;
 }
@@ -441,6 +473,7 @@ void serial_release(struct serial *s)
 {
 	if (!s->tx)
 		return;
+	loop_timer_cancel(s->main, &s->output_timer);
 	free(s->tx);
 	s->tx = NULL;
 	pthread_mutex_destroy(&s->lock);

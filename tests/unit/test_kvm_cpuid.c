@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_kvm_cpuid.c - the guest's CPUID, from made-up tables of what KVM supports.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../src/kvm/private.h"
+
+#define ROOM 64
+
+
+static struct kvm_cpuid2 *table_new(void)
+{
+	return calloc(1, sizeof(struct kvm_cpuid2) + ROOM * sizeof(struct kvm_cpuid_entry2));
+}
+
+static void add(struct kvm_cpuid2 *c, uint32_t function, uint32_t index, uint32_t eax, uint32_t ebx,
+	uint32_t ecx, uint32_t edx)
+{
+	c->entries[c->nent++] = (struct kvm_cpuid_entry2){ .function = function, .index = index,
+		.eax = eax, .ebx = ebx, .ecx = ecx, .edx = edx };
+}
+
+static const struct kvm_cpuid_entry2 *get(const struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
+{
+	const struct kvm_cpuid_entry2 *found = NULL;
+
+	for (uint32_t i = 0; i < c->nent; i++) {
+		if (c->entries[i].function != function || c->entries[i].index != index)
+			continue;
+		assert_null(found); /* no leaf twice */
+		found = &c->entries[i];
+	}
+	return found;
+}
+
+/* What a host with its own topology would say; the guest must see none of it. */
+static struct kvm_cpuid2 *intel(void)
+{
+	struct kvm_cpuid2 *c = table_new();
+
+	add(c, 0, 0, 0x20, 0x756e6547, 0x6c65746e, 0x49656e69);
+	add(c, 1, 0, 0x906ea, 0x17400800, 0x0effffff, 0xffffffff);
+	add(c, 4, 0, 0x1c0fc121, 0x01c0003f, 0x3f, 0);
+	add(c, 4, 2, 0x1c03c143, 0x00c0003f, 0x3ff, 0);
+	add(c, 4, 3, 0x1c0fc163, 0x02c0003f, 0x3fff, 6);
+	add(c, 4, 4, 0, 0, 0, 0);
+	add(c, 5, 0, 0x40, 0x40, 3, 0x11142120);
+	add(c, 7, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff);
+	add(c, 0xb, 0, 1, 2, 0x100, 0x17);
+	add(c, 0xb, 1, 4, 12, 0x201, 0x17);
+	add(c, 0x12, 0, 3, 0, 0, 0);
+	add(c, 0x1f, 0, 1, 2, 0x100, 0x17);
+	add(c, 0x40000000, 0, 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d);
+	add(c, 0x40000001, 0, 0x01007efb, 0, 0, 0);
+	add(c, 0x80000008, 0, 0x3027, 0, 0, 0);
+	return c;
+}
+
+static struct kvm_cpuid2 *amd(void)
+{
+	struct kvm_cpuid2 *c = table_new();
+
+	add(c, 0, 0, 0xd, 0x68747541, 0x444d4163, 0x69746e65);
+	add(c, 1, 0, 0x800f12, 0x05100800, 0x7ed8320b, 0x178bfbff);
+	add(c, 0x80000001, 0, 0x800f12, 0, 0x75c237ff, 0x2fd3fbff);
+	add(c, 0x80000008, 0, 0x3030, 0x1007, 0x703f, 0);
+	add(c, 0x8000001d, 0, 0x4121, 0x1c0003f, 0x3f, 0);
+	add(c, 0x8000001d, 3, 0x1c163, 0x3c0003f, 0x1fff, 1);
+	add(c, 0x8000001d, 4, 0, 0, 0, 0);
+	add(c, 0x8000001e, 0, 5, 0x102, 0x301, 0);
+	return c;
+}
+
+static struct kvm_cpuid2 *build(struct kvm_cpuid2 *host, unsigned sockets, unsigned cores,
+	unsigned threads, unsigned index, bool deadline)
+{
+	const struct kvm_topology t = { sockets * cores * threads, sockets, cores, threads };
+	struct kvm_cpuid2 *out = table_new();
+
+	kvm_cpuid_build(host, &t, index, deadline, out);
+	assert_true(out->nent <= host->nent + KVM_CPUID_ROOM);
+	free(host);
+	return out;
+}
+
+static void test_apic_ids(void **state)
+{
+	const struct {
+		unsigned sockets, cores, threads;
+		uint32_t last; /* APIC id of the last vCPU */
+	} rows[] = {
+		{ 1, 1, 1, 0 }, { 64, 1, 1, 63 }, { 1, 64, 1, 63 }, { 2, 4, 2, 15 }, { 1, 3, 1, 2 },
+		{ 1, 6, 2, 11 }, { 2, 3, 1, 6 }, { 2, 3, 2, 13 }, { 3, 3, 3, 42 }, { 5, 5, 2, 73 },
+	};
+
+	(void)state;
+	for (unsigned r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+		struct kvm_topology t = { rows[r].sockets * rows[r].cores * rows[r].threads,
+			rows[r].sockets, rows[r].cores, rows[r].threads };
+		bool plain = !(t.cores & (t.cores - 1)) && !(t.threads & (t.threads - 1));
+
+		for (unsigned i = 0; i < t.cpus; i++) {
+			uint32_t id = kvm_apic_id(&t, i);
+
+			assert_true(i == 0 ? id == 0 : id > kvm_apic_id(&t, i - 1));
+			if (plain)
+				assert_int_equal(id, i);
+		}
+		assert_int_equal(kvm_apic_id(&t, t.cpus - 1), rows[r].last);
+	}
+}
+
+static void test_leaf_1(void **state)
+{
+	struct kvm_cpuid2 *c = build(intel(), 2, 3, 2, 11, true);
+	const struct kvm_cpuid_entry2 *e = get(c, 1, 0);
+
+	(void)state;
+	/* APIC id 8 + 2 * 2 + 1; 3 cores take 2 bits, so 8 ids per package; CLFLUSH size is the host's. */
+	assert_int_equal(e->ebx, 13u << 24 | 8u << 16 | 0x0800);
+	assert_int_equal(e->edx >> 28 & 1, 1);
+	assert_int_equal(e->ecx >> 31, 1);
+	assert_int_equal(e->ecx >> 24 & 1, 1);
+	assert_int_equal(e->ecx >> 3 & 1, 0);  /* MONITOR */
+	assert_int_equal(e->ecx >> 27 & 1, 0); /* OSXSAVE */
+	assert_int_equal(e->ecx >> 21 & 1, 1); /* x2APIC stays */
+	free(c);
+	c = build(intel(), 4, 1, 1, 3, false);
+	e = get(c, 1, 0);
+	assert_int_equal(e->ebx, 3u << 24 | 1u << 16 | 0x0800);
+	assert_int_equal(e->edx >> 28 & 1, 0);
+	assert_int_equal(e->ecx >> 24 & 1, 0);
+	free(c);
+}
+
+static void check_level(const struct kvm_cpuid2 *c, uint32_t leaf, uint32_t index, uint32_t eax,
+	uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+	const struct kvm_cpuid_entry2 *e = get(c, leaf, index);
+
+	assert_non_null(e);
+	assert_int_equal(e->flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
+	assert_int_equal(e->eax, eax);
+	assert_int_equal(e->ebx, ebx);
+	assert_int_equal(e->ecx, ecx);
+	assert_int_equal(e->edx, edx);
+}
+
+static void test_intel_topology(void **state)
+{
+	struct kvm_cpuid2 *c = build(intel(), 2, 3, 2, 7, true);
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t leaf = i ? 0x1f : 0xb;
+
+		check_level(c, leaf, 0, 1, 2, 0x100, 9);
+		check_level(c, leaf, 1, 3, 6, 0x201, 9);
+		check_level(c, leaf, 2, 0, 0, 2, 9);
+	}
+	/* L1 and L2 are shared by the two threads of a core, L3 by all 8 ids; 4 core ids. */
+	assert_int_equal(get(c, 4, 0)->eax, 0x121 | 1u << 14 | 3u << 26);
+	assert_int_equal(get(c, 4, 2)->eax, 0x143 | 1u << 14 | 3u << 26);
+	assert_int_equal(get(c, 4, 3)->eax, 0x163 | 7u << 14 | 3u << 26);
+	assert_int_equal(get(c, 4, 4)->eax, 0);
+	free(c);
+}
+
+static void test_not_offered(void **state)
+{
+	struct kvm_cpuid2 *c = build(intel(), 1, 1, 1, 0, true);
+
+	(void)state;
+	assert_null(get(c, 5, 0));
+	assert_null(get(c, 0x12, 0));
+	assert_int_equal(get(c, 7, 0)->ebx, 0xfffffffb);
+	assert_int_equal(get(c, 7, 0)->ecx, 0xbfffffff);
+	assert_int_equal(get(c, 7, 0)->edx, 0xffffffff);
+	/* KVM's own leaves are untouched. */
+	assert_int_equal(get(c, 0x40000000, 0)->ebx, 0x4b4d564b);
+	assert_int_equal(get(c, 0x40000001, 0)->eax, 0x01007efb);
+	free(c);
+}
+
+static void test_amd_topology(void **state)
+{
+	struct kvm_cpuid2 *c = build(amd(), 2, 4, 2, 13, true);
+
+	(void)state;
+	assert_int_equal(get(c, 0, 0)->eax, 0xd);
+	check_level(c, 0xb, 0, 1, 2, 0x100, 13);
+	check_level(c, 0xb, 1, 3, 8, 0x201, 13);
+	assert_null(get(c, 0x1f, 0)); /* beyond the highest leaf */
+	assert_int_equal(get(c, 0x80000001, 0)->ecx >> 1 & 1, 1);
+	assert_int_equal(get(c, 0x80000008, 0)->ecx, 3u << 12 | 7);
+	assert_int_equal(get(c, 0x80000008, 0)->ebx, 0x1007);
+	assert_int_equal(get(c, 0x8000001d, 0)->eax, 0x121 | 1u << 14);
+	assert_int_equal(get(c, 0x8000001d, 3)->eax, 0x163 | 7u << 14);
+	assert_int_equal(get(c, 0x8000001d, 4)->eax, 0);
+	assert_int_equal(get(c, 0x8000001e, 0)->eax, 13);
+	assert_int_equal(get(c, 0x8000001e, 0)->ebx, 2 | 1u << 8);
+	assert_int_equal(get(c, 0x8000001e, 0)->ecx, 1);
+	free(c);
+	c = build(amd(), 1, 1, 1, 0, true);
+	assert_int_equal(get(c, 0x80000001, 0)->ecx >> 1 & 1, 0);
+	assert_int_equal(get(c, 0x80000008, 0)->ecx, 0);
+	free(c);
+}
+
+static void test_old_host(void **state)
+{
+	struct kvm_cpuid2 *host = table_new(), *c;
+
+	(void)state;
+	add(host, 0, 0, 4, 0x756e6547, 0x6c65746e, 0x49656e69);
+	add(host, 1, 0, 0, 0, 0, 0);
+	c = build(host, 1, 2, 1, 1, false);
+	assert_int_equal(get(c, 0, 0)->eax, 0xb); /* or the guest would not look at leaf 0xb */
+	check_level(c, 0xb, 1, 1, 2, 0x201, 1);
+	free(c);
+}
+
+static void test_phys_bits(void **state)
+{
+	struct kvm_cpuid2 *c = intel();
+
+	(void)state;
+	assert_int_equal(kvm_cpuid_phys_bits(c), 0x27);
+	c->entries[c->nent - 1].eax = 0x3000 | 64; /* nonsense */
+	assert_int_equal(kvm_cpuid_phys_bits(c), 36);
+	c->nent--;
+	assert_int_equal(kvm_cpuid_phys_bits(c), 36);
+	free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_apic_ids),
+		cmocka_unit_test(test_leaf_1),
+		cmocka_unit_test(test_intel_topology),
+		cmocka_unit_test(test_not_offered),
+		cmocka_unit_test(test_amd_topology),
+		cmocka_unit_test(test_old_host),
+		cmocka_unit_test(test_phys_bits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_kvm_vm.c - slots, routes and host checks without a KVM: every call to the kernel fails here
+ * (the VM's fd is -1), which is what shows that a failure changes nothing, and that what needs no
+ * call makes none.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <portcullis/err.h>
+
+#include "../../src/kvm/private.h"
+
+static void vm_fake(struct kvm_vm *vm)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->kvm_fd = vm->vm_fd = vm->vfio_fd = -1;
+	pthread_mutex_init(&vm->irq_lock, NULL);
+	assert_int_equal(kvm_routes_init(vm), -EBADF);
+}
+
+static void test_pins(void **state)
+{
+	struct kvm_vm vm;
+	unsigned pic = 0, ioapic = 0;
+
+	(void)state;
+	vm_fake(&vm);
+	assert_int_equal(vm.routes->nr, 40);
+	for (uint32_t i = 0; i < vm.routes->nr; i++) {
+		const struct kvm_irq_routing_entry *e = &vm.routes->entries[i];
+
+		assert_int_equal(e->type, KVM_IRQ_ROUTING_IRQCHIP);
+		if (e->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC) {
+			assert_int_equal(e->gsi, e->u.irqchip.pin);
+			ioapic++;
+		} else {
+			assert_int_equal(e->gsi,
+				e->u.irqchip.pin +
+					(e->u.irqchip.irqchip == KVM_IRQCHIP_PIC_SLAVE ? 8 : 0));
+			pic++;
+		}
+	}
+	assert_int_equal(pic, 16);
+	assert_int_equal(ioapic, 24);
+	kvm_vm_release(&vm);
+}
+
+static void test_gsi_numbers(void **state)
+{
+	struct kvm_vm vm;
+	uint32_t gsi, n = 0, last = KVM_GSI_PINS - 1;
+
+	(void)state;
+	vm_fake(&vm);
+	while (kvm_gsi_alloc(&vm, &gsi) == 0) {
+		assert_int_equal(gsi, last + 1);
+		last = gsi;
+		n++;
+	}
+	/* Pins and messages together fill the kernel's 4096 routes. */
+	assert_int_equal(n, 4096 - 40);
+	assert_int_equal(kvm_gsi_alloc(&vm, &gsi), -ENOSPC);
+	kvm_gsi_free(&vm, 1000);
+	kvm_gsi_free(&vm, 5); /* a pin: not ours to free */
+	kvm_gsi_free(&vm, 99999);
+	assert_int_equal(kvm_gsi_alloc(&vm, &gsi), 0);
+	assert_int_equal(gsi, 1000);
+	assert_int_equal(kvm_gsi_alloc(&vm, &gsi), -ENOSPC);
+	kvm_vm_release(&vm);
+}
+
+static void put_route(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data)
+{
+	struct kvm_irq_routing_entry *e = &vm->routes->entries[vm->routes->nr++];
+
+	*e = (struct kvm_irq_routing_entry){ .gsi = gsi, .type = KVM_IRQ_ROUTING_MSI };
+	e->u.msi.address_lo = (uint32_t)addr;
+	e->u.msi.address_hi = (uint32_t)(addr >> 32);
+	e->u.msi.data = data;
+}
+
+static void test_routes(void **state)
+{
+	struct kvm_vm vm;
+	const struct kvm_irq_routing_entry *e;
+
+	(void)state;
+	vm_fake(&vm);
+	/* A commit that fails leaves no new route ... */
+	assert_int_equal(kvm_gsi_set_msi(&vm, 24, 0xfee00000, 0x31), -EBADF);
+	assert_int_equal(vm.routes->nr, 40);
+	/* ... and the old one as it was. */
+	put_route(&vm, 24, 0xfee01000, 0x41);
+	put_route(&vm, 25, 0x1fee02000, 0x42);
+	assert_int_equal(kvm_gsi_set_msi(&vm, 25, 0xfee02000, 0x42), -EBADF);
+	e = &vm.routes->entries[41];
+	assert_int_equal(e->u.msi.address_hi, 1);
+	assert_int_equal(e->u.msi.address_lo, 0xfee02000);
+	/* Nothing changes: no call, so no failure. */
+	assert_int_equal(kvm_gsi_set_msi(&vm, 24, 0xfee01000, 0x41), 0);
+	assert_int_equal(kvm_gsi_set_msi(&vm, 25, 0x1fee02000, 0x42), 0);
+	assert_int_equal(kvm_gsi_set_msi(&vm, 24, 0xfee01000, 0x43), -EBADF);
+	assert_int_equal(kvm_gsi_set_msi(&vm, 23, 0xfee01000, 0x41), -EINVAL);
+	assert_int_equal(kvm_gsi_set_msi(&vm, 4096, 0xfee01000, 0x41), -EINVAL);
+	/* Freeing takes the route out and closes the gap. */
+	kvm_gsi_free(&vm, 24);
+	assert_int_equal(vm.routes->nr, 41);
+	assert_int_equal(vm.routes->entries[40].gsi, 25);
+	kvm_gsi_free(&vm, 24);
+	assert_int_equal(vm.routes->nr, 41);
+	kvm_vm_release(&vm);
+}
+
+static void test_slots(void **state)
+{
+	uint64_t used[2] = { 0, 0 };
+	struct kvm_vm vm = { .vm_fd = -1, .max_slots = 70, .slot_used = used };
+	unsigned slot = 1234;
+
+	(void)state;
+	assert_int_equal(kvm_slots_free(&vm), 70);
+	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 4096, false, &slot), -EBADF);
+	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 0, false, &slot), -EINVAL);
+	assert_int_equal(kvm_slots_free(&vm), 70);
+	assert_int_equal(slot, 1234);
+	used[0] = UINT64_MAX;
+	used[1] = 0x3f;
+	assert_int_equal(kvm_slots_free(&vm), 0);
+	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 4096, false, &slot), -ENOSPC);
+	kvm_slot_del(&vm, 69);
+	assert_int_equal(kvm_slots_free(&vm), 1);
+	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 4096, false, &slot), -EBADF);
+	assert_int_equal(used[1], 0x1f);
+}
+
+static void says(const struct err *err, const char *text)
+{
+	char line[2048];
+
+	if (!strstr(err_format(err, line, sizeof(line)), text))
+		fail_msg("'%s' does not say '%s'", line, text);
+}
+
+static void test_no_device(void **state)
+{
+	struct err err = { 0 };
+	int fd;
+
+	(void)state;
+	assert_int_equal(kvm_host_open("/nonexistent/kvm", &err), -ENOENT);
+	says(&err, "'/nonexistent/kvm'");
+	assert_true(err.hint[0]); /* the module's name, or that the processor cannot */
+	assert_int_equal(kvm_host_open("/nonexistent/kvm", NULL), -ENOENT);
+	/* Something that opens but is no KVM. */
+	fd = kvm_host_open("/dev/null", &err);
+	assert_true(fd >= 0);
+	assert_true(kvm_host_check(fd, &err) < 0);
+	says(&err, "not the KVM device");
+	close(fd);
+}
+
+static void test_no_permission(void **state)
+{
+	char path[] = "/tmp/portcullis-kvm-XXXXXX";
+	struct err err = { 0 };
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	if (geteuid() == 0) {
+		chmod(path, 0660);
+		assert_int_equal(setgroups(0, NULL) | setegid(65534) | seteuid(65534), 0);
+		assert_int_equal(kvm_host_open(path, &err), -EACCES);
+		assert_int_equal(seteuid(0) | setegid(0), 0);
+		says(&err, "owner root");
+		says(&err, "group root, mode 0660");
+		says(&err, "usermod -aG root");
+	} else {
+		chmod(path, 0);
+		assert_int_equal(kvm_host_open(path, &err), -EACCES);
+		says(&err, "mode 0000");
+		says(&err, "chmod 0660");
+	}
+	unlink(path);
+}
+
+static void test_vfio_without_device(void **state)
+{
+	struct kvm_vm vm = { .vfio_fd = -1 };
+
+	(void)state;
+	assert_int_equal(kvm_vfio_add(&vm, 5), -ENODEV);
+	kvm_vfio_del(&vm, 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_gsi_numbers),
+		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_no_device),
+		cmocka_unit_test(test_no_permission),
+		cmocka_unit_test(test_vfio_without_device),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
