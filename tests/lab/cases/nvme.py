@@ -1,36 +1,47 @@
 """An NVMe drive: 64-bit BAR, MSI-X, DMA both ways."""
 
-from l1.case import case, check_equal
+from l1.case import case, check, check_equal
 from l1.host import checksum, write_random
 
 SIZE = 8 << 20      # bytes of the drive that are written and read back
+ROOT_PORT = "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1"
 
 
-def read_and_write(lab, bus_devices, bus, addr):
+def read_and_write(lab, devices, **options):
     """The guest reads what the host wrote; the host then reads, with its own driver, what the guest wrote."""
     drive = lab.host.pci("nvme0")
     written = write_random(drive.block_device(), SIZE)
     drive.bind_vfio()
-    with lab.vmm(devices=(*bus_devices, f"vfio-pci,host={drive.bdf},id=drive,bus={bus},addr={addr}")) as vmm:
+    with lab.vmm(devices=[device.format(bdf=drive.bdf) for device in devices], **options) as vmm:
         guest = vmm.guest
-        guest.wait_true("[ -b /dev/nvme0n1 ]", what="the drive's driver")
+        wait_for_drive(guest)
         check_equal(guest.checksum("/dev/nvme0n1", SIZE), written, "what the guest read")
         guest.check(f"head -c {SIZE} /dev/urandom >/tmp/new && dd if=/tmp/new of=/dev/nvme0n1 bs=1M conv=fsync")
         new = guest.checksum("/tmp/new", SIZE)
+        check(any(guest.interrupts("nvme").values()), "no interrupt of the drive in the guest's /proc/interrupts")
         vmm.poweroff()
     drive.bind_native()
     check_equal(checksum(drive.block_device(), SIZE), new, "what the host read after the guest wrote")
     check_equal(lab.l0.image_checksum("nvme0", SIZE), new, "what is in the drive's image")
 
 
+def wait_for_drive(guest):
+    guest.wait_true("[ -b /dev/nvme0n1 ]", what="a drive")
+
+
 @case
 def nvme_pcie0(lab):
-    """NVMe on pcie.0: both sides read what the other wrote."""
-    read_and_write(lab, (), "pcie.0", "0x03.0x0")
+    """NVMe on pcie.0: both sides read what the other wrote, and the host's driver has it back at once."""
+    read_and_write(lab, ["vfio-pci,host={bdf},id=drive,bus=pcie.0,addr=0x03.0x0"])
 
 
 @case
 def nvme_root_port(lab):
     """NVMe behind a root port: both sides read what the other wrote."""
-    port = "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1"
-    read_and_write(lab, (port,), "pcie.1", "0x0")
+    read_and_write(lab, [ROOT_PORT, "vfio-pci,host={bdf},id=drive,bus=pcie.1,addr=0x0"])
+
+
+@case
+def nvme_bzimage(lab):
+    """The same with Debian's kernel as it is shipped, and two vCPUs."""
+    read_and_write(lab, ["vfio-pci,host={bdf},id=drive,bus=pcie.0,addr=0x03.0x0"], kernel=lab.kernel, smp="2")

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pathlib
+import time
 import typing
 
 REGISTRY = {}
@@ -50,6 +51,16 @@ def load():
     for path in sorted((pathlib.Path(__file__).parent.parent / "cases").glob("[a-z]*.py")):
         importlib.import_module(f"cases.{path.stem}")
     return REGISTRY
+
+
+def log(text):
+    """A line of the case's own log, printed when it fails; the time is L1's."""
+    print(f"[{time.monotonic():8.2f}] {text}", flush=True)
+
+
+def shorten(text, limit=160):
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[:limit - 4] + " ..."
 
 
 def check(condition, message):

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 
-from l1.case import Failure
+from l1.case import Failure, log, shorten
 
 
 class Drain(threading.Thread):
@@ -85,14 +85,16 @@ class Guest:
         started = time.monotonic()
         self.wait_for(r"@@READY\r?\n", timeout, "the guest's user space")
         self.is_ready = True
-        return time.monotonic() - started
+        log(f"guest: ready after {time.monotonic() - started:.1f} s")
 
     def run(self, command, timeout=120):
         """(status, output) of a shell command in the guest."""
         number = self.send_only(command)
         match = self.wait_for(rf"@@BEGIN {number}\r?\n(.*?)\r?\n@@END {number} (\d+)\r?\n", timeout,
                               f"the end of {command!r}")
-        return int(match[2]), match[1].decode(errors="replace").rstrip("\n")
+        status, output = int(match[2]), match[1].decode(errors="replace").rstrip("\n")
+        log(f"guest: {shorten(command)} -> {status} {shorten(output)}")
+        return status, output
 
     def check(self, command, timeout=120):
         """Output of a command that must succeed."""
@@ -145,19 +147,14 @@ class Guest:
                 counts[f"{fields[0]} {fields[-1]}"] = sum(numbers)
         return counts
 
-    def kernel_messages(self, level=7):
+    def kernel_messages(self, level):
         """Lines of the guest's kernel log at this level or more urgent (4: warnings)."""
-        rows = []
-        for row in self.check("dmesg -r").splitlines():
-            match = re.match(r"<(\d+)>(.*)", row)
-            if match and int(match[1]) & 7 <= level:
-                rows.append(match[2])
-        return rows
+        return self.check(f"dmesg -r | grep '^<[0-{level}]>' || true").splitlines()
 
-    def dmesg(self, timeout=30):
-        """The kernel's log, kept out of the console's."""
+    def dmesg(self, timeout=60):
+        """The end of the kernel's log, kept out of the console's. The serial port is slow: this takes seconds."""
         self._drain.logging = False
         try:
-            return self.check("dmesg", timeout)
+            return self.check("dmesg | tail -n 150", timeout)
         finally:
             self._drain.logging = True

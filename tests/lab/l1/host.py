@@ -5,7 +5,7 @@ import os
 import pathlib
 import time
 
-from l1.case import Failure
+from l1.case import Failure, log
 
 PCI = pathlib.Path("/sys/bus/pci")
 
@@ -75,6 +75,7 @@ class PciDevice:
 
     def bind(self, driver):
         """Give the device to one driver, named."""
+        log(f"host: {self} to {driver}")
         (self.path / "driver_override").write_text(driver)
         self.unbind()
         (PCI / "drivers_probe").write_text(self.bdf)
@@ -83,6 +84,7 @@ class PciDevice:
 
     def bind_native(self):
         """Give the device back to whichever driver claims it by its ids."""
+        log(f"host: {self} to its own driver")
         (self.path / "driver_override").write_text("\n")
         self.unbind()
         (PCI / "drivers_probe").write_text(self.bdf)

@@ -3,10 +3,12 @@
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 
 from l1 import host, process
 from l1.case import Failure, Skip, check
+from l1.guest import Guest
 from l1.vmm import Options, Vmm
 
 CASE_FOLDER = pathlib.Path("/run/lab/case")
@@ -21,6 +23,7 @@ class Lab:
         self._paths = request["paths"]
         self._append = request.get("l2_append", "")
         self._vmms = []
+        self._consoles = []
         self.folder = CASE_FOLDER
         self.host = LabHost(request["devices"])
         self.l0 = L0(sock)
@@ -60,7 +63,7 @@ class Lab:
 
     def vmm(self, *arguments, **options):
         """Start the VMM; a context manager that makes sure it is gone at the end. See vmm.Options."""
-        options.setdefault("kernel", self.kernel)
+        options.setdefault("kernel", self.vmlinux)      # boots 4 s sooner here than the compressed one
         options.setdefault("initrd", self.initrd)
         if self._append:
             options["append"] = f"{options.get('append', '')} {self._append}".strip()
@@ -90,6 +93,27 @@ class Lab:
         check(not changes, f"the host's drivers changed: {changes}")
         return message
 
+    def attach_console(self, path, timeout=30):
+        """The guest behind a VMM's `-serial unix:PATH,server,nowait`."""
+        sock = socket.socket(socket.AF_UNIX)
+
+        def connected():
+            try:
+                sock.connect(str(path))
+                return True
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+
+        host.wait_for(connected, timeout, f"a console at {path}")
+        self._consoles.append(Guest(sock.detach(), self.folder / f"{pathlib.Path(path).stem}-console.log",
+                                    lambda: "unknown"))
+        return self._consoles[-1]
+
+    @staticmethod
+    def alive(pid):
+        fields = process.stat_fields(pathlib.Path(f"/proc/{pid}"))
+        return bool(fields) and fields["state"] not in "ZX"
+
     # -- odds and ends --------------------------------------------------------------------------
 
     def shell(self, command, check_status=True):
@@ -109,6 +133,8 @@ class Lab:
     def close(self):
         for vmm in self._vmms:
             vmm.close()
+        for console in self._consoles:
+            console.close()
 
 
 class LabHost:

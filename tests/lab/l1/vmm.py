@@ -11,11 +11,12 @@ import subprocess
 import time
 
 from l1 import process
-from l1.case import Failure
+from l1.case import Failure, log
 from l1.guest import Guest
 
-# What QEMU needs to be told to be the same machine.
-QEMU_EXTRA = ["-accel", "kvm", "-nodefaults", "-no-user-config", "-display", "none"]
+# What QEMU needs to be told to be the same machine. Without rombar=0 its firmware runs the network card's
+# boot ROM, which takes most of a minute here.
+QEMU_EXTRA = ["-accel", "kvm", "-nodefaults", "-no-user-config", "-display", "none", "-global", "vfio-pci.rombar=0"]
 
 
 @dataclasses.dataclass
@@ -28,14 +29,18 @@ class Options:
     initrd: object = None
     append: str = ""            # added to what the console needs
     serial: str = "stdio"
+    console: str = "socket"     # what its stdin and stdout are: socket or pty
     devices: tuple = ()         # values of -device
     ready: bool = True          # wait until the guest's shell is up
     prefix: tuple = ()          # a command to run it under: setpriv, prlimit
     limits: tuple = ()          # (resource, (soft, hard)) for setrlimit in the child
     boot_timeout: int = 180
     program: object = None
+    bare: bool = False          # only the case's own arguments
 
     def arguments(self):
+        if self.bare:
+            return []
         out = ["-machine", "q35", "-cpu", "host"]
         for option, value in (("-smp", self.smp), ("-m", self.memory), ("-kernel", self.kernel),
                               ("-initrd", self.initrd), ("-serial", self.serial)):
@@ -63,21 +68,33 @@ class Vmm:
         self.options = options
         self._prefix = str(prefix)
         self._command = [*options.prefix, str(options.program or program), *options.arguments(),
-                         *(QEMU_EXTRA if kind == "qemu" else []), *map(str, arguments)]
+                         *(QEMU_EXTRA if kind == "qemu" and not options.bare else []), *map(str, arguments)]
         self._process = None
         self.guest = None
+        self.terminal = None
 
     def start(self):
         pathlib.Path(self._prefix + "-command.log").write_text(shlex.join(self._command) + "\n")
-        ours, theirs = socket.socketpair()
+        log(f"start {shlex.join(self._command)}")
+        ours, theirs = self._console()
         self.started = time.monotonic()
         with open(self._prefix + "-stderr.log", "wb") as errors:
             self._process = subprocess.Popen(self._command, stdin=theirs, stdout=theirs, stderr=errors,
                                              preexec_fn=self._limit if self.options.limits else None)
-        theirs.close()
-        self.guest = Guest(ours.detach(), pathlib.Path(self._prefix + "-console.log"), self._last_status)
+        if self.options.console == "pty":
+            self.terminal = theirs      # the case looks at its settings
+        else:
+            os.close(theirs)
+        self.guest = Guest(ours, pathlib.Path(self._prefix + "-console.log"), self._last_status)
         if self.options.ready:
             self.guest.wait_ready(self.options.boot_timeout)
+
+    def _console(self):
+        """(our end, the VMM's end) as descriptors."""
+        if self.options.console == "pty":
+            return os.openpty()
+        ours, theirs = socket.socketpair()
+        return ours.detach(), theirs.detach()
 
     def _limit(self):
         import resource
@@ -97,6 +114,9 @@ class Vmm:
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
+        if self.terminal is not None:
+            os.close(self.terminal)     # or the console would never end
+            self.terminal = None
         if self.guest:
             self.guest.close()
 
@@ -130,6 +150,11 @@ class Vmm:
 
     def stderr(self):
         return pathlib.Path(self._prefix + "-stderr.log").read_text(errors="replace")
+
+    def final_output(self):
+        """All it wrote on its stdout, once it has ended."""
+        self.guest.close()
+        return self.guest.output
 
     def wait_exit(self, timeout=60):
         try:

@@ -154,8 +154,8 @@ class Runner:
         """Run the case again in a fresh L1, unless it had its chances."""
         name = case.name if case else "(between cases)"
         self._faults[name] += 1
-        kept = l1.folder.name
-        self.fault_texts.append(f"{name}: {fault} (logs in {kept})")
+        fault = f"{fault}{_first_line(l1.said()['L0 (QEMU)'])}"
+        self.fault_texts.append(f"{name}: {fault} (logs in {l1.folder.name})")
         report.line(f"LAB FAULT  {name}: {fault}")
         if case is None:
             return
@@ -164,6 +164,13 @@ class Runner:
         else:
             self._record(Result(name, "fail", message=f"the lab failed {MAX_RERUNS + 1} times: {fault}",
                                 said=l1.said(), reruns=MAX_RERUNS))
+
+    def _keep_logs(self, result):
+        """Everything that was said, whole, for whoever needs more than the tails in the report."""
+        folder = self._settings.folder / result.name
+        folder.mkdir(exist_ok=True)
+        for who, text in result.said.items():
+            (folder / who.replace(" ", "-").replace("/", "-")).write_text(text)
 
     def _record(self, result):
         with self._lock:
@@ -177,6 +184,11 @@ class Runner:
         report.line(f"{words[result.status]}  {result.name:<32} {result.seconds:6.1f}s{extra}")
         if result.status == "fail":
             report.line(_account(result))
+            self._keep_logs(result)
+
+
+def _first_line(text):
+    return f": {text.strip().splitlines()[0]}" if text.strip() else ""
 
 
 def _account(result):

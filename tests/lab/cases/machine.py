@@ -1,0 +1,241 @@
+"""The guest's machine: processors, memory, power, and what its kernel thinks of it."""
+
+import signal
+import time
+
+from cases.edu import address_of
+from cases.nvme import SIZE, wait_for_drive
+from l1.case import case, check, check_equal
+from l1.host import checksum, wait_for, write_random
+
+GIB = 1 << 30
+
+# A guest without devices of its own may still complain of what QEMU's CPU emulation (L0) lacks.
+COMPLAINTS = r"ACPI|PCI|pci|IRQ|irq|MSI|APIC|firmware bug|BIOS"
+
+
+def drive_device(lab, extra=""):
+    """The lab's first drive bound to vfio-pci, and the -device that hands it over."""
+    drive = lab.host.pci("nvme0")
+    drive.bind_vfio()
+    return drive, f"vfio-pci,host={drive.bdf},id=drive,bus=pcie.0,addr=0x03.0x0{extra}"
+
+
+def processors(lab, count):
+    _, device = drive_device(lab)
+    with lab.vmm(smp=str(count), devices=[device]) as vmm:
+        guest = vmm.guest
+        check_equal(guest.check("nproc"), str(count), "processors in the guest")
+        wait_for_drive(guest)
+        # Each of them runs something, and each takes the drive's interrupts.
+        for cpu in range(count):
+            guest.check(f"taskset -c {cpu} dd if=/dev/nvme0n1 of=/dev/null bs=64k count=4 iflag=direct 2>&1")
+        vmm.poweroff()
+
+
+@case
+def smp_1(lab):
+    """One vCPU."""
+    processors(lab, 1)
+
+
+@case
+def smp_2(lab):
+    """Two vCPUs."""
+    processors(lab, 2)
+
+
+@case
+def smp_4(lab):
+    """Four vCPUs."""
+    processors(lab, 4)
+
+
+@case
+def memory_128m(lab):
+    """128 MiB of RAM, the least there may be, with a device at work."""
+    drive, _ = drive_device(lab)
+    drive.bind_native()
+    written = write_random(drive.block_device(), SIZE)
+    _, device = drive_device(lab)
+    with lab.vmm(memory="128M", devices=[device]) as vmm:
+        wait_for_drive(vmm.guest)
+        check_equal(vmm.guest.checksum("/dev/nvme0n1", SIZE), written, "what the guest read")
+        vmm.poweroff()
+
+
+@case(host="large", deadline=400)
+def memory_above_4g(lab):
+    """RAM on both sides of the 4 GiB boundary, and DMA into the high part."""
+    edu = lab.host.pci("edu0")
+    edu.bind_vfio()
+    drive, device = drive_device(lab)
+    devices = [device, f"vfio-pci,host={edu.bdf},id=edu,bus=pcie.0,addr=0x04.0x0"]
+    with lab.vmm(memory="3584M", devices=devices) as vmm:
+        guest = vmm.guest
+        total = int(guest.check("awk '/MemTotal/ {print $2}' /proc/meminfo"))
+        check(total > 3300 * 1024, f"the guest has only {total} KiB")
+        check(guest.check("grep 'System RAM' /proc/iomem | grep '^1[0-9a-f]\\{8\\}-'"), "no RAM above 4 GiB")
+        lab.note(guest.check(f"edu {address_of(guest)} dma {4 * GIB:#x}"))
+        wait_for_drive(guest)
+        vmm.poweroff()
+
+
+@case
+def reboot_with_device(lab):
+    """The guest reboots with a drive attached: the machine and the drive are reset, and both work again."""
+    drive = lab.host.pci("nvme0")
+    written = write_random(drive.block_device(), SIZE)
+    _, device = drive_device(lab)
+    with lab.vmm(devices=[device]) as vmm:
+        guest = vmm.guest
+        for _ in range(2):
+            wait_for_drive(guest)
+            check_equal(guest.checksum("/dev/nvme0n1", SIZE), written, "what the guest read")
+            guest.send_only("reboot -f")
+            guest.wait_ready()
+        wait_for_drive(guest)
+        vmm.poweroff()
+
+
+@case(deadline=900)
+def ten_reboots(lab):
+    """Ten reboots in a row leave the numbers of threads and open files as they were."""
+    _, device = drive_device(lab)
+    with lab.vmm(devices=[device]) as vmm:
+        wait_for_drive(vmm.guest)
+        before = (len(vmm.threads()), vmm.fd_count())
+        for _ in range(10):
+            vmm.guest.send_only("reboot -f")
+            vmm.guest.wait_ready()
+        wait_for_drive(vmm.guest)
+        check_equal((len(vmm.threads()), vmm.fd_count()), before, "threads and open files after ten reboots")
+        vmm.poweroff()
+
+
+@case
+def no_reboot(lab):
+    """With -no-reboot, a guest that reboots ends the process with 0."""
+    with lab.vmm("-no-reboot") as vmm:
+        vmm.guest.send_only("reboot -f")
+        check_equal(vmm.wait_exit(60), 0, "exit status")
+
+
+@case(vmms=("portcullis",))
+def triple_fault(lab):
+    """A guest that ends in a triple fault: the VMM says so."""
+    with lab.vmm("-no-reboot", append="reboot=t") as vmm:
+        vmm.guest.send_only("reboot -f")
+        vmm.wait_exit(60)
+        check("triple fault" in vmm.stderr().lower(), f"the VMM did not say so: {vmm.stderr()!r}")
+
+
+@case
+def poweroff(lab):
+    """The guest's poweroff ends the process with 0, and the host uses the drive at once."""
+    drive, device = drive_device(lab)
+    with lab.vmm(devices=[device]) as vmm:
+        wait_for_drive(vmm.guest)
+        vmm.poweroff()
+    started = time.monotonic()
+    drive.bind_native()
+    checksum(drive.block_device(), SIZE)
+    lab.note(f"the host has the drive back after {time.monotonic() - started:.2f} s")
+
+
+@case(vmms=("portcullis",))
+def sigterm(lab):
+    """SIGTERM presses the power button, and the guest turns itself off."""
+    _, device = drive_device(lab)
+    with lab.vmm(devices=[device]) as vmm:
+        vmm.signal(signal.SIGTERM)
+        check_equal(vmm.wait_exit(60), 0, "exit status after the guest's orderly poweroff")
+
+
+@case(vmms=("portcullis",))
+def sigterm_twice(lab):
+    """A guest that ignores its power button: the second SIGTERM ends the process, the device is left reset."""
+    drive, device = drive_device(lab)
+    with lab.vmm(devices=[device]) as vmm:
+        wait_for_drive(vmm.guest)
+        vmm.guest.check("killall power-button")
+        vmm.signal(signal.SIGTERM)
+        time.sleep(2)
+        check(vmm.status() is None, "the first SIGTERM ended the process, with the guest still running")
+        vmm.signal(signal.SIGTERM)
+        vmm.wait_exit(30)
+    drive.bind_native()
+    checksum(drive.block_device(), SIZE)
+
+
+@case
+def killed(lab):
+    """SIGKILL in the middle of the drive's work: the kernel cleans up, and the host's driver has it again."""
+    drive, device = drive_device(lab)
+    with lab.vmm(devices=[device]) as vmm:
+        wait_for_drive(vmm.guest)
+        vmm.guest.send_only("while :; do cat /dev/nvme0n1 >/dev/null; done")
+        time.sleep(2)
+        vmm.signal(signal.SIGKILL)
+        vmm.wait_exit(30)
+    drive.bind_native()
+    checksum(drive.block_device(), SIZE)
+
+
+@case(vmms=("portcullis",))
+def seccomp_filters(lab):
+    """Every thread has its role's name and is under a filter; -disable-seccomp takes the filters away."""
+    _, device = drive_device(lab)
+    for arguments, mode in (((), 2), (("-disable-seccomp",), 0)):
+        with lab.vmm(*arguments, smp="2", devices=[device]) as vmm:
+            wait_for_drive(vmm.guest)
+            threads = vmm.threads()
+            wrong = [thread for thread in threads if thread.seccomp != mode]
+            check(not wrong, f"threads whose Seccomp is not {mode}: {wrong}")
+            names = [thread.comm.lower() for thread in threads]
+            check_equal(sum("vcpu" in name for name in names), 2, f"vCPU threads among {names}")
+            check_equal(sum("vfio" in name for name in names), 1, f"VFIO worker threads among {names}")
+            vmm.poweroff()
+            lab.note(", ".join(sorted(names)))
+
+
+@case(vmms=("portcullis",))
+def quiet_guest(lab):
+    """The guest's kernel has no complaint about ACPI, PCI or interrupts, on two vCPUs with devices."""
+    drive, device = drive_device(lab)
+    port = "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1"
+    with lab.vmm(smp="2", devices=[device, port]) as vmm:
+        wait_for_drive(vmm.guest)
+        complaints = vmm.guest.check(f"dmesg -r | grep '^<[0-4]>' | grep -E '{COMPLAINTS}' || true")
+        check(not complaints, f"the guest's kernel complains:\n{complaints}")
+        vmm.poweroff()
+
+
+@case
+def clock_and_rtc(lab):
+    """The guest runs on kvm-clock and has the host's time from the RTC."""
+    with lab.vmm(smp="2") as vmm:
+        guest = vmm.guest
+        source = guest.check("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")
+        check(source in ("kvm-clock", "tsc"), f"the guest's clocksource is {source}")
+        check(guest.check("dmesg | grep -c kvm-clock") != "0", "the guest does not know kvm-clock")
+        apart = abs(int(guest.check("date +%s")) - int(time.time()))
+        check(apart < 120, f"the guest's clock is {apart} s from the host's")
+        guest.check("hwclock -u -r -f /dev/rtc0")
+        vmm.poweroff()
+
+
+@case
+def daemonize(lab):
+    """-daemonize returns once the guest has started; -pidfile names the process that goes on."""
+    pid_file, socket_path = lab.folder / "pid", lab.folder / "console.socket"
+    arguments = ("-daemonize", "-pidfile", pid_file)
+    with lab.vmm(*arguments, serial=f"unix:{socket_path},server,nowait", ready=False) as vmm:
+        check_equal(vmm.wait_exit(60), 0, "exit status of the command")
+        pid = int(pid_file.read_text())
+        check(lab.alive(pid), "the daemon is not there")
+        guest = lab.attach_console(socket_path)
+        guest.wait_ready()
+        guest.send_only("poweroff -f")
+        wait_for(lambda: not lab.alive(pid), 60, "the daemon's end")
+        check(not pid_file.exists(), "the pid file was left behind")
