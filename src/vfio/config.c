@@ -73,13 +73,15 @@ static void open_field(struct build *b, unsigned at, const struct cap_field *fie
 		fw->effect[at + i] |= field->effect;
 }
 
-static void open_cap(
-	struct build *b, const struct cap *cap, const struct cap_policy *policy, unsigned size)
+/* header: bytes of id and next pointer, which are always ours. */
+static void open_cap(struct build *b, const struct cap *cap, const struct cap_policy *policy,
+	unsigned size, unsigned header)
 {
 	copy(b, cap->offset, size);
-	/* The header (id and next pointer) is always ours. */
-	if (policy->live)
-		memset(b->fw->live + cap->offset, 0xff, size);
+	if (policy->live) {
+		memset(b->fw->live + cap->offset + header, 0xff, size - header);
+		memset(b->fn->config + cap->offset + header, 0, size - header);
+	}
 	for (const struct cap_field *f = policy->fields; f->size; f++)
 		if ((unsigned)f->offset + f->size <= size)
 			open_field(b, cap->offset + f->offset, f);
@@ -232,8 +234,7 @@ static void open_standard(
 {
 	unsigned at = cap->offset;
 
-	open_cap(b, cap, policy, size);
-	b->fw->live[at] = b->fw->live[at + 1] = 0;
+	open_cap(b, cap, policy, size, 2);
 	switch (cap->id) {
 	case CAP_ID_PM:
 		clear_bytes(b->fn->config, at + PCI_PM_CTRL, 2, PCI_PM_CTRL_STATE_MASK);
@@ -321,8 +322,7 @@ static void build_ext_caps(struct build *b)
 			b->fw->hidden++;
 			continue;
 		}
-		open_cap(b, cap, policy, size);
-		memset(b->fw->live + cap->offset, 0, 4);
+		open_cap(b, cap, policy, size, 4);
 		/*
 		 * The list starts at 0x100 whatever is there: when the first is hidden, a null
 		 * capability that only points on takes its place.
