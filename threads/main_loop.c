@@ -115,7 +115,7 @@ static int threads_start(struct main_thread *t, struct err *err)
 
 		snprintf(name, sizeof(name), "vfio_worker%u", w->index);
 		ret = thread_start(&w->thread, name, t->seccomp ? &t->worker_filter : NULL,
-			vfio_worker_thread, w);
+			NULL, vfio_worker_thread, w);
 		if (ret)
 			return err_set_errno(err, -ret, "cannot start thread %s", name);
 	}
@@ -124,7 +124,8 @@ static int threads_start(struct main_thread *t, struct err *err)
 
 		snprintf(name, sizeof(name), "vcpu%u", v->kvm.index);
 		ret = thread_start(&v->thread, name,
-			t->seccomp ? &t->vcpu_filters[t->vcpus_started] : NULL, vcpu_thread, v);
+			t->seccomp ? &t->vcpu_filters[t->vcpus_started] : NULL, &v->tid, vcpu_thread,
+			v);
 		if (ret)
 			return err_set_errno(err, -ret, "cannot start thread %s", name);
 	}

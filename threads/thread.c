@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <portcullis/err.h>
 #include <portcullis/log.h>
@@ -15,6 +16,7 @@
 
 struct start {
 	const struct policy_filter *filter;
+	_Atomic int *tid;
 	void *(*fn)(void *);
 	void *arg;
 	char name[16];
@@ -26,6 +28,8 @@ static void *entry(void *opaque)
 
 	free(opaque);
 	prctl(PR_SET_NAME, start.name);
+	if (start.tid)
+		atomic_store(start.tid, gettid());
 	if (start.filter && policy_install(start.filter)) {
 		log_error("%s: cannot install its seccomp filter", start.name);
 		_exit(1);
@@ -34,7 +38,7 @@ static void *entry(void *opaque)
 }
 
 int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
-	void *(*fn)(void *), void *arg)
+	_Atomic int *tid, void *(*fn)(void *), void *arg)
 {
 	struct start *start = calloc(1, sizeof(*start));
 	pthread_attr_t attr;
@@ -43,7 +47,7 @@ int thread_start(pthread_t *out, const char *name, const struct policy_filter *f
 
 	if (!start)
 		return -ENOMEM;
-	*start = (struct start){ .filter = filter, .fn = fn, .arg = arg };
+	*start = (struct start){ .filter = filter, .tid = tid, .fn = fn, .arg = arg };
 	strncpy(start->name, name, sizeof(start->name) - 1);
 	ret = pthread_attr_init(&attr);
 	if (ret) {

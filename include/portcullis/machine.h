@@ -42,6 +42,7 @@ struct vcpu {
 	struct vcpu_gate *gate;
 	struct machine *machine; /* only for vcpu_report() */
 	pthread_t thread;
+	_Atomic int tid;        /* of that thread, for query-cpus-fast */
 	_Atomic uint32_t state; /* enum vcpu_state; futex word */
 	_Atomic bool needs_reset;
 	_Atomic bool halted; /* cannot go on before a reset */

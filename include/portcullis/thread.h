@@ -24,10 +24,11 @@ struct policy_filter;
 
 /*
  * Creates a joinable thread named name (15 characters, shown in /proc/PID/task/TID/comm) that blocks
- * all signals but the kick, installs filter (NULL: none) and calls fn. 256 KiB stack. -errno.
+ * all signals but the kick, stores its thread id in tid (NULL: nowhere), installs filter (NULL: none)
+ * and calls fn. 256 KiB stack. -errno.
  */
 int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
-	void *(*fn)(void *), void *arg);
+	_Atomic int *tid, void *(*fn)(void *), void *arg);
 
 /* The roles: struct vcpu *, struct worker *. */
 void *vcpu_thread(void *vcpu);

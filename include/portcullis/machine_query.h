@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine_query.h - looking at the machine without changing it, for QMP's query- commands.
+ *
+ * Layer: L4. Main only. Everything pointed to is borrowed and valid until main returns to its loop.
+ */
+#ifndef PORTCULLIS_MACHINE_QUERY_H
+#define PORTCULLIS_MACHINE_QUERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <portcullis/machine.h>
+#include <portcullis/role.h>
+
+struct pci_bus;
+struct pci_function;
+struct vfio_pci;
+
+/* QEMU's RunState: "prelaunch", "running", "paused", "shutdown", "internal-error". */
+const char *runstate_name(enum runstate state);
+
+struct machine_cpu {
+	unsigned index, socket, core, thread; /* socket, core and thread number */
+	int tid;                              /* host thread id */
+	bool halted;                          /* cannot go on before a reset */
+};
+void machine_query_cpu(struct machine *machine, unsigned index, struct machine_cpu *out) ON_MAIN;
+
+/* Every function on bus, in devfn order; bus NULL: pcie.0. A bridge's child bus is fn->child. */
+typedef void (*machine_function_fn)(struct pci_function *fn, void *opaque);
+void machine_query_functions(struct machine *machine, struct pci_bus *bus, machine_function_fn fn,
+	void *opaque) ON_MAIN;
+
+struct machine_vfio {
+	const char *id, *bus, *stage, *worker;
+	uint8_t devfn;
+	const char *last_error; /* "" when none */
+	unsigned slots;         /* memslots its BARs take */
+	const struct vfio_pci *dev;
+};
+/* Every passed-through device, those being added or taken away too. */
+typedef void (*machine_vfio_fn)(const struct machine_vfio *info, void *opaque);
+void machine_query_vfio(struct machine *machine, machine_vfio_fn fn, void *opaque) ON_MAIN;
+
+#endif
