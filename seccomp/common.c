@@ -32,7 +32,7 @@ const struct sc_rule rules_common[] = {
 	RULE(madvise, "libc gives the stack back at the end of a thread",
 		ARG_IS(2, MADV_DONTNEED)),
 	RULE(exit, "end of the thread"),
-	RULES_END
+	RULES_END,
 };
 
 const struct sc_rule rules_heap[] = {
@@ -43,7 +43,7 @@ const struct sc_rule rules_heap[] = {
 		ARG_WITHOUT(2, PROT_EXEC)),
 	RULE(mremap, "realloc of a large block"),
 	RULE(munmap, "free of a large block, mappings"),
-	RULES_END
+	RULES_END,
 };
 
 const struct sc_rule rules_loop[] = {
@@ -55,7 +55,7 @@ const struct sc_rule rules_loop[] = {
 	RULE(eventfd2, "wake-ups and interrupts of a new device"),
 	RULE(fcntl, "moving an fd into its number zone",
 		ARG_IS(1, F_DUPFD_CLOEXEC)),
-	RULES_END
+	RULES_END,
 };
 
 const struct sc_rule rules_kvm_irq[] = {
@@ -65,5 +65,5 @@ const struct sc_rule rules_kvm_irq[] = {
 		ARG_FD(0, POLICY_FD_VM), ARG_IS(1, KVM_IRQFD)),
 	RULE(ioctl, "an interrupt without eventfd: masked vectors, emulated functions",
 		ARG_FD(0, POLICY_FD_VM), ARG_IS(1, KVM_SIGNAL_MSI)),
-	RULES_END
+	RULES_END,
 };

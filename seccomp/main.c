@@ -41,7 +41,7 @@ static const struct sc_rule rules_main[] = {
 	RULE(ioctl, "libc's tcsetattr: the terminal as it was",
 		ARG_IS(1, TCGETS)),
 	RULE(exit_group, "the end"),
-	RULES_END
+	RULES_END,
 };
 
 static const struct sc_rule *const parts[] = { rules_main, rules_kvm_irq, rules_loop, rules_heap,

@@ -33,7 +33,7 @@ static const struct sc_rule rules_vcpu[] = {
 	VCPU_IOCTL(KVM_SET_MSRS, "reset: model-specific registers"),
 	VCPU_IOCTL(KVM_GET_REGS, "the report of a fatal exit"),
 	VCPU_IOCTL(KVM_GET_SREGS, "the report of a fatal exit"),
-	RULES_END
+	RULES_END,
 };
 
 static const struct sc_rule *const parts[] = { rules_vcpu, rules_common, NULL };

@@ -100,7 +100,7 @@ static const struct sc_rule rules_worker[] = {
 
 	/* waiting for a device after reset */
 	RULE(clock_nanosleep, "polling a device that is coming back from reset"),
-	RULES_END
+	RULES_END,
 };
 
 static const struct sc_rule *const parts[] = { rules_worker, rules_kvm_irq, rules_loop, rules_heap,

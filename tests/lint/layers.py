@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may include whom: higher includes lower only (DESIGN: the tree is the architecture)."""
+import re
+
+from tree import module, product
+
+# module -> what it may include besides itself. Order: lower layers first.
+LAYERS = {
+    "base": set(),
+    "policy": set(),                                   # the contract of seccomp/
+    "memory": {"base"},
+    "kvm": {"base", "memory"},
+    "bus": {"base"},
+    "pci": {"base", "bus"},
+    "vfio": {"base", "memory", "bus", "pci"},          # not kvm: it is handed struct vfio_env
+    "devices": {"base", "bus"},
+    "acpi": {"base", "memory", "pci", "devices"},      # register addresses only
+    "boot": {"base", "memory", "kvm"},
+    "machine": {"base", "policy", "memory", "kvm", "bus", "pci", "vfio", "devices", "acpi", "boot"},
+    "qmp": {"base", "machine"},
+    "cli": {"base", "machine", "qmp"},
+    "threads": {"base", "policy", "bus", "kvm", "memory", "pci", "machine", "qmp", "vfio"},
+    "seccomp": {"base", "policy"},
+}
+
+# include/portcullis/X.h -> the module whose contract it is, where the names differ.
+HEADERS = {
+    "err": "base", "log": "base", "loop": "base", "prop": "base", "role": "base", "sys": "base",
+    "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
+    "config": "machine", "machine_query": "machine", "options": "cli", "thread": "threads",
+}
+
+# What a contract's users need although its module is not theirs: (file or folder, header, reason).
+EXCEPTIONS = {
+    ("src/cli/main.c", "thread"): "main() starts the threads",
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
+
+# system header -> the only files that may know it
+FENCES = [
+    (r"yajl/", r"src/qmp/json\w*\.c$", "json.c is the only file that knows yajl"),
+    (r"seccomp\.h$", r"seccomp/build\.c$", "build.c is the only file that knows libseccomp"),
+    (r"linux/kvm\.h$", r"(src/kvm|seccomp)/", "KVM's interface is for src/kvm and seccomp"),
+    (r"linux/(vfio|iommufd)\w*\.h$", r"(src/vfio|seccomp)/",
+     "VFIO's interface is for src/vfio and seccomp"),
+    (r"sys/ioctl\.h$", r"(src/base/sys|seccomp/\w+)\.c$", "ioctl only through base/sys.c"),
+]
+
+
+def includes(tree, path):
+    for number, line in tree.lines(path):
+        found = INCLUDE.match(line)
+        if found:
+            yield number, found[1], found[2]
+
+
+def owner(name):
+    name = name.removesuffix(".h")
+    return HEADERS.get(name, name)
+
+
+def own_module(path):
+    if path.startswith("include/portcullis/"):
+        return owner(path.rsplit("/", 1)[1])
+    return module(path)
+
+
+def check_layers(tree):
+    """every include goes to a lower layer or stays inside its module"""
+    for path in filter(product, tree.glob("src/", "threads/", "seccomp/", "include/")):
+        mine = own_module(path)
+        if mine not in LAYERS:
+            yield f"{path}: module '{mine}' has no layer; put it into tests/lint/layers.py"
+            continue
+        for number, kind, name in includes(tree, path):
+            if name.startswith("portcullis/"):
+                header = name.removeprefix("portcullis/").removesuffix(".h")
+                theirs = owner(header)
+                if theirs != mine and theirs not in LAYERS[mine] and \
+                        (path, header) not in EXCEPTIONS:
+                    yield f"{path}:{number}: {mine} may not include {theirs} ({name})"
+            elif kind == '"' and "/" in name:
+                yield f"{path}:{number}: private headers are included from their own folder: {name}"
+
+
+def check_threads_header(tree):
+    """nothing but threads/ and src/cli/main.c includes thread.h"""
+    for path in filter(product, tree.glob("src/", "threads/", "seccomp/", "include/")):
+        for number, _, name in includes(tree, path):
+            if name == "portcullis/thread.h" and path != "src/cli/main.c" and \
+                    not path.startswith("threads/"):
+                yield f"{path}:{number}: thread.h is for threads/ and src/cli/main.c"
+
+
+def check_fences(tree):
+    """foreign interfaces (yajl, libseccomp, KVM, VFIO) are each known to one place"""
+    for path in filter(product, tree.glob("src/", "threads/", "seccomp/", "include/")):
+        for number, _, name in includes(tree, path):
+            for header, place, why in FENCES:
+                if re.match(header, name) and not re.match(place, path):
+                    yield f"{path}:{number}: {name}: {why}"
+
+
+def check_no_included_c(tree):
+    """no file includes a .c file"""
+    for path in filter(product, tree.glob("src/", "threads/", "seccomp/", "include/")):
+        for number, _, name in includes(tree, path):
+            if name.endswith(".c"):
+                yield f"{path}:{number}: includes a .c file: {name}"
+
+
+CHECKS = [
+    ("layers", check_layers, {
+        "src/pci/planted.c": "#include <portcullis/kvm.h>\n",
+    }),
+    ("layers: contract headers too", check_layers, {
+        "include/portcullis/bus.h": "#include <portcullis/machine.h>\n",
+    }),
+    ("layers: no path into a neighbour", check_layers, {
+        "src/qmp/planted.c": '#include "../vfio/device.h"\n',
+    }),
+    ("thread.h", check_threads_header, {
+        "src/machine/planted.c": "#include <portcullis/thread.h>\n",
+    }),
+    ("fence: yajl", check_fences, {"src/qmp/planted.c": "#include <yajl/yajl_gen.h>\n"}),
+    ("fence: libseccomp", check_fences, {"seccomp/planted.c": "#include <seccomp.h>\n"}),
+    ("fence: KVM", check_fences, {"src/machine/planted.c": "#include <linux/kvm.h>\n"}),
+    ("fence: VFIO", check_fences, {"src/machine/planted.c": "#include <linux/vfio.h>\n"}),
+    ("no included .c", check_no_included_c, {"src/pci/planted.c": '#include "x.c"\n'}),
+]

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls that have one door, and the shape of files and functions."""
+import json
+import os
+import re
+import subprocess
+import tempfile
+
+from tree import ROOT, product
+
+HEADER_LINES = 150
+FILE_LINES = 500
+FUNCTION_LINES = 90
+
+# Calls that only base/sys.c makes...
+DOOR = ("open openat openat2 open64 creat fopen fdopen opendir fdopendir mmap mremap munmap ioctl "
+        "eventfd epoll_create epoll_create1 signalfd timerfd_create memfd_create syscall socket "
+        "socketpair pipe pipe2 dup dup2 dup3 close fork vfork clone execl execv execve system popen "
+        "prctl setrlimit").split()
+# ... and where else, and why: (path, call).
+DOOR_EXCEPTIONS = {
+    ("src/base/loop.c", "epoll_create1"): "a loop's own fd, closed by sys_close",
+    ("src/bus/epoch.c", "syscall"): "futex",
+    ("src/bus/defer.c", "syscall"): "futex",
+    ("src/machine/run.c", "syscall"): "futex",
+    ("threads/vcpu.c", "syscall"): "futex",
+    ("src/cli/daemonize.c", "dup2"): "standard input and output of a daemon",
+    ("src/cli/daemonize.c", "pipe2"): "the parent waits on it",
+    ("src/cli/daemonize.c", "fork"): "-daemonize",
+    ("src/devices/chardev_open.c", "socket"): "-serial unix:",
+    ("src/qmp/listen.c", "socket"): "-qmp",
+    ("threads/thread.c", "prctl"): "the thread's name",
+    ("threads/main_loop.c", "prctl"): "the thread's name",
+    ("threads/main_loop.c", "signalfd"): "SIGTERM and friends in the loop",
+    ("seccomp/install.c", "prctl"): "NO_NEW_PRIVS",
+    ("seccomp/install.c", "syscall"): "seccomp(2)",
+    ("seccomp/build.c", "memfd_create"): "libseccomp exports to a file descriptor only",
+}
+
+# A guest must not be able to end the VMM: no way out of the process but main's return.
+ENDS = "assert abort exit _exit quick_exit err errx perror".split()
+ENDS_EXCEPTIONS = {
+    ("threads/thread.c", "_exit"): "a thread without its filter must not run",
+    ("src/cli/daemonize.c", "_exit"): "parents of the daemon",
+}
+
+CALL = r"(?<![\w.>])({})\s*\("
+
+
+def calls(tree, path, names):
+    pattern = re.compile(CALL.format("|".join(names)))
+    for number, line in tree.lines(path):
+        for found in pattern.finditer(line):
+            yield number, found[1]
+
+
+def forbidden(tree, names, exceptions, home):
+    used = set()
+    for path in filter(product, tree.glob("src/", "threads/", "seccomp/")):
+        if path == home:
+            continue
+        for number, name in calls(tree, path, names):
+            if (path, name) in exceptions:
+                used.add((path, name))
+            else:
+                yield f"{path}:{number}: {name}() has one door, or none"
+
+
+def check_door(tree):
+    """open, mmap, ioctl and their kin are called in base/sys.c only, or in the table of exceptions"""
+    yield from forbidden(tree, DOOR, DOOR_EXCEPTIONS, "src/base/sys.c")
+
+
+def check_ends(tree):
+    """no assert, exit or abort: nothing ends the process but main's return"""
+    yield from forbidden(tree, ENDS, ENDS_EXCEPTIONS, None)
+
+
+def check_pthread_create(tree):
+    """threads are made in threads/thread.c only"""
+    yield from forbidden(tree, ["pthread_create"], {}, "threads/thread.c")
+
+
+def check_headers(tree):
+    """a contract header says what it is for and which layer it is, in at most 150 lines"""
+    for path in tree.glob("include/", "src/", "threads/", "seccomp/", ext=".h"):
+        text = tree.read(path)
+        name = path.rsplit("/", 1)[1]
+        lines = text.count("\n")
+        if lines > HEADER_LINES and path.startswith("include/"):
+            yield f"{path}: {lines} lines, at most {HEADER_LINES}"
+        opening = text.split("*/", 2)[1] if text.count("*/") > 1 else ""
+        if name not in opening:
+            yield f"{path}: the first comment says '{name} - purpose'"
+        if path.startswith("include/") and "Layer:" not in opening:
+            yield f"{path}: the first comment says 'Layer: ...'"
+        if not re.search(r"#ifndef PORTCULLIS_\w+_H\n#define PORTCULLIS_\w+_H\n", text):
+            yield f"{path}: include guard PORTCULLIS_..._H"
+
+
+def check_opening(tree):
+    """every C file opens with its licence and a comment that says what it is"""
+    for path in tree.glob("src/", "threads/", "seccomp/", "include/", "tests/"):
+        head = tree.read(path)[:400].split("\n")
+        if head[0] != "/* SPDX-License-Identifier: Apache-2.0 */":
+            yield f"{path}:1: SPDX line"
+        if len(head) < 2 or not head[1].startswith("/*"):
+            yield f"{path}:2: a comment that says what this file is"
+
+
+def check_file_length(tree):
+    """one concept per file: at most 500 lines"""
+    for path in tree.glob("src/", "threads/", "seccomp/"):
+        lines = tree.read(path).count("\n")
+        if lines > FILE_LINES:
+            yield f"{path}: {lines} lines, at most {FILE_LINES}"
+
+
+def functions(tree, paths):
+    """(path, line, name, length) by ctags, which reads files from a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = []
+        for path in paths:
+            where = os.path.join(ROOT, path)
+            if path in tree.overlay:
+                where = os.path.join(folder, path.replace("/", "_"))
+                with open(where, "w", encoding="utf-8") as f:
+                    f.write(tree.read(path))
+            names.append((where, path))
+        back = dict(names)
+        out = subprocess.run(
+            ["ctags", "--output-format=json", "--fields=+ne", "--kinds-C=f", "--languages=C",
+             "--langmap=C:.c.h", "-f", "-", "-L", "-"],
+            input="\n".join(back), stdout=subprocess.PIPE, text=True, check=True).stdout
+    for line in out.splitlines():
+        tag = json.loads(line)
+        if "end" in tag:
+            yield back[tag["path"]], tag["line"], tag["name"], tag["end"] - tag["line"] + 1
+
+
+def check_function_length(tree):
+    """a function fits on a screen: at most 90 lines"""
+    paths = tree.glob("src/", "threads/", "seccomp/", "tests/")
+    if tree.overlay:
+        paths = [p for p in paths if p in tree.overlay]
+    for path, line, name, length in functions(tree, paths):
+        if length > FUNCTION_LINES:
+            yield f"{path}:{line}: {name} has {length} lines, at most {FUNCTION_LINES}"
+
+
+LONG = "static void f(void)\n{\n" + "\tg();\n" * FUNCTION_LINES + "}\n"
+SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
+
+CHECKS = [
+    ("one door: open", check_door, {
+        "src/machine/planted.c": "int f(void) { return open(\"/x\", 0); }\n"}),
+    ("one door: ioctl", check_door, {
+        "threads/planted.c": "int f(void) { return ioctl(1, 2, 3); }\n"}),
+    ("one door: mmap", check_door, {
+        "src/vfio/planted.c": "void *f(void)\n{\n\treturn mmap(0, 1, 0, 0, 0, 0);\n}\n"}),
+    ("nothing ends the process", check_ends, {
+        "src/pci/planted.c": "void f(int x) { assert(x); }\n"}),
+    ("one door: pthread_create", check_pthread_create, {
+        "src/vfio/planted.c": "void f(void) { pthread_create(0, 0, 0, 0); }\n"}),
+    ("headers: shape", check_headers, {
+        "include/portcullis/planted.h": SPDX + "/* nothing */\n"}),
+    ("headers: length", check_headers, {
+        "include/portcullis/planted.h": SPDX + "/* planted.h - x\n */\n#ifndef PORTCULLIS_X_H\n"
+        "#define PORTCULLIS_X_H\n" + "\n" * HEADER_LINES}),
+    ("files open with licence and purpose", check_opening, {
+        "src/pci/planted.c": "#include <stdio.h>\n"}),
+    ("file length", check_file_length, {"src/pci/planted.c": "\n" * (FILE_LINES + 1)}),
+    ("function length", check_function_length, {"src/pci/planted.c": LONG}),
+]
