@@ -26,9 +26,10 @@
 #define SERIAL_FIFO 16
 
 /*
- * Lines: DCD, DSR and CTS are always on. RTS is honoured: once the guest has raised it, input waits
- * while it is down (no program has the port open), so that opening the port, which clears the FIFO,
- * costs no input.
+ * Lines: DCD, DSR and CTS are always on. Input waits until somebody in the guest listens: RTS is up;
+ * or received-data interrupts are on and RTS never was up; or the line status is read again and again
+ * without anything being sent. So a driver that clears the FIFO when it probes or opens the port
+ * clears nothing of ours.
  */
 struct serial {
 	pthread_mutex_t lock;
@@ -46,6 +47,7 @@ struct serial {
 	bool thr_irq_pending, irq_level;
 	bool input_wanted; /* the last feed was short */
 	bool rts_seen;
+	uint8_t polls; /* reads of LSR in a row that found nothing to do */
 	uint8_t rx[SERIAL_FIFO];
 	unsigned rx_head, rx_count;
 	uint8_t *tx; /* SERIAL_RING bytes, owned */

@@ -60,6 +60,9 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 /* How long a byte may lie in the ring while the guest goes on printing. */
 #define OUTPUT_LOOK_MS 4
 
+/* A driver that sends looks at LSR once or twice per byte; one that waits for input does nothing else. */
+#define POLLS_LISTENING 16
+
 /* What has to be done once the lock is let go: it is a leaf lock, and loops have one of their own. */
 struct effects {
 	bool irq, output, input;
@@ -171,7 +174,7 @@ static uint8_t read_iir(struct serial *s)
 	return iir | (fifo_on(s) ? IIR_FIFO : 0);
 }
 
-static uint8_t read_lsr(struct serial *s)
+static uint8_t read_lsr(struct serial *s, struct effects *e)
 {
 	uint8_t lsr = s->line_errors;
 
@@ -180,6 +183,8 @@ static uint8_t read_lsr(struct serial *s)
 		lsr |= LSR_DR;
 	if (tx_empty(s))
 		lsr |= LSR_THRE | LSR_TEMT;
+	if (lsr == (LSR_THRE | LSR_TEMT) && s->polls < POLLS_LISTENING && ++s->polls == POLLS_LISTENING)
+		want_input(s, e);
 	return lsr;
 }
 
@@ -205,7 +210,7 @@ static uint8_t read_reg(struct serial *s, unsigned reg, struct effects *e)
 	case REG_MCR:
 		return s->mcr;
 	case REG_LSR:
-		return read_lsr(s);
+		return read_lsr(s, e);
 	case REG_MSR:
 		return read_msr(s);
 	default:
@@ -219,6 +224,7 @@ static void write_data(struct serial *s, uint8_t byte, struct effects *e)
 		s->dll = byte;
 		return;
 	}
+	s->polls = 0;
 	if (s->mcr & MCR_LOOP) {
 		rx_push(s, byte);
 	} else if (s->tx_count < SERIAL_RING) {
@@ -230,7 +236,7 @@ static void write_data(struct serial *s, uint8_t byte, struct effects *e)
 	s->thr_irq_pending = tx_empty(s);
 }
 
-static void write_ier(struct serial *s, uint8_t value)
+static void write_ier(struct serial *s, uint8_t value, struct effects *e)
 {
 	bool enabled = ~s->ier & value & IER_THRI;
 
@@ -244,6 +250,8 @@ static void write_ier(struct serial *s, uint8_t value)
 		s->thr_irq_pending = tx_empty(s);
 	else if (!(value & IER_THRI))
 		s->thr_irq_pending = false;
+	if (value & IER_RDI)
+		want_input(s, e);
 }
 
 static void write_fcr(struct serial *s, uint8_t value, struct effects *e)
@@ -274,6 +282,7 @@ static void write_mcr(struct serial *s, uint8_t value, struct effects *e)
 		(changed & MSR_DCD ? MSR_DDCD : 0));
 	if (s->mcr & MCR_LOOP)
 		return;
+	s->polls = 0;
 	if (s->mcr & MCR_RTS)
 		s->rts_seen = true;
 	want_input(s, e);
@@ -286,7 +295,7 @@ static void write_reg(struct serial *s, unsigned reg, uint8_t value, struct effe
 		write_data(s, value, e);
 		break;
 	case REG_IER:
-		write_ier(s, value);
+		write_ier(s, value, e);
 		break;
 	case REG_IIR_FCR:
 		write_fcr(s, value, e);
@@ -352,12 +361,17 @@ size_t serial_take_output(struct serial *s, uint8_t *buf, size_t size)
 	return n;
 }
 
+static bool listening(const struct serial *s)
+{
+	if (s->mcr & MCR_LOOP)
+		return false;
+	return s->mcr & MCR_RTS || (!s->rts_seen && s->ier & IER_RDI) || s->polls == POLLS_LISTENING;
+}
+
 /* Bytes that may be put into the receiver now. */
 static size_t input_room(const struct serial *s)
 {
-	if (s->mcr & MCR_LOOP || (s->rts_seen && !(s->mcr & MCR_RTS)))
-		return 0;
-	return rx_size(s) - s->rx_count;
+	return listening(s) ? rx_size(s) - s->rx_count : 0;
 }
 
 size_t serial_feed(struct serial *s, const uint8_t *buf, size_t size)
@@ -451,6 +465,7 @@ static void set_power_on_state(struct serial *s)
 	s->line_errors = 0;
 	s->thr_irq_pending = s->irq_level = s->rts_seen = false;
 	s->rx_head = s->rx_count = 0;
+	s->polls = 0;
 }
 
 int serial_init(struct serial *s, int irq_fd, struct loop *loop)

@@ -249,6 +249,7 @@ static void test_edges(void **state)
 	struct bench *b = *state;
 
 	out(b, FCR, 1);
+	out(b, MCR, 2);
 	assert_int_equal(feed(b, "ab"), 2);
 	assert_false(irq(b)); /* not enabled */
 	out(b, IER, 1);
@@ -367,6 +368,7 @@ static void test_input_room(void **state)
 	struct bench *b = *state;
 
 	out(b, FCR, 1);
+	out(b, MCR, 2);
 	assert_int_equal(feed(b, "0123456789abcdefghij"), 16);
 	loop_step(&b->loop, 0);
 	assert_int_equal(b->rooms, 0);
@@ -391,28 +393,69 @@ static void test_input_room(void **state)
 	assert_int_equal(b->rooms, 2);
 }
 
-/* Once the guest has raised RTS, input waits while it is down: opening the port loses nothing. */
+/* Times that main was told of room, since the last time. */
+static unsigned told(struct bench *b)
+{
+	unsigned n;
+
+	loop_step(&b->loop, 0);
+	n = b->rooms;
+	b->rooms = 0;
+	return n;
+}
+
+/* Input waits until somebody listens: probing and opening the port clears none of it. */
+static void test_listening(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(feed(b, "q"), 0);
+	out(b, MCR, 0x12); /* RTS in loopback goes nowhere */
+	out(b, MCR, 0x00);
+	assert_int_equal(feed(b, "q"), 0);
+	told(b);
+	/* a driver that prints is not one that listens */
+	for (unsigned i = 0; i < 100; i++) {
+		in(b, LSR);
+		in(b, LSR);
+		out(b, DATA, 'x');
+	}
+	assert_int_equal(told(b), 0);
+	/* one that polls is */
+	for (unsigned i = 0; i < 15; i++)
+		in(b, LSR);
+	assert_int_equal(told(b), 0);
+	assert_int_equal(feed(b, "q"), 0);
+	in(b, LSR);
+	assert_int_equal(told(b), 1);
+	assert_int_equal(feed(b, "q"), 1);
+	assert_int_equal(in(b, DATA), 'q');
+	out(b, DATA, 'q'); /* its echo: it has to wait again */
+	assert_int_equal(feed(b, "r"), 0);
+	/* interrupts without ever a look at RTS */
+	out(b, IER, 1);
+	assert_int_equal(told(b), 1);
+	assert_int_equal(feed(b, "r"), 1);
+	assert_int_equal(in(b, DATA), 'r');
+}
+
 static void test_rts(void **state)
 {
 	struct bench *b = *state;
 
-	assert_int_equal(feed(b, "p"), 1); /* polled by somebody who never heard of RTS */
-	assert_int_equal(in(b, DATA), 'p');
-	out(b, MCR, 0x12); /* RTS in loopback goes nowhere */
-	out(b, MCR, 0x00);
-	assert_int_equal(feed(b, "q"), 1);
-	assert_int_equal(in(b, DATA), 'q');
+	out(b, IER, 1);
 	out(b, MCR, 0x0b);
-	out(b, MCR, 0x01);
-	assert_int_equal(feed(b, "r"), 0);
+	assert_int_equal(feed(b, "s"), 1);
+	assert_int_equal(in(b, DATA), 's');
+	out(b, MCR, 0x09); /* the driver is full */
+	assert_int_equal(feed(b, "t"), 0);
 	out(b, FCR, 1);
 	out(b, FCR, 7);
-	loop_step(&b->loop, 0);
+	told(b);
 	out(b, MCR, 0x0b);
-	loop_step(&b->loop, 0);
-	assert_true(b->rooms >= 1);
-	assert_int_equal(feed(b, "r"), 1);
-	assert_int_equal(in(b, DATA), 'r');
+	assert_int_equal(told(b), 1);
+	assert_int_equal(feed(b, "t"), 1);
+	assert_int_equal(in(b, DATA), 't');
 }
 
 static void test_reset(void **state)
@@ -433,7 +476,8 @@ static void test_reset(void **state)
 	test_power_on(state);
 	loop_step(&b->loop, 0);
 	assert_int_equal(b->rooms, 1);
-	assert_int_equal(feed(b, "a"), 1); /* RTS is forgotten */
+	out(b, IER, 1);
+	assert_int_equal(feed(b, "a"), 1); /* that RTS was up is forgotten */
 	assert_int_equal(take(b, buf, 10), 1); /* last words are not */
 	assert_int_equal(buf[0], '!');
 }
@@ -446,7 +490,7 @@ int main(void)
 		T(test_power_on), T(test_linux_autoconfig), T(test_linux_thre_tests),
 		T(test_divisor_latch), T(test_loopback), T(test_overrun), T(test_priorities),
 		T(test_edges), T(test_wide_access), T(test_back_pressure), T(test_output_mail),
-		T(test_input_room), T(test_rts), T(test_reset),
+		T(test_input_room), T(test_listening), T(test_rts), T(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
