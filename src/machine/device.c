@@ -74,6 +74,7 @@ static int device_place(struct device *device, const struct vfio_pci_options *op
 		return err_prefix(err, "vfio-pci '%s'", options->id);
 	device->devfn = (uint8_t)devfn;
 	device->multifunction = options->multifunction;
+	device->port = topology_port_of(m, device->bus);
 	return 0;
 }
 

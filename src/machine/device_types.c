@@ -19,8 +19,8 @@ const struct prop_type *device_type_find(const char *name)
 	return NULL;
 }
 
-int device_options_new(const struct config *config, const struct prop_type *type, void **out,
-	struct err *err)
+int device_options_new(
+	const struct config *config, const struct prop_type *type, void **out, struct err *err)
 {
 	void *options = calloc(1, type->size);
 	int ret;

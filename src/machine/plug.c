@@ -99,14 +99,6 @@ static void add_opened(struct device *device, int status)
 		device_job(device, &device->job, device_realize_job, add_realized);
 }
 
-static struct port *port_of_bus(struct machine *m, const struct pci_bus *bus)
-{
-	for (struct port *p = m->ports; p; p = p->next)
-		if (&p->root.bus == bus)
-			return p;
-	return NULL;
-}
-
 static int check_bus(struct machine *m, const struct vfio_pci_options *options, struct err *err)
 {
 	struct pci_bus *bus = options->bus ? topology_find_bus(m, options->bus) : NULL;
@@ -126,8 +118,6 @@ static int check_bus(struct machine *m, const struct vfio_pci_options *options, 
 static struct device *add_start(struct machine *m, const struct prop_type *type, void *options,
 	struct err *err)
 {
-	struct device *device;
-
 	if (type != &vfio_pci_type) {
 		err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);
 		return NULL;
@@ -138,10 +128,7 @@ static struct device *add_start(struct machine *m, const struct prop_type *type,
 	}
 	if (props_check(type, options, err) || check_bus(m, options, err))
 		return NULL;
-	device = device_new(m, options, err);
-	if (device)
-		device->port = port_of_bus(m, device->bus);
-	return device;
+	return device_new(m, options, err);
 }
 
 void machine_device_add(struct machine *m, const struct prop_type *type, void *options,

@@ -23,6 +23,8 @@ void slots_release(struct machine *m);
 void slots_reset(struct machine *m);
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
 void slots_show(struct port *port, bool tell);
+/* Does the guest know of what is behind port? Not so: an incomplete slot, or one without power. */
+bool slots_guest_has(struct port *port);
 /* Asks the guest to let go of everything behind port / takes that back. */
 void slots_ask(struct port *port);
 void slots_withdraw(struct port *port);

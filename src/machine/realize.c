@@ -9,7 +9,7 @@
 
 #include <portcullis/log.h>
 
-#include "state.h"
+#include "plug.h"
 
 static void count_down(struct device *device, int status)
 {
@@ -176,6 +176,8 @@ int machine_realize(struct machine *m, struct err *err)
 		ret = place_mem64(m, err);
 	if (!ret)
 		ret = all_devices(m, device_realize_job, DEVICE_PLUGGED, err);
+	for (struct port *p = m->ports; !ret && p; p = p->next)
+		slots_show(p, false);
 	if (!ret)
 		ret = machine_load(m, err);
 	return ret;

@@ -77,8 +77,10 @@ void slots_release(struct machine *m)
 void slots_reset(struct machine *m)
 {
 	acpi_slots_reset(&m->slots);
-	for (struct port *p = m->ports; p; p = p->next)
+	for (struct port *p = m->ports; p; p = p->next) {
+		slots_withdraw(p);
 		slots_show(p, false);
+	}
 }
 
 static uint8_t functions_of(struct port *port)
@@ -104,12 +106,34 @@ void slots_show(struct port *port, bool tell)
 		retry(m);
 }
 
+/* A press while the power indicator blinks takes the one before back (PCIe 5.0 6.7.1.5). */
+static void press(void *opaque)
+{
+	struct port *port = opaque;
+
+	role_enter_main();
+	if (root_port_blinking(&port->root)) {
+		port->ask_again = (struct loop_timer){ .fn = press, .opaque = port };
+		loop_timer_set(&port->machine->loop, &port->ask_again, RETRY_MS);
+		return;
+	}
+	root_port_press_attention(&port->root);
+}
+
+bool slots_guest_has(struct port *port)
+{
+	if (!(functions_of(port) & 1))
+		return false;
+	return !native(port) || root_port_powered(&port->root);
+}
+
 void slots_ask(struct port *port)
 {
 	struct machine *m = port->machine;
 
 	if (native(port)) {
-		root_port_press_attention(&port->root);
+		loop_timer_cancel(&m->loop, &port->ask_again);
+		press(port);
 		return;
 	}
 	acpi_slots_request_eject(&m->slots, port->root.function.devfn, functions_of(port));
@@ -118,6 +142,8 @@ void slots_ask(struct port *port)
 
 void slots_withdraw(struct port *port)
 {
-	if (!native(port))
+	if (native(port))
+		loop_timer_cancel(&port->machine->loop, &port->ask_again);
+	else
 		acpi_slots_cancel_eject(&port->machine->slots, port->root.function.devfn);
 }

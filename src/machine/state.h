@@ -84,7 +84,7 @@ struct port {
 	struct port *next;
 	struct machine *machine;
 	struct root_port root;
-	uint8_t shown; /* bitmap of functions the guest was told of */
+	struct loop_timer ask_again; /* native: the guest was busy with the slot */
 };
 
 struct machine {
@@ -144,6 +144,8 @@ void platform_reset(struct machine *m);
 int topology_init(struct machine *m, struct err *err);
 void topology_release(struct machine *m);
 struct pci_bus *topology_find_bus(struct machine *m, const char *name);
+/* The port whose slot bus is; NULL for pcie.0. */
+struct port *topology_port_of(struct machine *m, const struct pci_bus *bus);
 /* addr -1: first free. Returns devfn or -errno with text. */
 int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
 /* Addresses for everything, as firmware would, and mapped. */

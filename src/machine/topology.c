@@ -21,6 +21,14 @@ struct pci_bus *topology_find_bus(struct machine *m, const char *name)
 	return NULL;
 }
 
+struct port *topology_port_of(struct machine *m, const struct pci_bus *bus)
+{
+	for (struct port *p = m->ports; p; p = p->next)
+		if (&p->root.bus == bus)
+			return p;
+	return NULL;
+}
+
 static bool slot_empty(const struct pci_bus *bus, unsigned slot)
 {
 	for (unsigned fn = 0; fn < 8; fn++)

@@ -107,6 +107,7 @@ void plug_guest_released(struct port *port, uint8_t functions)
 		if (d->port == port && takeable(d) && (functions & (1u << (d->devfn & 7))))
 			take(d);
 	}
+	slots_withdraw(port);
 	slots_show(port, false);
 }
 
@@ -175,6 +176,13 @@ void plug_host_request(struct device *device)
 		ask(device);
 }
 
+/* The guest never saw it: there is nobody to ask. */
+static void take_unseen(struct device *device)
+{
+	take(device);
+	slots_show(device->port, false);
+}
+
 static int del_check(struct machine *m, const char *id, bool force, struct device **out,
 	struct err *err)
 {
@@ -219,6 +227,8 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 	}
 	if (force)
 		plug_surprise(device);
+	else if (!slots_guest_has(device->port))
+		take_unseen(device);
 	else if (device->stage == DEVICE_PLUGGED)
 		ask(device);
 }
