@@ -124,6 +124,7 @@ int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
 
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
+struct loop *vfio_pci_worker(const struct vfio_pci *dev);
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev);
 
 /* How a BAR is reached: pieces in ascending offset that cover it. hva NULL: trapped. */

@@ -38,6 +38,8 @@ void plug_surprise(struct device *device);
 void plug_on_reset(struct machine *m);
 /* The host asks for the device (VFIO's request event). */
 void plug_host_request(struct device *device);
+/* The device reports an error that it does not recover from by itself (AER). */
+void plug_device_error(struct device *device);
 /* The end of a device whose fds are closed: answers everybody and frees it. */
 void device_gone(struct device *device);
 const char *device_stage_name(enum device_stage stage);

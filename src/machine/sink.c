@@ -5,7 +5,7 @@
 
 #include <portcullis/log.h>
 
-#include "state.h"
+#include "plug.h"
 
 /*
  * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
@@ -148,16 +148,52 @@ static void kvm_del(void *opaque, int fd)
 	kvm_vfio_del(&m->vm, fd);
 }
 
+/* On the worker; main set worker->device before it gave the worker anything to do. */
+static struct device *device_of_worker(struct vfio_pci *dev)
+{
+	char *loop = (char *)vfio_pci_worker(dev);
+
+	return ((struct worker *)(loop - offsetof(struct worker, loop)))->device;
+}
+
+static void wanted_mail(struct mail *mail)
+{
+	struct device *device = (struct device *)((char *)mail - offsetof(struct device, wanted));
+
+	role_enter_main();
+	atomic_store(&device->wanted_posted, false);
+	plug_host_request(device);
+}
+
 static void wants_back(void *opaque, struct vfio_pci *dev)
 {
+	struct device *device = device_of_worker(dev);
+
 	(void)opaque;
-	log_warn("device '%s': the host wants it back; unplug it with device_del", vfio_pci_id(dev));
+	if (atomic_exchange(&device->wanted_posted, true))
+		return;
+	device->wanted.run = wanted_mail;
+	loop_post(&device->machine->loop, &device->wanted);
+}
+
+static void failed_mail(struct mail *mail)
+{
+	struct device *device = (struct device *)((char *)mail - offsetof(struct device, failed));
+
+	role_enter_main();
+	atomic_store(&device->failed_posted, false);
+	plug_device_error(device);
 }
 
 static void failed(void *opaque, struct vfio_pci *dev)
 {
+	struct device *device = device_of_worker(dev);
+
 	(void)opaque;
-	log_error("device '%s' reports an unrecoverable error", vfio_pci_id(dev));
+	if (atomic_exchange(&device->failed_posted, true))
+		return;
+	device->failed.run = failed_mail;
+	loop_post(&device->machine->loop, &device->failed);
 }
 
 static const struct vfio_env_ops env_ops = {

@@ -77,6 +77,10 @@ struct device {
 	struct loop_timer deadline;  /* of the stage it is in */
 	bool cancelled;              /* device_del came before device_add was through */
 	bool host_wants_it;
+
+	/* What the worker tells main of its own accord. */
+	struct mail wanted, failed;
+	atomic_bool wanted_posted, failed_posted;
 };
 
 /* A pcie-root-port and the slot behind it. */

@@ -176,6 +176,16 @@ void plug_host_request(struct device *device)
 		ask(device);
 }
 
+void plug_device_error(struct device *device)
+{
+	struct machine *m = device->machine;
+
+	log_error("device '%s' reports an unrecoverable error: the guest is stopped", device->id);
+	machine_emit(m, &(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
+		.device = device->id, .path = device->id, .reason = "fatal" });
+	machine_pause(m);
+}
+
 /* The guest never saw it: there is nobody to ask. */
 static void take_unseen(struct device *device)
 {

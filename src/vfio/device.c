@@ -216,6 +216,11 @@ const char *vfio_pci_id(const struct vfio_pci *dev)
 	return dev->options->id;
 }
 
+struct loop *vfio_pci_worker(const struct vfio_pci *dev)
+{
+	return dev->worker;
+}
+
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev)
 {
 	return dev->options;
