@@ -27,7 +27,6 @@
 struct err;
 struct vfio_pci;
 struct vfio_context;
-struct vfio_backend_ops;
 
 /* -device vfio-pci,...; the one table for command line, QMP and help. */
 extern const struct prop_type vfio_pci_type;

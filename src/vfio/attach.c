@@ -20,7 +20,8 @@ static int check_twice(const struct vfio_attachment *attachment, struct err *err
 {
 	for (const struct vfio_attachment *at = attachment->next; at; at = at->next)
 		if (!strcmp(at->device.name, attachment->device.name))
-			return err_set(err, EEXIST, "host device '%s' is already part of this machine",
+			return err_set(err, EEXIST,
+				"host device '%s' is already part of this machine",
 				attachment->device.name);
 	return 0;
 }
@@ -29,11 +30,14 @@ static int device_error(const struct vfio_attachment *attachment, int code, stru
 {
 	const char *name = attachment->device.name;
 
-	err_set_errno(err, code, "cannot open '%s' in IOMMU group %d", name, attachment->device.group);
+	err_set_errno(
+		err, code, "cannot open '%s' in IOMMU group %d", name, attachment->device.group);
 	if (code == ENODEV)
 		err_hint(err, "its driver was changed meanwhile: bind it to vfio-pci again");
 	else if (code == EACCES)
-		err_hint(err, "it is a virtual function of a device that is itself bound to vfio-pci, which"
+		err_hint(err,
+			"it is a virtual function of a device that is itself bound to vfio-pci, "
+			"which"
 			" guards it by a token: bind the physical function to its own driver");
 	else if (code == EBUSY || code == EAGAIN)
 		err_hint(err, "another process uses it or resets it: fuser -v /dev/vfio/%d",
@@ -61,7 +65,8 @@ static int open_device(struct vfio_attachment *attachment, struct err *err)
 		return device_error(attachment, (int)-fd, err);
 	ret = host->ops->device_io(host, (int)fd, &attachment->io);
 	if (ret < 0)
-		return err_set_errno(err, -ret, "no file descriptor for '%s'", attachment->device.name);
+		return err_set_errno(
+			err, -ret, "no file descriptor for '%s'", attachment->device.name);
 	attachment->has_io = true;
 	return 0;
 }
@@ -97,15 +102,16 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 
 	if (ret < 0)
 		return ret;
-	ret = options->iommufd ? vfio_iommufd_attach(attachment, options->iommufd, passed, err) :
-				 attach_group(attachment, err);
+	ret = options->iommufd ? vfio_iommufd_attach(attachment, options->iommufd, passed, err)
+			       : attach_group(attachment, err);
 	if (ret < 0)
 		return ret;
 	ret = vfio_container_reserve(attachment->container, VFIO_DEVICE_MAPS);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "no room to keep account of DMA mappings");
 	attachment->reserved_entries = true;
-	/* RAM is laid out already when the device is hot-plugged: better to know now than half-way. */
+	/* RAM is laid out already when the device is hot-plugged: better to know now than half-way.
+	 */
 	return vfio_ram_check(attachment, err);
 }
 
@@ -121,10 +127,12 @@ static int passed_fd(struct vfio_context *context, const struct vfio_pci_options
 	if (!options->iommufd)
 		return err_set(err, EINVAL, "'fd' needs 'iommufd'");
 	if (parse_u64(options->fd, &value) < 0 || value > INT32_MAX)
-		return err_set(err, EINVAL, "fd '%s' is not the number of a file descriptor", options->fd);
+		return err_set(
+			err, EINVAL, "fd '%s' is not the number of a file descriptor", options->fd);
 	*copy = context->host.ops->adopt(&context->host, (int)value, node);
 	if (*copy < 0)
-		return err_set_errno(err, -*copy, "fd %s cannot be used as a VFIO device", options->fd);
+		return err_set_errno(
+			err, -*copy, "fd %s cannot be used as a VFIO device", options->fd);
 	*number = (int)value;
 	return 0;
 }
@@ -187,7 +195,8 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 	ret = passed_fd(context, options, &number, &passed, &node, err);
 	if (ret == 0)
 		ret = attach_locked(context, options, passed, passed >= 0 ? &node : NULL, out, err);
-	/* The user's own number is not needed any more; after a failure it stays for another try. */
+	/* The user's own number is not needed any more; after a failure it stays for another try.
+	 */
 	if (ret == 0 && number >= 0)
 		context->host.ops->close(&context->host, number);
 	pthread_mutex_unlock(&context->lock);
@@ -232,7 +241,8 @@ void vfio_attachment_constraints(
 	const struct vfio_container *container = attachment->container;
 
 	_Static_assert(VFIO_USABLE_MAX <= sizeof(out->usable) / sizeof(out->usable[0]), "usable");
-	_Static_assert(SYSFS_RESERVED_MAX <= sizeof(out->reserved) / sizeof(out->reserved[0]), "reserved");
+	_Static_assert(
+		SYSFS_RESERVED_MAX <= sizeof(out->reserved) / sizeof(out->reserved[0]), "reserved");
 	pthread_mutex_lock(&attachment->context->tables);
 	memcpy(out->usable, container->usable, container->n_usable * sizeof(out->usable[0]));
 	out->n_usable = container->n_usable;
@@ -257,11 +267,12 @@ int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
 	return ret;
 }
 
-int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size,
-	bool writable)
+int vfio_attachment_map(
+	struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size, bool writable)
 {
-	struct ledger_entry entry = { .iova = iova, .size = size, .kind = LEDGER_BAR,
-		.owner = attachment };
+	struct ledger_entry entry = {
+		.iova = iova, .size = size, .kind = LEDGER_BAR, .owner = attachment
+	};
 	int ret;
 
 	pthread_mutex_lock(&attachment->context->lock);

@@ -3,8 +3,8 @@
  * attach.h - getting hold of a host device and giving it back: sysfs checks, group, container or
  * IOAS, device fd, DMA mappings. (private to src/vfio and tests)
  *
- * Role:  worker; the context's lock is inside. Containers are shared between groups where the kernel
- *        allows it and are torn down with their last user, in the order device, group, container.
+ * Role:  worker; the context's lock is inside. Containers are shared between groups where the
+ * kernel allows it and are torn down with their last user, in the order device, group, container.
  */
 #ifndef PORTCULLIS_VFIO_ATTACH_H
 #define PORTCULLIS_VFIO_ATTACH_H
@@ -22,7 +22,8 @@ struct vfio_attachment; /* one device's hold on a container */
 int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
 	struct vfio_attachment **out, struct err *err) ON_WORKER;
 struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
-/* Facts found on the way: sysfs folder ("/sys/bus/pci/devices/0000:..."), group number (-1: none). */
+/* Facts found on the way: sysfs folder ("/sys/bus/pci/devices/0000:..."), group number (-1: none).
+ */
 const char *vfio_attachment_sysfs(const struct vfio_attachment *attachment);
 int vfio_attachment_group(const struct vfio_attachment *attachment);
 void vfio_attachment_constraints(
@@ -33,11 +34,12 @@ const char *vfio_attachment_backend(const struct vfio_attachment *attachment);
 
 /* Maps all guest RAM in the attachment's container unless that was done. */
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
-/* Any thread: mapping RAM ends with -ECANCELED at the next piece (1 GiB), what was mapped is undone. */
+/* Any thread: mapping RAM ends with -ECANCELED at the next piece (1 GiB), what was mapped is
+ * undone. */
 void vfio_attachment_cancel(struct vfio_attachment *attachment);
 /*
- * Other mappings (BARs, peer to peer) through the same ledger, at most 6 * VFIO_AREAS_MAX per device
- * (allocates nothing). -EEXIST on overlap. What is left at vfio_detach() is unmapped there.
+ * Other mappings (BARs, peer to peer) through the same ledger, at most 6 * VFIO_AREAS_MAX per
+ * device (allocates nothing). -EEXIST on overlap. What is left at vfio_detach() is unmapped there.
  */
 int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size,
 	bool writable) ON_WORKER;

@@ -124,7 +124,8 @@ int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64
 		return -ENOENT;
 	ram = entry->kind == LEDGER_RAM;
 	ret = container->ops->unmap(container, iova, size);
-	/* The kernel drops it with the container at the latest; nobody could repeat the call usefully. */
+	/* The kernel drops it with the container at the latest; nobody could repeat the call
+	 * usefully. */
 	if (ret < 0)
 		log_warn("vfio: cannot unmap IOVA 0x%" PRIx64 "+0x%" PRIx64 ": %s", iova, size,
 			strerror(-ret));

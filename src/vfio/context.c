@@ -66,7 +66,9 @@ void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, voi
 		for (unsigned i = 0; i < at->ledger.count; i++) {
 			const struct ledger_entry *entry = &at->ledger.entries[i];
 			struct vfio_mapping mapping = { .container = at->number,
-				.backend = at->ops->name, .iova = entry->iova, .size = entry->size,
+				.backend = at->ops->name,
+				.iova = entry->iova,
+				.size = entry->size,
 				.ram = entry->kind == LEDGER_RAM };
 
 			fn(&mapping, opaque);

@@ -4,8 +4,8 @@
  * (private to src/vfio and tests)
  *
  * Locks: context->lock guards everything here and is held across slow ioctls (pinning memory takes
- *        seconds), so only workers take it, and only through attach.h. context->tables is a leaf lock
- *        that guards the container list, ranges and ledgers against readers on other threads; it is
+ *        seconds), so only workers take it, and only through attach.h. context->tables is a leaf
+ * lock that guards the container list, ranges and ledgers against readers on other threads; it is
  *        never held across a system call.
  * Owner: context owns all; containers and groups go with their last user.
  */
@@ -42,11 +42,11 @@ struct vfio_container {
 	struct vfio_container *next;
 	struct vfio_context *context;
 	const struct vfio_container_ops *ops;
-	int fd;              /* type1: owned, IOAS: the iommufd object's */
+	int fd;			      /* type1: owned, IOAS: the iommufd object's */
 	struct vfio_iommufd *iommufd; /* IOAS only, as is ioas */
 	uint32_t ioas;
-	unsigned number;     /* for people */
-	unsigned users;      /* type1: groups, IOAS: devices */
+	unsigned number; /* for people */
+	unsigned users;	 /* type1: groups, IOAS: devices */
 	struct ledger ledger;
 	struct range usable[VFIO_USABLE_MAX]; /* ascending; none: no limit known */
 	unsigned n_usable;
@@ -59,8 +59,8 @@ struct vfio_container {
 struct vfio_group {
 	struct vfio_group *next;
 	struct vfio_context *context;
-	int number, fd;                   /* fd owned */
-	unsigned users;                   /* attachments */
+	int number, fd;			  /* fd owned */
+	unsigned users;			  /* attachments */
 	struct vfio_container *container; /* NULL: not joined yet */
 	bool in_kvm;
 };
@@ -71,12 +71,12 @@ struct vfio_attachment {
 	struct vfio_sysfs_device device;
 	struct vfio_device_io io;
 	bool has_io;
-	struct vfio_group *group;         /* NULL: IOMMUFD */
-	struct vfio_iommufd *iommufd;     /* NULL: group */
+	struct vfio_group *group;	  /* NULL: IOMMUFD */
+	struct vfio_iommufd *iommufd;	  /* NULL: group */
 	struct vfio_container *container; /* NULL: not attached yet */
-	bool reserved_entries;            /* VFIO_DEVICE_MAPS taken from the ledger */
-	bool joined, in_kvm;              /* IOMMUFD: steps done on the device fd */
-	bool passed_used;                 /* IOMMUFD: the fd given for it was taken */
+	bool reserved_entries;		  /* VFIO_DEVICE_MAPS taken from the ledger */
+	bool joined, in_kvm;		  /* IOMMUFD: steps done on the device fd */
+	bool passed_used;		  /* IOMMUFD: the fd given for it was taken */
 	struct vfio_reserved reserved[SYSFS_RESERVED_MAX];
 	unsigned n_reserved;
 	atomic_bool cancelled;
@@ -85,9 +85,9 @@ struct vfio_attachment {
 /* An -object iommufd. The list and users are guarded by tables, fd by context->lock. */
 struct vfio_iommufd {
 	struct vfio_iommufd *next;
-	char *id;       /* owned */
-	int fd;         /* owned, -1: not open */
-	bool given;     /* came from the user: stays open between devices */
+	char *id;	/* owned */
+	int fd;		/* owned, -1: not open */
+	bool given;	/* came from the user: stays open between devices */
 	unsigned users; /* attachments */
 };
 
@@ -138,15 +138,16 @@ int vfio_open_error(const struct vfio_host *host, const char *path, const char *
 	struct err *err);
 
 /* group.c: the attachment's group, opened and in a container. */
-int vfio_group_get(struct vfio_context *context, struct vfio_attachment *attachment,
-	struct err *err);
+int vfio_group_get(
+	struct vfio_context *context, struct vfio_attachment *attachment, struct err *err);
 void vfio_group_put(struct vfio_group *group);
 
 /* ram.c: all guest RAM into the attachment's container. */
 int vfio_ram_map(struct vfio_attachment *attachment, struct err *err);
 /* Would RAM as it is laid out now be reachable for the device? No RAM yet: yes. */
 int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);
-/* Size of pieces so that RAM fits into maps_left mappings: a power of two, 1 GiB or more; 0: cannot. */
+/* Size of pieces so that RAM fits into maps_left mappings: a power of two, 1 GiB or more; 0:
+ * cannot. */
 uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left, unsigned *pieces);
 
 /* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */
@@ -160,8 +161,8 @@ int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct 
  * iommufd.c: the other way to a container. passed: an fd open on the device's node, taken
  * (attachment->passed_used says whether it came to that); -1: none.
  */
-int vfio_iommufd_attach(struct vfio_attachment *attachment, const char *id, int passed,
-	struct err *err);
+int vfio_iommufd_attach(
+	struct vfio_attachment *attachment, const char *id, int passed, struct err *err);
 /* Out of the IOAS, which goes with its last device; the device fd is still open after it. */
 void vfio_iommufd_leave(struct vfio_attachment *attachment);
 

@@ -43,11 +43,13 @@ static int region_info_once(
 	return 0;
 }
 
-static int real_region_info(struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out)
+static int real_region_info(
+	struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out)
 {
 	size_t size = sizeof(struct vfio_region_info);
 
-	/* The first answer says how large the whole one is; twice is enough for a kernel in its senses. */
+	/* The first answer says how large the whole one is; twice is enough for a kernel in its
+	 * senses. */
 	for (unsigned attempt = 0; attempt < 3; attempt++) {
 		struct vfio_region_info *info = NULL;
 		int ret = region_info_once(io, index, size, &info);

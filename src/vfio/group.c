@@ -39,13 +39,16 @@ static int not_permitted(const struct vfio_host *host, const char *path, int cod
 	err_set_errno(err, code, "cannot open '%s' (owner %u:%u, mode %04o) as uid %ld", path,
 		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
 		own_uid(host));
-	err_hint(err, "give that user the node: chown UID %s; or run as root; in a container the node must"
-		" also be allowed by its device rules", path);
+	err_hint(err,
+		"give that user the node: chown UID %s; or run as root; in a container the node "
+		"must"
+		" also be allowed by its device rules",
+		path);
 	return -code;
 }
 
-int vfio_open_error(
-	const struct vfio_host *host, const char *path, const char *module, int code, struct err *err)
+int vfio_open_error(const struct vfio_host *host, const char *path, const char *module, int code,
+	struct err *err)
 {
 	switch (code) {
 	case EACCES:
@@ -65,15 +68,17 @@ int vfio_open_error(
 	return err_set_errno(err, code, "cannot open '%s'", path);
 }
 
-static int not_viable(struct vfio_context *context, const struct vfio_attachment *attachment,
-	struct err *err)
+static int not_viable(
+	struct vfio_context *context, const struct vfio_attachment *attachment, struct err *err)
 {
 	int group = attachment->device.group;
 
-	err_set(err, EPERM, "IOMMU group %d of '%s' is not viable: the host still uses a device in it: ",
-		group, attachment->device.name);
+	err_set(err, EPERM,
+		"IOMMU group %d of '%s' is not viable: the host still uses a device in it: ", group,
+		attachment->device.name);
 	vfio_sysfs_append_group(&context->host, group, err);
-	err_hint(err, "bind each of these devices (bridges with pcieport excepted) to vfio-pci, or unbind"
+	err_hint(err,
+		"bind each of these devices (bridges with pcieport excepted) to vfio-pci, or unbind"
 		" it from its driver: echo ADDRESS > /sys/bus/pci/devices/ADDRESS/driver/unbind");
 	return -EPERM;
 }
@@ -102,24 +107,27 @@ static int check_status(struct vfio_context *context, struct vfio_group *group,
 	long ret = vfio_host_ioctl(context, group->fd, VFIO_GROUP_GET_STATUS, &status);
 
 	if (ret < 0)
-		return err_set_errno(err, (int)-ret, "cannot read the state of IOMMU group %d",
-			group->number);
+		return err_set_errno(
+			err, (int)-ret, "cannot read the state of IOMMU group %d", group->number);
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		return not_viable(context, attachment, err);
 	return 0;
 }
 
-static int group_new(struct vfio_context *context, struct vfio_attachment *attachment,
-	struct err *err)
+static int group_new(
+	struct vfio_context *context, struct vfio_attachment *attachment, struct err *err)
 {
 	struct vfio_group *group = calloc(1, sizeof(*group));
 	int ret;
 
 	if (!group)
-		return err_set_errno(err, ENOMEM, "cannot open IOMMU group %d",
-			attachment->device.group);
-	*group = (struct vfio_group){ .context = context, .number = attachment->device.group, .fd = -1,
-		.users = 1, .next = context->groups };
+		return err_set_errno(
+			err, ENOMEM, "cannot open IOMMU group %d", attachment->device.group);
+	*group = (struct vfio_group){ .context = context,
+		.number = attachment->device.group,
+		.fd = -1,
+		.users = 1,
+		.next = context->groups };
 	context->groups = group;
 	attachment->group = group;
 	ret = open_group(context, group, err);
@@ -132,12 +140,14 @@ static int group_new(struct vfio_context *context, struct vfio_attachment *attac
 	/* KVM has to know the group before a device of it is opened. */
 	ret = vfio_context_kvm_add(context, group->fd);
 	if (ret < 0)
-		return err_set_errno(err, -ret, "KVM does not accept IOMMU group %d", group->number);
+		return err_set_errno(
+			err, -ret, "KVM does not accept IOMMU group %d", group->number);
 	group->in_kvm = true;
 	return 0;
 }
 
-int vfio_group_get(struct vfio_context *context, struct vfio_attachment *attachment, struct err *err)
+int vfio_group_get(
+	struct vfio_context *context, struct vfio_attachment *attachment, struct err *err)
 {
 	struct vfio_group *group = context->groups;
 	int ret = 0;

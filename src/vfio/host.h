@@ -26,8 +26,8 @@ struct vfio_host_ops {
 	/* Takes fd. */
 	void (*close)(const struct vfio_host *host, int fd);
 	/*
-	 * Takes a VFIO device fd in every case; on success *io is complete, its fd in FD_ZONE_DEVICE,
-	 * to be given back by close().
+	 * Takes a VFIO device fd in every case; on success *io is complete, its fd in
+	 * FD_ZONE_DEVICE, to be given back by close().
 	 */
 	int (*device_io)(const struct vfio_host *host, int fd, struct vfio_device_io *io);
 	/* A duplicate of an fd that somebody passed, and the node it is open on. Borrows fd. */
@@ -41,7 +41,7 @@ struct vfio_host {
 	const char *sysfs; /* "/sys" */
 	const char *dev;   /* "/dev" */
 	const char *proc;  /* "/proc/thread-self": limits and capabilities of the caller */
-	void *opaque;      /* a fake's state */
+	void *opaque;	   /* a fake's state */
 };
 
 extern const struct vfio_host vfio_host_real;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iommufd.c - the IOMMUFD backend: the device's own node and an IOAS instead of group and container.
- * All devices of one iommufd object share one IOAS: RAM is pinned once.
+ * iommufd.c - the IOMMUFD backend: the device's own node and an IOAS instead of group and
+ * container. All devices of one iommufd object share one IOAS: RAM is pinned once.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,13 +12,13 @@
 #include "context.h"
 #include "iommufd_uapi.h"
 
-static int ioas_map(struct vfio_container *container, uint64_t iova, void *hva, uint64_t size,
-	bool writable)
+static int ioas_map(
+	struct vfio_container *container, uint64_t iova, void *hva, uint64_t size, bool writable)
 {
 	struct iommu_ioas_map map = {
 		.size = sizeof(map),
 		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-			(writable ? IOMMU_IOAS_MAP_WRITEABLE : 0),
+			 (writable ? IOMMU_IOAS_MAP_WRITEABLE : 0),
 		.ioas_id = container->ioas,
 		.user_va = (uintptr_t)hva,
 		.length = size,
@@ -53,7 +53,8 @@ static int ioas_refresh(struct vfio_container *container, struct err *err)
 		.num_iovas = VFIO_USABLE_MAX,
 		.allowed_iovas = (uintptr_t)ranges,
 	};
-	long ret = vfio_host_ioctl(container->context, container->fd, IOMMU_IOAS_IOVA_RANGES, &query);
+	long ret =
+		vfio_host_ioctl(container->context, container->fd, IOMMU_IOAS_IOVA_RANGES, &query);
 
 	/* More ranges than we keep: the kernel filled in as many as there was room for. */
 	if (ret == -EMSGSIZE && query.num_iovas > VFIO_USABLE_MAX)
@@ -138,7 +139,8 @@ static int open_cdev(struct vfio_attachment *attachment, int passed, struct err 
 	attachment->passed_used = passed >= 0;
 	ret = host->ops->device_io(host, fd, &attachment->io);
 	if (ret < 0)
-		return err_set_errno(err, -ret, "no file descriptor for '%s'", attachment->device.name);
+		return err_set_errno(
+			err, -ret, "no file descriptor for '%s'", attachment->device.name);
 	attachment->has_io = true;
 	return 0;
 }
@@ -153,19 +155,23 @@ static int bind(struct vfio_attachment *attachment, struct err *err)
 	if (ret >= 0)
 		return 0;
 	if (ret == -EPERM) {
-		err_set_errno(err, EPERM, "'%s' cannot be given to iommufd '%s': the host still uses a device"
+		err_set_errno(err, EPERM,
+			"'%s' cannot be given to iommufd '%s': the host still uses a device"
 			" of IOMMU group %d, or interrupts are unsafe; its devices: ",
 			attachment->device.name, attachment->iommufd->id, attachment->device.group);
 		vfio_sysfs_append_group(&attachment->context->host, attachment->device.group, err);
-		err_hint(err, "bind each of these devices (bridges with pcieport excepted) to vfio-pci");
+		err_hint(err,
+			"bind each of these devices (bridges with pcieport excepted) to vfio-pci");
 		return -EPERM;
 	}
-	err_set_errno(err, (int)-ret, "'%s' cannot be given to iommufd '%s'", attachment->device.name,
-		attachment->iommufd->id);
+	err_set_errno(err, (int)-ret, "'%s' cannot be given to iommufd '%s'",
+		attachment->device.name, attachment->iommufd->id);
 	/* A node can be opened often, but only one of its users gets the device. */
 	if (ret == -EINVAL || ret == -EBUSY)
-		err_hint(err, "another process may be using the device: fuser -v /dev/vfio/devices/*"
-			" /dev/vfio/%d", attachment->device.group);
+		err_hint(err,
+			"another process may be using the device: fuser -v /dev/vfio/devices/*"
+			" /dev/vfio/%d",
+			attachment->device.group);
 	return (int)ret;
 }
 
@@ -182,8 +188,8 @@ static int join(struct vfio_attachment *attachment, struct err *err)
 	return attachment->container->ops->refresh(attachment->container, err);
 }
 
-int vfio_iommufd_attach(struct vfio_attachment *attachment, const char *id, int passed,
-	struct err *err)
+int vfio_iommufd_attach(
+	struct vfio_attachment *attachment, const char *id, int passed, struct err *err)
 {
 	struct vfio_context *context = attachment->context;
 	int ret = vfio_iommufd_get(context, id, &attachment->iommufd, err);
@@ -195,7 +201,8 @@ int vfio_iommufd_attach(struct vfio_attachment *attachment, const char *id, int 
 	/* KVM has to know the device before it is opened, which is what binding does. */
 	ret = vfio_context_kvm_add(context, attachment->io.fd);
 	if (ret < 0)
-		return err_set_errno(err, -ret, "KVM does not accept '%s'", attachment->device.name);
+		return err_set_errno(
+			err, -ret, "KVM does not accept '%s'", attachment->device.name);
 	attachment->in_kvm = true;
 	ret = bind(attachment, err);
 	if (ret == 0)

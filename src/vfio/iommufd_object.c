@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iommufd_object.c - "-object iommufd": a name for one /dev/iommu, from the user's options or opened
- * with the first device.
+ * iommufd_object.c - "-object iommufd": a name for one /dev/iommu, from the user's options or
+ * opened with the first device.
  *
  * Main adds and deletes objects, workers use them: the list and the user counts are guarded by
  * context->tables, which is never held for long. The fd belongs to whoever holds context->lock,
@@ -20,9 +20,14 @@
 #define AT(field) offsetof(struct vfio_iommufd_options, field)
 
 static const struct prop props[] = {
-	{ .name = "id", .kind = PROP_STRING, .offset = AT(id), .required = true,
+	{ .name = "id",
+		.kind = PROP_STRING,
+		.offset = AT(id),
+		.required = true,
 		.help = "name of the object, for the iommufd property of vfio-pci" },
-	{ .name = "fd", .kind = PROP_STRING, .offset = AT(fd),
+	{ .name = "fd",
+		.kind = PROP_STRING,
+		.offset = AT(fd),
 		.help = "number of an fd that is open on /dev/iommu; opened here if not given" },
 	{ .name = NULL },
 };
@@ -53,17 +58,19 @@ static void destroy(struct vfio_context *context, struct vfio_iommufd *iommufd)
 	free(iommufd);
 }
 
-int vfio_context_add_iommufd(struct vfio_context *context,
-	const struct vfio_iommufd_options *options, struct err *err)
+int vfio_context_add_iommufd(
+	struct vfio_context *context, const struct vfio_iommufd_options *options, struct err *err)
 {
 	struct vfio_iommufd *iommufd;
 	uint64_t fd = 0;
 	bool twice;
 
 	/* 0 to 2 are this program's own. */
-	if (options->fd && (parse_u64(options->fd, &fd) < 0 || fd > INT32_MAX || fd <= STDERR_FILENO))
-		return err_set(err, EINVAL, "iommufd '%s': fd '%s' is not the number of a file descriptor",
-			options->id, options->fd);
+	if (options->fd &&
+		(parse_u64(options->fd, &fd) < 0 || fd > INT32_MAX || fd <= STDERR_FILENO))
+		return err_set(err, EINVAL,
+			"iommufd '%s': fd '%s' is not the number of a file descriptor", options->id,
+			options->fd);
 	iommufd = calloc(1, sizeof(*iommufd));
 	if (!iommufd)
 		return err_set_errno(err, ENOMEM, "iommufd '%s'", options->id);

@@ -92,10 +92,13 @@ int vfio_memlock_check(
 		needed = UINT64_MAX;
 	if (needed <= memlock.limit)
 		return 0;
-	err_set(err, ENOMEM, "the limit of locked memory is too small: the device needs all guest memory"
+	err_set(err, ENOMEM,
+		"the limit of locked memory is too small: the device needs all guest memory"
 		" pinned, %" PRIu64 " bytes with what is locked already, but %" PRIu64
-		" bytes are allowed (RLIMIT_MEMLOCK)", needed, memlock.limit);
-	err_hint(err, "raise it before starting: 'ulimit -l %" PRIu64 "' (KiB), LimitMEMLOCK=%" PRIu64
+		" bytes are allowed (RLIMIT_MEMLOCK)",
+		needed, memlock.limit);
+	err_hint(err,
+		"raise it before starting: 'ulimit -l %" PRIu64 "' (KiB), LimitMEMLOCK=%" PRIu64
 		" in a systemd unit, or 'memlock' in /etc/security/limits.conf",
 		needed / 1024 + (needed % 1024 != 0), needed);
 	return -ENOMEM;

@@ -41,27 +41,29 @@ static int out_of_reach(const struct vfio_attachment *attachment, const struct r
 {
 	const struct vfio_container *container = attachment->container;
 
-	err_set(err, ERANGE, "guest memory 0x%" PRIx64 "-0x%" PRIx64 " is out of reach for '%s': the IOMMU"
-		" cannot map 0x%" PRIx64 " (it can map", segment->gpa, segment_end(segment),
-		attachment->device.name, at);
+	err_set(err, ERANGE,
+		"guest memory 0x%" PRIx64 "-0x%" PRIx64 " is out of reach for '%s': the IOMMU"
+		" cannot map 0x%" PRIx64 " (it can map",
+		segment->gpa, segment_end(segment), attachment->device.name, at);
 	for (unsigned i = 0; i < container->n_usable; i++)
-		err_append(err, "%s 0x%" PRIx64 "-0x%" PRIx64, i ? "," : "", container->usable[i].start,
-			container->usable[i].end);
+		err_append(err, "%s 0x%" PRIx64 "-0x%" PRIx64, i ? "," : "",
+			container->usable[i].start, container->usable[i].end);
 	err_append(err, ")");
 	err_hint(err, "name the device on the command line, so that memory is laid out around such"
-		" ranges when the machine starts");
+		      " ranges when the machine starts");
 	return -ERANGE;
 }
 
 static int in_reserved(const struct vfio_attachment *attachment, const struct ram_segment *segment,
 	const struct vfio_reserved *reserved, struct err *err)
 {
-	err_set(err, ERANGE, "guest memory 0x%" PRIx64 "-0x%" PRIx64 " overlaps 0x%" PRIx64 "-0x%" PRIx64
-		", which the host reserves (%s) for IOMMU group %d of '%s'", segment->gpa,
-		segment_end(segment), reserved->range.start, reserved->range.end, reserved->type,
-		attachment->device.group, attachment->device.name);
+	err_set(err, ERANGE,
+		"guest memory 0x%" PRIx64 "-0x%" PRIx64 " overlaps 0x%" PRIx64 "-0x%" PRIx64
+		", which the host reserves (%s) for IOMMU group %d of '%s'",
+		segment->gpa, segment_end(segment), reserved->range.start, reserved->range.end,
+		reserved->type, attachment->device.group, attachment->device.name);
 	err_hint(err, "name the device on the command line, so that memory is laid out around such"
-		" ranges when the machine starts");
+		      " ranges when the machine starts");
 	return -ERANGE;
 }
 
@@ -77,7 +79,8 @@ int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err)
 			const struct range *range = &attachment->reserved[j].range;
 
 			if (range->start <= segment_end(segment) && range->end >= segment->gpa)
-				return in_reserved(attachment, segment, &attachment->reserved[j], err);
+				return in_reserved(
+					attachment, segment, &attachment->reserved[j], err);
 		}
 		if (first_unusable(attachment->container, segment->gpa, segment_end(segment), &at))
 			return out_of_reach(attachment, segment, at, err);
@@ -98,7 +101,8 @@ uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left
 
 		for (unsigned i = 0; i < layout->count; i++)
 			count += pieces_of(&layout->segment[i], piece);
-		/* Half is left to BARs and to devices that come later, as long as that is possible. */
+		/* Half is left to BARs and to devices that come later, as long as that is possible.
+		 */
 		if (count <= maps_left / 2 || (piece == PIECE_MAX && count <= maps_left)) {
 			*pieces = (unsigned)count;
 			return piece;
@@ -110,14 +114,15 @@ uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left
 static int map_error(const struct vfio_attachment *attachment, const struct ledger_entry *entry,
 	int code, struct err *err)
 {
-	err_set_errno(err, code, "cannot map guest memory 0x%" PRIx64 "-0x%" PRIx64 " for DMA by '%s'",
-		entry->iova, entry->iova + (entry->size - 1), attachment->device.name);
+	err_set_errno(err, code,
+		"cannot map guest memory 0x%" PRIx64 "-0x%" PRIx64 " for DMA by '%s'", entry->iova,
+		entry->iova + (entry->size - 1), attachment->device.name);
 	if (code == ENOSPC)
 		err_hint(err, "the host limits the number of mappings: raise the parameter"
-			" dma_entry_limit of vfio_iommu_type1");
+			      " dma_entry_limit of vfio_iommu_type1");
 	else if (code == ENOMEM)
 		err_hint(err, "the host has too little free memory, or the limit of locked memory"
-			" (ulimit -l, LimitMEMLOCK=) is below the guest's memory");
+			      " (ulimit -l, LimitMEMLOCK=) is below the guest's memory");
 	return -code;
 }
 
@@ -129,8 +134,9 @@ static int map_segment(struct vfio_attachment *attachment, const struct ram_segm
 	while (done < segment->size) {
 		uint64_t gpa = segment->gpa + done, left = segment->size - done;
 		uint64_t size = piece - gpa % piece;
-		struct ledger_entry entry = { .iova = gpa, .size = size < left ? size : left,
-			.kind = LEDGER_RAM };
+		struct ledger_entry entry = {
+			.iova = gpa, .size = size < left ? size : left, .kind = LEDGER_RAM
+		};
 		int ret;
 
 		if (atomic_load(&attachment->cancelled))
@@ -173,8 +179,10 @@ static int prepare(
 		return 0;
 	*piece = vfio_ram_piece_size(&ram->layout, container->maps_left, pieces);
 	if (!*piece) {
-		err_set(err, ENOSPC, "the host allows only %u more DMA mappings, too few for the guest's"
-			" memory", container->maps_left);
+		err_set(err, ENOSPC,
+			"the host allows only %u more DMA mappings, too few for the guest's"
+			" memory",
+			container->maps_left);
 		err_hint(err, "raise the parameter dma_entry_limit of vfio_iommu_type1");
 		return -ENOSPC;
 	}

@@ -124,24 +124,26 @@ static int node_device(const struct vfio_host *host, dev_t node, char out[static
 	return name_set(out, end ? end + 1 : target);
 }
 
-static int locate_node(const struct vfio_host *host, dev_t node, struct vfio_sysfs_device *out,
-	struct err *err)
+static int locate_node(
+	const struct vfio_host *host, dev_t node, struct vfio_sysfs_device *out, struct err *err)
 {
 	char name[SYSFS_NAME_MAX];
 	struct host_bdf parsed;
 	int ret = node_device(host, node, name);
 
 	if (ret < 0)
-		return err_set_errno(err, -ret, "the fd given (device node %u:%u) belongs to no VFIO device",
-			major(node), minor(node));
+		return err_set_errno(err, -ret,
+			"the fd given (device node %u:%u) belongs to no VFIO device", major(node),
+			minor(node));
 	if (out->name[0])
-		return strcmp(out->name, name) ?
-			err_set(err, EINVAL, "the fd given belongs to '%s', not to '%s'", name,
-				out->name) :
-			0;
+		return strcmp(out->name, name)
+			       ? err_set(err, EINVAL, "the fd given belongs to '%s', not to '%s'",
+					 name, out->name)
+			       : 0;
 	(void)name_set(out->name, name);
 	out->pci = parse_bdf(name, &parsed) == 0;
-	if (path_set(out->path, "%s/bus/%s/devices/%s", host->sysfs, out->pci ? "pci" : "mdev", name) < 0)
+	if (path_set(out->path, "%s/bus/%s/devices/%s", host->sysfs, out->pci ? "pci" : "mdev",
+		    name) < 0)
 		return err_set(err, ENAMETOOLONG, "sysfs path of '%s' is too long", name);
 	return 0;
 }
@@ -213,7 +215,8 @@ static int no_group(
 	}
 	err_set(err, ENODEV, "the IOMMU is off: '%s' and every other device are in no IOMMU group",
 		device->name);
-	err_hint(err, "switch on VT-d or AMD-Vi (IOMMU) in the firmware setup and boot the host with"
+	err_hint(err,
+		"switch on VT-d or AMD-Vi (IOMMU) in the firmware setup and boot the host with"
 		" intel_iommu=on or amd_iommu=on on the kernel command line; then"
 		" 'dmesg | grep -i iommu' shows a group for each device");
 	return -ENODEV;
@@ -238,34 +241,39 @@ static int find_group(
 			device->path, number);
 	device->group = (int)group;
 	if (path_set(path, "%s/kernel/iommu_groups/%d/name", host->sysfs, device->group) < 0)
-		return err_set(err, ENAMETOOLONG, "sysfs path of group %d is too long", device->group);
+		return err_set(
+			err, ENAMETOOLONG, "sysfs path of group %d is too long", device->group);
 	ret = sys_read_file(path, name, sizeof(name));
 	if (ret < 0 && ret != -ENOENT)
 		return err_set_errno(err, -ret, "cannot read '%s'", path);
 	if (ret < 0 || strcmp(name, "vfio-noiommu"))
 		return 0;
-	err_set(err, ENOTSUP, "'%s' has no IOMMU (group %d is 'vfio-noiommu'): it could read and write"
-		" all of the host's memory", device->name, device->group);
+	err_set(err, ENOTSUP,
+		"'%s' has no IOMMU (group %d is 'vfio-noiommu'): it could read and write"
+		" all of the host's memory",
+		device->name, device->group);
 	err_hint(err, "noiommu mode is not supported; switch the host's IOMMU on (intel_iommu=on or"
-		" amd_iommu=on)");
+		      " amd_iommu=on)");
 	return -ENOTSUP;
 }
 
 static int bad_driver(const struct vfio_sysfs_device *device, struct err *err)
 {
 	if (device->driver[0])
-		err_set(err, EBUSY, "'%s' is bound to the driver '%s', not to vfio-pci", device->name,
-			device->driver);
+		err_set(err, EBUSY, "'%s' is bound to the driver '%s', not to vfio-pci",
+			device->name, device->driver);
 	else
 		err_set(err, EBUSY, "'%s' is bound to no driver; it must be bound to vfio-pci",
 			device->name);
 	if (!device->pci)
 		return -EBUSY;
-	err_hint(err, "bind it with: modprobe vfio-pci; echo vfio-pci > %s/driver_override; %s%s%s%s%s"
+	err_hint(err,
+		"bind it with: modprobe vfio-pci; echo vfio-pci > %s/driver_override; %s%s%s%s%s"
 		"echo %s > /sys/bus/pci/drivers_probe",
-		device->path, device->driver[0] ? "echo " : "", device->driver[0] ? device->name : "",
-		device->driver[0] ? " > " : "", device->driver[0] ? device->path : "",
-		device->driver[0] ? "/driver/unbind; " : "", device->name);
+		device->path, device->driver[0] ? "echo " : "",
+		device->driver[0] ? device->name : "", device->driver[0] ? " > " : "",
+		device->driver[0] ? device->path : "", device->driver[0] ? "/driver/unbind; " : "",
+		device->name);
 	return -EBUSY;
 }
 
@@ -279,7 +287,8 @@ static bool is_vfio_driver(const struct vfio_sysfs_device *device)
 
 	if (strstr(device->driver, "vfio"))
 		return true;
-	return device->driver[0] && path_set(path, "%s/vfio-dev", device->path) == 0 && exists(path);
+	return device->driver[0] && path_set(path, "%s/vfio-dev", device->path) == 0 &&
+	       exists(path);
 }
 
 int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
@@ -307,7 +316,8 @@ static int check_interrupts(const struct vfio_host *host, const char *module, st
 	char path[SYSFS_PATH_MAX], value[8];
 	int ret;
 
-	if (path_set(path, "%s/module/%s/parameters/allow_unsafe_interrupts", host->sysfs, module) < 0)
+	if (path_set(path, "%s/module/%s/parameters/allow_unsafe_interrupts", host->sysfs, module) <
+		0)
 		return err_set(err, ENAMETOOLONG, "sysfs path is too long");
 	ret = sys_read_file(path, value, sizeof(value));
 	if (ret == -ENOENT)
@@ -316,10 +326,14 @@ static int check_interrupts(const struct vfio_host *host, const char *module, st
 		return err_set_errno(err, -ret, "cannot read '%s'", path);
 	if (value[0] != 'Y' && value[0] != '1')
 		return 0;
-	err_set(err, EPERM, "this host allows unsafe interrupts (%s is %s): without interrupt remapping"
-		" a guest's device can forge interrupts of the host", path, value);
-	err_hint(err, "forbid them with: echo N > %s; or accept the risk for this device with"
-		" x-allow-unsafe-interrupts=on", path);
+	err_set(err, EPERM,
+		"this host allows unsafe interrupts (%s is %s): without interrupt remapping"
+		" a guest's device can forge interrupts of the host",
+		path, value);
+	err_hint(err,
+		"forbid them with: echo N > %s; or accept the risk for this device with"
+		" x-allow-unsafe-interrupts=on",
+		path);
 	return -EPERM;
 }
 
@@ -341,7 +355,8 @@ static void append_member(const char *name, void *opaque)
 	char path[SYSFS_PATH_MAX], driver[SYSFS_NAME_MAX];
 	struct group_list *list = opaque;
 
-	if (path_set(path, "%s/%s", list->folder, name) < 0 || link_name(path, "driver", driver) < 0)
+	if (path_set(path, "%s/%s", list->folder, name) < 0 ||
+		link_name(path, "driver", driver) < 0)
 		driver[0] = '\0';
 	err_append(list->err, "%s%s (%s)", list->any ? ", " : "", name,
 		driver[0] ? driver : "no driver");
@@ -441,7 +456,8 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	if (!search.name[0] || path_set(out, "%s/vfio/devices/%s", host->dev, search.name) < 0) {
 		err_set(err, ENOENT, "'%s' has no VFIO device node of its own ('%s' lists none)",
 			device->name, folder);
-		err_hint(err, "iommufd= needs Linux 6.6 or newer with CONFIG_VFIO_DEVICE_CDEV; without it"
+		err_hint(err,
+			"iommufd= needs Linux 6.6 or newer with CONFIG_VFIO_DEVICE_CDEV; without it"
 			" leave iommufd= out");
 		return -ENOENT;
 	}

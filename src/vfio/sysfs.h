@@ -24,14 +24,15 @@ struct vfio_sysfs_device {
 	char path[SYSFS_PATH_MAX];   /* "/sys/bus/pci/devices/0000:1a:00.3" */
 	char name[SYSFS_NAME_MAX];   /* its last part: how the kernel calls the device */
 	char driver[SYSFS_NAME_MAX]; /* "" when not bound */
-	int group;                   /* number of its IOMMU group */
-	bool pci;                    /* false: a mediated device */
+	int group;		     /* number of its IOMMU group */
+	bool pci;		     /* false: a mediated device */
 };
 
 /*
  * Finds the device (by options, or by the node that is open on it; either may be missing, two must
  * agree: -EINVAL) and checks what must hold: it exists (-ENODEV), has an IOMMU group (-ENODEV,
- * -ENOTSUP for noiommu), is bound to a vfio driver (-EBUSY; the text gives the commands to bind it).
+ * -ENOTSUP for noiommu), is bound to a vfio driver (-EBUSY; the text gives the commands to bind
+ * it).
  */
 int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
 	const dev_t *node, struct vfio_sysfs_device *out, struct err *err);
@@ -49,8 +50,7 @@ struct vfio_reserved {
 };
 /* Where the group's DMA must not go; "direct-relaxable" ranges do not count. -E2BIG. */
 int vfio_sysfs_reserved(const struct vfio_host *host, int group,
-	struct vfio_reserved out[static SYSFS_RESERVED_MAX], unsigned *count,
-	struct err *err);
+	struct vfio_reserved out[static SYSFS_RESERVED_MAX], unsigned *count, struct err *err);
 /* The same from the file's text. -EINVAL, -E2BIG. */
 int vfio_reserved_parse(
 	const char *text, struct vfio_reserved out[static SYSFS_RESERVED_MAX], unsigned *count);

@@ -16,8 +16,8 @@
 
 #define INFO_MAX 65536
 
-static int type1_map(struct vfio_container *container, uint64_t iova, void *hva, uint64_t size,
-	bool writable)
+static int type1_map(
+	struct vfio_container *container, uint64_t iova, void *hva, uint64_t size, bool writable)
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
@@ -84,8 +84,8 @@ static void take_ranges(struct vfio_container *container, const struct vfio_iomm
 	if (n > VFIO_USABLE_MAX)
 		n = VFIO_USABLE_MAX;
 	for (unsigned i = 0; i < n; i++)
-		container->usable[i] = (struct range){ cap->iova_ranges[i].start,
-			cap->iova_ranges[i].end };
+		container->usable[i] =
+			(struct range){ cap->iova_ranges[i].start, cap->iova_ranges[i].end };
 	container->n_usable = n;
 }
 
@@ -163,24 +163,29 @@ int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct 
 
 		if (strcmp(reserved->type, "direct"))
 			continue;
-		err_set(err, EPERM, "'%s' cannot be passed through: the host's firmware uses it for itself"
-			" (memory 0x%llx-0x%llx is mapped for group %d, RMRR)", name,
-			(unsigned long long)reserved->range.start,
+		err_set(err, EPERM,
+			"'%s' cannot be passed through: the host's firmware uses it for itself"
+			" (memory 0x%llx-0x%llx is mapped for group %d, RMRR)",
+			name, (unsigned long long)reserved->range.start,
 			(unsigned long long)reserved->range.end, attachment->device.group);
-		err_hint(err, "look for a firmware setting that releases the device, or a newer firmware");
+		err_hint(err, "look for a firmware setting that releases the device, or a newer "
+			      "firmware");
 		return -EPERM;
 	}
-	err_set(err, EPERM, "the IOMMU refuses group %d of '%s': this host has no interrupt remapping, so"
-		" the device could forge interrupts of the host", attachment->device.group, name);
-	err_hint(err, "switch interrupt remapping on (firmware setting; no intremap=off on the kernel"
+	err_set(err, EPERM,
+		"the IOMMU refuses group %d of '%s': this host has no interrupt remapping, so"
+		" the device could forge interrupts of the host",
+		attachment->device.group, name);
+	err_hint(err,
+		"switch interrupt remapping on (firmware setting; no intremap=off on the kernel"
 		" command line)");
 	return -EPERM;
 }
 
 static int refused(const struct vfio_attachment *attachment, int code, struct err *err)
 {
-	return code == ENODEV || code == EINVAL ? no_model(err) :
-						  vfio_iommu_error(attachment, code, err);
+	return code == ENODEV || code == EINVAL ? no_model(err)
+						: vfio_iommu_error(attachment, code, err);
 }
 
 static int open_container(struct vfio_context *context, int *out, struct err *err)
@@ -224,7 +229,8 @@ static int join_existing(struct vfio_context *context, struct vfio_group *group,
 			continue;
 		ret = set_container(group, at->fd);
 		if (ret == -EINVAL || ret == -EBUSY)
-			continue; /* another kind of IOMMU, or its limits do not fit what is mapped */
+			continue; /* another kind of IOMMU, or its limits do not fit what is mapped
+				   */
 		if (ret < 0)
 			return vfio_iommu_error(attachment, -ret, err);
 		ret = at->ops->refresh(at, err);
@@ -246,11 +252,13 @@ static int set_model(struct vfio_group *group, struct vfio_container *container,
 	long set;
 
 	if (ret < 0)
-		return err_set_errno(err, -ret, "cannot put IOMMU group %d of '%s' into a container",
-			group->number, attachment->device.name);
+		return err_set_errno(err, -ret,
+			"cannot put IOMMU group %d of '%s' into a container", group->number,
+			attachment->device.name);
 	set = vfio_host_ioctl(container->context, container->fd, VFIO_SET_IOMMU,
 		vfio_ioctl_value(VFIO_TYPE1v2_IOMMU));
-	ret = set < 0 ? refused(attachment, (int)-set, err) : container->ops->refresh(container, err);
+	ret = set < 0 ? refused(attachment, (int)-set, err)
+		      : container->ops->refresh(container, err);
 	if (ret < 0)
 		unset_container(group);
 	return ret;
@@ -285,7 +293,8 @@ void vfio_type1_leave(struct vfio_group *group)
 
 	if (!container)
 		return;
-	/* The last group takes the IOMMU with it, and what is mapped could not be unmapped any more. */
+	/* The last group takes the IOMMU with it, and what is mapped could not be unmapped any
+	 * more. */
 	if (container->users == 1)
 		vfio_container_unmap_all(container);
 	unset_container(group);

@@ -32,7 +32,8 @@ void fake_violation(struct fake_vfio_host *fake, const char *fmt, ...)
 static bool gives_back(unsigned long cmd)
 {
 	return cmd == VFIO_GROUP_UNSET_CONTAINER || cmd == VFIO_IOMMU_UNMAP_DMA ||
-		cmd == VFIO_DEVICE_DETACH_IOMMUFD_PT || cmd == IOMMU_DESTROY || cmd == IOMMU_IOAS_UNMAP;
+	       cmd == VFIO_DEVICE_DETACH_IOMMUFD_PT || cmd == IOMMU_DESTROY ||
+	       cmd == IOMMU_IOAS_UNMAP;
 }
 
 static bool fault(struct fake_vfio_host *fake)
@@ -55,7 +56,10 @@ int fake_fd_new(struct fake_vfio_host *fake, enum fake_fd_kind kind, int index)
 
 		if (fd->kind != FAKE_FD_FREE)
 			continue;
-		*fd = (struct fake_fd){ .kind = kind, .index = index, .space = -1, .iommufd = -1,
+		*fd = (struct fake_fd){ .kind = kind,
+			.index = index,
+			.space = -1,
+			.iommufd = -1,
 			.fd = memfd_create("fake-vfio", MFD_CLOEXEC) };
 		if (fd->fd < 0)
 			fd->kind = FAKE_FD_FREE;
@@ -87,7 +91,8 @@ void fake_space_free(struct fake_vfio_host *fake, struct fake_space *space)
 	space->used = false;
 }
 
-long fake_space_map(struct fake_vfio_host *fake, struct fake_space *space, const struct fake_map *map)
+long fake_space_map(
+	struct fake_vfio_host *fake, struct fake_space *space, const struct fake_map *map)
 {
 	uint64_t pinned = map->size;
 	bool usable = fake->n_ranges == 0;
@@ -100,15 +105,17 @@ long fake_space_map(struct fake_vfio_host *fake, struct fake_space *space, const
 		return -EINVAL;
 	for (unsigned i = 0; i < fake->n_ranges; i++)
 		usable |= map->iova >= fake->ranges[i].start &&
-			map->iova + (map->size - 1) <= fake->ranges[i].end;
+			  map->iova + (map->size - 1) <= fake->ranges[i].end;
 	if (!usable)
 		return -EINVAL;
 	for (unsigned i = 0; i < space->n_maps; i++) {
 		const struct fake_map *at = &space->maps[i];
 
 		pinned += at->size;
-		if (at->iova <= map->iova + (map->size - 1) && map->iova <= at->iova + (at->size - 1)) {
-			fake_violation(fake, "mapping over another at 0x%llx", (unsigned long long)map->iova);
+		if (at->iova <= map->iova + (map->size - 1) &&
+			map->iova <= at->iova + (at->size - 1)) {
+			fake_violation(fake, "mapping over another at 0x%llx",
+				(unsigned long long)map->iova);
 			return -EEXIST;
 		}
 	}
@@ -131,8 +138,8 @@ long fake_space_unmap(
 		fake->unmaps++;
 		return (long)size;
 	}
-	fake_violation(fake, "unmapping 0x%llx+0x%llx, which was not mapped", (unsigned long long)iova,
-		(unsigned long long)size);
+	fake_violation(fake, "unmapping 0x%llx+0x%llx, which was not mapped",
+		(unsigned long long)iova, (unsigned long long)size);
 	return -ENOENT;
 }
 
@@ -287,7 +294,8 @@ static int fake_device_io(const struct vfio_host *host, int number, struct vfio_
 	}
 	fd->fd = moved;
 	card = fake->devices[fd->index].io;
-	*io = (struct vfio_device_io){ .ops = card ? card->ops : &no_card, .fd = moved,
+	*io = (struct vfio_device_io){ .ops = card ? card->ops : &no_card,
+		.fd = moved,
 		.opaque = card ? card->opaque : NULL };
 	return 0;
 }
@@ -370,8 +378,11 @@ void fake_vfio_host_init(struct fake_vfio_host *fake)
 	fake->pin_limit = UINT64_MAX;
 	fake->fail_errno = EIO;
 	fake_vfio_host_setup(fake);
-	fake->host = (struct vfio_host){ .ops = &fake_ops, .sysfs = fake->sysfs, .dev = fake->dev,
-		.proc = fake->proc, .opaque = fake };
+	fake->host = (struct vfio_host){ .ops = &fake_ops,
+		.sysfs = fake->sysfs,
+		.dev = fake->dev,
+		.proc = fake->proc,
+		.opaque = fake };
 }
 
 bool fake_vfio_idle(const struct fake_vfio_host *fake)
@@ -424,7 +435,8 @@ static bool space_reaches(
 	return false;
 }
 
-bool fake_vfio_mapped(const struct fake_vfio_host *fake, uint64_t iova, uint64_t size, const void *hva)
+bool fake_vfio_mapped(
+	const struct fake_vfio_host *fake, uint64_t iova, uint64_t size, const void *hva)
 {
 	for (unsigned i = 0; i < FAKE_SPACES_MAX; i++)
 		if (fake->spaces[i].used && space_reaches(&fake->spaces[i], iova, size, hva))

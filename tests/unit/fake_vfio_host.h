@@ -7,7 +7,8 @@
  *        .host = &fake->host (fake_vfio_env() makes one whose KVM device is checked as well).
  *        At the end fake_vfio_idle() must hold and fake->violation be empty.
  * Fds:   every open is a real fd (a memfd), so that leaks show in /proc/self/fd.
- * Card:  fake_vfio_set_io() gives a device the calls of a fake card; without it they answer nothing.
+ * Card:  fake_vfio_set_io() gives a device the calls of a fake card; without it they answer
+ * nothing.
  */
 #ifndef TESTS_FAKE_VFIO_HOST_H
 #define TESTS_FAKE_VFIO_HOST_H
@@ -24,15 +25,21 @@
 #define FAKE_SPACES_MAX 16
 #define FAKE_MAPS_MAX 4096
 
-enum fake_fd_kind { FAKE_FD_FREE, FAKE_FD_CONTAINER, FAKE_FD_GROUP, FAKE_FD_DEVICE, FAKE_FD_CDEV,
-	FAKE_FD_IOMMUFD };
+enum fake_fd_kind {
+	FAKE_FD_FREE,
+	FAKE_FD_CONTAINER,
+	FAKE_FD_GROUP,
+	FAKE_FD_DEVICE,
+	FAKE_FD_CDEV,
+	FAKE_FD_IOMMUFD
+};
 struct fake_fd {
 	enum fake_fd_kind kind;
 	int fd;
 	int index; /* of the space, the device; number of the group */
 	int space; /* group, cdev: joined to, -1 */
 	bool in_kvm, bound;
-	int iommufd; /* cdev: fd it is bound to */
+	int iommufd;   /* cdev: fd it is bound to */
 	unsigned node; /* cdev: minor number */
 };
 
@@ -43,8 +50,8 @@ struct fake_map {
 /* A container's address space, or an IOAS. */
 struct fake_space {
 	bool used, model;
-	int iommu;       /* of the first group; groups of another one do not fit */
-	int iommufd;     /* IOAS: the fd it belongs to, else -1 */
+	int iommu;   /* of the first group; groups of another one do not fit */
+	int iommufd; /* IOAS: the fd it belongs to, else -1 */
 	unsigned users, n_maps;
 	struct fake_map maps[FAKE_MAPS_MAX];
 };
@@ -66,18 +73,18 @@ struct fake_vfio_host {
 	char violation[200]; /* the first rule that was broken */
 
 	/* What the host can do. */
-	bool no_type1;            /* vfio_iommu_type1 is not loaded */
+	bool no_type1; /* vfio_iommu_type1 is not loaded */
 	int api_version;
-	int set_iommu_error;      /* errno of VFIO_SET_IOMMU */
-	int open_error;           /* errno of opening a group */
-	unsigned busy;            /* GET_DEVICE_FD says EAGAIN so often */
-	struct range ranges[8];   /* usable IOVA */
+	int set_iommu_error;	/* errno of VFIO_SET_IOMMU */
+	int open_error;		/* errno of opening a group */
+	unsigned busy;		/* GET_DEVICE_FD says EAGAIN so often */
+	struct range ranges[8]; /* usable IOVA */
 	unsigned n_ranges;
-	uint32_t dma_avail;       /* UINT32_MAX: the kernel does not tell */
-	uint64_t pin_limit;       /* bytes per space before ENOMEM */
+	uint32_t dma_avail;			     /* UINT32_MAX: the kernel does not tell */
+	uint64_t pin_limit;			     /* bytes per space before ENOMEM */
 	void (*on_map)(struct fake_vfio_host *fake); /* called in every map */
 
-	int unmap_error;          /* errno of unmapping */
+	int unmap_error; /* errno of unmapping */
 
 	/*
 	 * Faults: the n-th call (open, ioctl, device_io, kvm_add) fails with fail_errno. 0: none.
@@ -112,7 +119,8 @@ bool fake_vfio_idle(const struct fake_vfio_host *fake);
 unsigned fake_vfio_open_fds(const struct fake_vfio_host *fake, enum fake_fd_kind kind);
 unsigned fake_vfio_total_maps(const struct fake_vfio_host *fake);
 /* Is [iova, iova + size) reachable by DMA in some space, and at this hva? */
-bool fake_vfio_mapped(const struct fake_vfio_host *fake, uint64_t iova, uint64_t size, const void *hva);
+bool fake_vfio_mapped(
+	const struct fake_vfio_host *fake, uint64_t iova, uint64_t size, const void *hva);
 /* Open fds of this process. */
 unsigned fake_process_fds(void);
 
@@ -123,7 +131,8 @@ int fake_fd_new(struct fake_vfio_host *fake, enum fake_fd_kind kind, int index);
 void fake_violation(struct fake_vfio_host *fake, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int fake_space_new(struct fake_vfio_host *fake);
-long fake_space_map(struct fake_vfio_host *fake, struct fake_space *space, const struct fake_map *map);
+long fake_space_map(
+	struct fake_vfio_host *fake, struct fake_space *space, const struct fake_map *map);
 /* Exactly one mapping; bytes unmapped or -errno. */
 long fake_space_unmap(
 	struct fake_vfio_host *fake, struct fake_space *space, uint64_t iova, uint64_t size);

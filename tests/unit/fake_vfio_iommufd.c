@@ -10,7 +10,8 @@
 #include "../../src/vfio/iommufd_uapi.h"
 
 /* ids are index + 1: the kernel never gives 0 away. */
-static struct fake_space *ioas_find(struct fake_vfio_host *fake, const struct fake_fd *fd, uint32_t id)
+static struct fake_space *ioas_find(
+	struct fake_vfio_host *fake, const struct fake_fd *fd, uint32_t id)
 {
 	struct fake_space *space;
 
@@ -42,18 +43,19 @@ static long iova_ranges(struct fake_vfio_host *fake, struct iommu_ioas_iova_rang
 	unsigned room = cmd->num_iovas;
 
 	for (unsigned i = 0; i < n && i < room; i++)
-		out[i] = fake->n_ranges ?
-			(struct iommu_iova_range){ fake->ranges[i].start, fake->ranges[i].end } :
-			(struct iommu_iova_range){ 0, UINT64_MAX };
+		out[i] = fake->n_ranges ? (struct iommu_iova_range){ fake->ranges[i].start,
+			fake->ranges[i].end }
+					: (struct iommu_iova_range){ 0, UINT64_MAX };
 	cmd->num_iovas = n;
 	cmd->out_iova_alignment = 4096;
 	return n > room ? -EMSGSIZE : 0;
 }
 
-static long ioas_map(struct fake_vfio_host *fake, struct fake_space *space,
-	const struct iommu_ioas_map *cmd)
+static long ioas_map(
+	struct fake_vfio_host *fake, struct fake_space *space, const struct iommu_ioas_map *cmd)
 {
-	if (cmd->size != sizeof(*cmd) || cmd->__reserved || !(cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA))
+	if (cmd->size != sizeof(*cmd) || cmd->__reserved ||
+		!(cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA))
 		return -EINVAL;
 	return fake_space_map(fake, space,
 		&(struct fake_map){ cmd->iova, cmd->length, cmd->user_va,
@@ -70,7 +72,8 @@ static long ioas_unmap(
 	return ret < 0 ? ret : 0;
 }
 
-static long iommu_ioctl(struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg)
+static long iommu_ioctl(
+	struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg)
 {
 	/* The IOAS is the second word of each command, but MAP has its flags there. */
 	const uint32_t *word = arg;
@@ -94,12 +97,13 @@ static long iommu_ioctl(struct fake_vfio_host *fake, struct fake_fd *fd, unsigne
 	return -ENOTTY;
 }
 
-static long bind(struct fake_vfio_host *fake, struct fake_fd *fd,
-	const struct vfio_device_bind_iommufd *cmd)
+static long bind(
+	struct fake_vfio_host *fake, struct fake_fd *fd, const struct vfio_device_bind_iommufd *cmd)
 {
 	struct fake_fd *iommufd = fake_fd_find(fake, cmd->iommufd);
 
-	if (cmd->argsz != sizeof(*cmd) || cmd->flags || !iommufd || iommufd->kind != FAKE_FD_IOMMUFD)
+	if (cmd->argsz != sizeof(*cmd) || cmd->flags || !iommufd ||
+		iommufd->kind != FAKE_FD_IOMMUFD)
 		return -EINVAL;
 	if (!fake_vfio_viable(fake, fake->devices[fd->index].group))
 		return -EPERM;

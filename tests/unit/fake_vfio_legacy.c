@@ -15,8 +15,9 @@ bool fake_vfio_viable(const struct fake_vfio_host *fake, int group)
 	for (unsigned i = 0; i < fake->n_devices; i++) {
 		const struct fake_device *device = &fake->devices[i];
 
-		if (device->group == group && device->driver[0] && !strstr(device->driver, "vfio") &&
-			strcmp(device->driver, "pcieport") && strcmp(device->driver, "pci-stub"))
+		if (device->group == group && device->driver[0] &&
+			!strstr(device->driver, "vfio") && strcmp(device->driver, "pcieport") &&
+			strcmp(device->driver, "pci-stub"))
 			return false;
 	}
 	return true;
@@ -57,7 +58,8 @@ static long get_info(const struct fake_vfio_host *fake, struct vfio_iommu_type1_
 		all.ranges.nr_iovas = fake->n_ranges;
 	}
 	for (unsigned i = 0; i < fake->n_ranges; i++)
-		all.ranges.range[i] = (struct vfio_iova_range){ fake->ranges[i].start, fake->ranges[i].end };
+		all.ranges.range[i] =
+			(struct vfio_iova_range){ fake->ranges[i].start, fake->ranges[i].end };
 	if (room < whole) {
 		/* As the kernel: the fixed part, and how much there would be. */
 		all.info.cap_offset = 0;
@@ -91,7 +93,8 @@ static long container_ioctl(
 	case VFIO_IOMMU_GET_INFO:
 		return space->model ? get_info(fake, arg) : -EINVAL;
 	case VFIO_IOMMU_MAP_DMA:
-		if (!space->model || map->argsz != sizeof(*map) || !(map->flags & VFIO_DMA_MAP_FLAG_READ))
+		if (!space->model || map->argsz != sizeof(*map) ||
+			!(map->flags & VFIO_DMA_MAP_FLAG_READ))
 			return -EINVAL;
 		return fake_space_map(fake, space,
 			&(struct fake_map){ map->iova, map->size, map->vaddr,
@@ -172,7 +175,8 @@ static long get_device(struct fake_vfio_host *fake, struct fake_fd *group, const
 	return -ENODEV;
 }
 
-static long group_ioctl(struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg)
+static long group_ioctl(
+	struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg)
 {
 	struct vfio_group_status *status = arg;
 

@@ -90,7 +90,8 @@ void fake_vfio_host_setup(struct fake_vfio_host *fake)
 	fake_vfio_file(fake, "proc/limits",
 		"Limit                     Soft Limit           Hard Limit           Units\n"
 		"Max locked memory         8388608              8388608              bytes\n");
-	fake_vfio_file(fake, "proc/status", "Name:\tfake\nUid:\t1000\t1001\t1000\t1000\n"
+	fake_vfio_file(fake, "proc/status",
+		"Name:\tfake\nUid:\t1000\t1001\t1000\t1000\n"
 		"VmLck:\t       0 kB\nCapEff:\t000001ffffffffff\n");
 }
 
@@ -100,8 +101,8 @@ void fake_vfio_set_driver(struct fake_vfio_host *fake, const char *name, const c
 
 	for (unsigned i = 0; i < fake->n_devices; i++)
 		if (!strcmp(fake->devices[i].name, name))
-			(void)snprintf(fake->devices[i].driver, sizeof(fake->devices[i].driver), "%s",
-				driver ? driver : "");
+			(void)snprintf(fake->devices[i].driver, sizeof(fake->devices[i].driver),
+				"%s", driver ? driver : "");
 	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/driver", name);
 	(void)snprintf(target, sizeof(target), "../../../bus/pci/drivers/%s", driver ? driver : "");
 	if (driver) {
@@ -152,10 +153,12 @@ void fake_vfio_cdev(struct fake_vfio_host *fake, const char *name, unsigned numb
 {
 	char path[200], target[200];
 
-	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/vfio%u/dev", name, number);
+	(void)snprintf(
+		path, sizeof(path), "sys/bus/pci/devices/%s/vfio-dev/vfio%u/dev", name, number);
 	fake_vfio_file(fake, path, "");
 	(void)snprintf(path, sizeof(path), "sys/dev/char/235:%u", number);
-	(void)snprintf(target, sizeof(target), "../../devices/pci0000:00/%s/vfio-dev/vfio%u", name, number);
+	(void)snprintf(target, sizeof(target), "../../devices/pci0000:00/%s/vfio-dev/vfio%u", name,
+		number);
 	make_link(fake, path, target);
 	(void)snprintf(path, sizeof(path), "dev/vfio/devices/vfio%u", number);
 	fake_vfio_file(fake, path, "");

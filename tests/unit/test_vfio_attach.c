@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_vfio_attach.c - attach and detach on a fake kernel: what is shared, what is refused and how it
- * is told, and that nothing stays behind whichever call fails.
+ * test_vfio_attach.c - attach and detach on a fake kernel: what is shared, what is refused and how
+ * it is told, and that nothing stays behind whichever call fails.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -45,10 +45,13 @@ static int setup(void **state)
 	memset(&err, 0, sizeof(err));
 	memset(&ram, 0, sizeof(ram));
 	ram.layout.count = 2;
-	ram.layout.segment[0] = (struct ram_segment){ .gpa = 0, .size = 3ull << 30,
-		.hva = (uint8_t *)0x100000000000 };
-	ram.layout.segment[1] = (struct ram_segment){ .gpa = 4ull << 30, .size = 5ull << 28,
-		.offset = 3ull << 30, .hva = (uint8_t *)0x100000000000 + (3ull << 30) };
+	ram.layout.segment[0] = (struct ram_segment){
+		.gpa = 0, .size = 3ull << 30, .hva = (uint8_t *)0x100000000000
+	};
+	ram.layout.segment[1] = (struct ram_segment){ .gpa = 4ull << 30,
+		.size = 5ull << 28,
+		.offset = 3ull << 30,
+		.hva = (uint8_t *)0x100000000000 + (3ull << 30) };
 	ram.layout.size = (3ull << 30) + (5ull << 28);
 	return 0;
 }
@@ -242,7 +245,8 @@ static void test_unsafe_interrupts(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake_vfio_file(&fake, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
+	fake_vfio_file(
+		&fake, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
 	role_enter_worker();
 	assert_int_equal(vfio_attach(context, &options, &a, &err), 0);
@@ -371,7 +375,8 @@ static void fault_loop(void)
 		assert_null(context->attachments);
 		assert_true(n < 1000);
 	}
-	/* Failing calls of the way back are not noticed above, so look whether the way there was covered. */
+	/* Failing calls of the way back are not noticed above, so look whether the way there was
+	 * covered. */
 	assert_true(n > 15);
 }
 

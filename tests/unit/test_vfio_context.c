@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_vfio_context.c - DMA mappings of a machine: how RAM is cut, undone and counted, BARs beside it,
- * readers while a worker maps, and workers beside each other.
+ * test_vfio_context.c - DMA mappings of a machine: how RAM is cut, undone and counted, BARs beside
+ * it, readers while a worker maps, and workers beside each other.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,7 +36,9 @@ static void set_ram(unsigned count, const uint64_t (*segments)[2])
 	memset(&ram, 0, sizeof(ram));
 	for (unsigned i = 0; i < count; i++) {
 		ram.layout.segment[i] = (struct ram_segment){ .gpa = segments[i][0],
-			.size = segments[i][1], .offset = offset, .hva = HVA + offset };
+			.size = segments[i][1],
+			.offset = offset,
+			.hva = HVA + offset };
 		offset += segments[i][1];
 	}
 	ram.layout.count = count;
@@ -227,7 +227,8 @@ static void test_memlock_before_mapping(void **state)
 	vfio_detach(a);
 }
 
-/* The memory this container pins already is in VmLck and not needed twice: no check the second time. */
+/* The memory this container pins already is in VmLck and not needed twice: no check the second
+ * time. */
 static void test_memlock_counts_once(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *c;
@@ -294,11 +295,14 @@ static void test_bar_limits(void **state)
 	unsigned capacity = a->container->ledger.capacity;
 
 	(void)state;
-	assert_int_equal(vfio_attachment_map(a, 0xd0000800, (void *)0x7000000000, 0x1000, true), -EINVAL);
+	assert_int_equal(
+		vfio_attachment_map(a, 0xd0000800, (void *)0x7000000000, 0x1000, true), -EINVAL);
 	for (uint64_t i = 0; i < VFIO_DEVICE_MAPS; i++)
-		assert_int_equal(vfio_attachment_map(a, 0xd0000000 + i * 0x1000, (void *)0x7000000000,
-					 0x1000, true), 0);
-	assert_int_equal(vfio_attachment_map(a, 0xe0000000, (void *)0x7000000000, 0x1000, true), -ENOSPC);
+		assert_int_equal(vfio_attachment_map(a, 0xd0000000 + i * 0x1000,
+					 (void *)0x7000000000, 0x1000, true),
+			0);
+	assert_int_equal(
+		vfio_attachment_map(a, 0xe0000000, (void *)0x7000000000, 0x1000, true), -ENOSPC);
 	assert_int_equal(a->container->ledger.capacity, capacity);
 	vfio_detach(a);
 }
@@ -327,7 +331,8 @@ static void test_mappings(void **state)
 	vfio_context_mappings(context, see, &seen);
 	assert_int_equal(seen.n, 0);
 	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_int_equal(vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	assert_int_equal(
+		vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
 	vfio_context_mappings(context, see, &seen);
 	assert_int_equal(seen.n, 6);
 	assert_int_equal(seen.ram, 5);
@@ -341,7 +346,8 @@ static void test_unmap_fails(void **state)
 	struct vfio_attachment *a = attach(DEV_A);
 
 	(void)state;
-	assert_int_equal(vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	assert_int_equal(
+		vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
 	fake.unmap_error = EIO;
 	vfio_detach(a);
 	assert_string_equal(fake.violation, "last group left with 1 mappings");
@@ -377,129 +383,6 @@ static void test_real_host(void **state)
 	vfio_context_free(real);
 }
 
-struct reader {
-	atomic_bool stop;
-	atomic_uint rounds;
-	uint64_t most;
-};
-
-static void ignore(const struct vfio_mapping *mapping, void *opaque)
-{
-	uint64_t *sum = opaque;
-
-	*sum += mapping->size;
-}
-
-static void *read_all(void *opaque)
-{
-	struct reader *reader = opaque;
-
-	while (!atomic_load(&reader->stop)) {
-		uint64_t bytes = vfio_context_mapped_bytes(context), sum = 0;
-
-		vfio_context_mappings(context, ignore, &sum);
-		if (bytes > reader->most)
-			reader->most = bytes;
-		atomic_fetch_add(&reader->rounds, 1);
-	}
-	return NULL;
-}
-
-struct plugger {
-	const char *bdf;
-	struct err err;
-	int ret;
-};
-
-static void *plug_cycles(void *opaque)
-{
-	struct plugger *plugger = opaque;
-
-	role_enter_worker();
-	for (int i = 0; i < 200 && plugger->ret == 0; i++) {
-		struct vfio_constraints constraints;
-		struct vfio_attachment *a = NULL;
-
-		plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
-		if (plugger->ret == 0)
-			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
-		if (a)
-			vfio_attachment_constraints(a, &constraints);
-		vfio_detach(a);
-	}
-	return NULL;
-}
-
-/* main reads while two workers plug and unplug; TSan watches. */
-static void test_threads(void **state)
-{
-	struct plugger plugger[2] = { { .bdf = DEV_A }, { .bdf = DEV_C } };
-	struct reader reader = { 0 };
-	pthread_t threads[3];
-
-	(void)state;
-	assert_int_equal(pthread_create(&threads[2], NULL, read_all, &reader), 0);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, plug_cycles, &plugger[i]), 0);
-	for (int i = 0; i < 2; i++)
-		pthread_join(threads[i], NULL);
-	while (!atomic_load(&reader.rounds))
-		;
-	atomic_store(&reader.stop, true);
-	pthread_join(threads[2], NULL);
-	assert_int_equal(plugger[0].ret, 0);
-	assert_int_equal(plugger[1].ret, 0);
-	/* Both groups fit one container, so RAM is never mapped twice. */
-	assert_true(reader.most <= ram.layout.size);
-	assert_int_equal(vfio_context_mapped_bytes(context), 0);
-}
-
-static pthread_mutex_t map_gate = PTHREAD_MUTEX_INITIALIZER;
-static void wait_at_gate(struct fake_vfio_host *host)
-{
-	if (host->maps == 1) {
-		pthread_mutex_lock(&map_gate);
-		pthread_mutex_unlock(&map_gate);
-	}
-}
-
-static void *map_slowly(void *opaque)
-{
-	struct plugger *plugger = opaque;
-	struct vfio_attachment *a = NULL;
-
-	role_enter_worker();
-	plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
-	if (plugger->ret == 0)
-		plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
-	vfio_detach(a);
-	return NULL;
-}
-
-/* While a worker is stuck inside a map ioctl, main still gets its figures. */
-static void test_main_never_waits(void **state)
-{
-	struct plugger plugger = { .bdf = DEV_A };
-	struct seen seen = { 0 };
-	pthread_t thread;
-
-	(void)state;
-	fake.on_map = wait_at_gate;
-	pthread_mutex_lock(&map_gate);
-	assert_int_equal(pthread_create(&thread, NULL, map_slowly, &plugger), 0);
-	while (vfio_context_mapped_bytes(context) < GIB)
-		;
-	/* The second piece is entered before it is mapped. */
-	while (seen.n < 2) {
-		seen = (struct seen){ 0 };
-		vfio_context_mappings(context, see, &seen);
-	}
-	assert_int_equal(vfio_context_mapped_bytes(context), GIB);
-	pthread_mutex_unlock(&map_gate);
-	pthread_join(thread, NULL);
-	assert_int_equal(plugger.ret, 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -518,8 +401,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unmap_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_free_closes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_real_host, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_main_never_waits, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vfio_context", tests, NULL, NULL);

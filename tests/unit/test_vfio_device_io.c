@@ -56,7 +56,8 @@ static void test_memory(void **state)
 /* A file is no device: every ioctl says so as a value. */
 static void test_no_device(void **state)
 {
-	struct vfio_device_io io = { .ops = &vfio_device_io_real, .fd = memfd_create("x", MFD_CLOEXEC) };
+	struct vfio_device_io io = { .ops = &vfio_device_io_real,
+		.fd = memfd_create("x", MFD_CLOEXEC) };
 	struct vfio_region_info *region = NULL;
 	struct vfio_irq_set set = { .argsz = sizeof(set) };
 	struct vfio_device_info info;
@@ -72,8 +73,8 @@ static void test_no_device(void **state)
 	assert_int_equal(io.ops->reset(&io), -ENOTTY);
 	sys_close(io.fd);
 	assert_true(vfio_host_real.ops->open(&vfio_host_real, "/dev/vfio/no-such-node") == -ENOENT);
-	assert_int_equal(vfio_host_real.ops->ioctl(&vfio_host_real, -1, VFIO_GET_API_VERSION, NULL),
-		-EBADF);
+	assert_int_equal(
+		vfio_host_real.ops->ioctl(&vfio_host_real, -1, VFIO_GET_API_VERSION, NULL), -EBADF);
 }
 
 static void test_adopt(void **state)

@@ -46,8 +46,9 @@ static int setup(void **state)
 	memset(&err, 0, sizeof(err));
 	memset(&ram, 0, sizeof(ram));
 	ram.layout.count = 1;
-	ram.layout.segment[0] = (struct ram_segment){ .gpa = 0, .size = 3ull << 30,
-		.hva = (uint8_t *)0x100000000000 };
+	ram.layout.segment[0] = (struct ram_segment){
+		.gpa = 0, .size = 3ull << 30, .hva = (uint8_t *)0x100000000000
+	};
 	ram.layout.size = 3ull << 30;
 	return 0;
 }
@@ -163,7 +164,8 @@ static void test_ram(void **state)
 	assert_int_equal(attach(DEV_C, &c), 0);
 	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
 	assert_int_equal(fake.maps, 3);
-	assert_int_equal(vfio_attachment_map(c, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	assert_int_equal(
+		vfio_attachment_map(c, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
 	vfio_detach(a);
 	assert_int_equal(fake_vfio_total_maps(&fake), 4);
 	vfio_detach(c);

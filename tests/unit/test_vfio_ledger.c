@@ -117,11 +117,13 @@ static void test_bytes(void **state)
 	(void)state;
 	ledger_init(&ledger);
 	assert_int_equal(ledger_reserve(&ledger, 4), 0);
-	assert_int_equal(ledger_add(&ledger, &(struct ledger_entry){ 0, 0x3000, LEDGER_RAM, NULL }), 0);
 	assert_int_equal(
-		ledger_add(&ledger, &(struct ledger_entry){ 0x10000, 0x1000, LEDGER_BAR, &ledger }), 0);
-	assert_int_equal(ledger_add(&ledger, &(struct ledger_entry){ 0x8000, 0x1000, LEDGER_RAM, NULL }),
+		ledger_add(&ledger, &(struct ledger_entry){ 0, 0x3000, LEDGER_RAM, NULL }), 0);
+	assert_int_equal(
+		ledger_add(&ledger, &(struct ledger_entry){ 0x10000, 0x1000, LEDGER_BAR, &ledger }),
 		0);
+	assert_int_equal(
+		ledger_add(&ledger, &(struct ledger_entry){ 0x8000, 0x1000, LEDGER_RAM, NULL }), 0);
 	assert_int_equal(ledger_bytes(&ledger, LEDGER_RAM), 0x4000);
 	assert_int_equal(ledger_bytes(&ledger, LEDGER_BAR), 0x1000);
 	ledger_release(&ledger);
@@ -174,7 +176,7 @@ static void test_model(void **state)
 	}
 	for (unsigned i = 1; i < ledger.count; i++)
 		assert_true(ledger.entries[i - 1].iova + ledger.entries[i - 1].size <=
-			ledger.entries[i].iova);
+			    ledger.entries[i].iova);
 	for (unsigned page = 0; page < PAGES; page++)
 		assert_int_equal(!!ledger_find(&ledger, page * 4096ull, 1), !!owner[page]);
 	ledger_release(&ledger);

@@ -197,11 +197,13 @@ static void test_reserved(void **state)
 	unsigned n;
 
 	(void)state;
-	assert_int_equal(vfio_reserved_parse("0x0000000000000000 0x0000000000ffffff direct-relaxable\n"
-					     "0x00000000000a0000 0x00000000000bffff direct\n"
-					     "0x00000000fee00000 0x00000000feefffff msi\n"
-					     "0x000000fd00000000 0x000000ffffffffff reserved\n",
-				 reserved, &n), 0);
+	assert_int_equal(
+		vfio_reserved_parse("0x0000000000000000 0x0000000000ffffff direct-relaxable\n"
+				    "0x00000000000a0000 0x00000000000bffff direct\n"
+				    "0x00000000fee00000 0x00000000feefffff msi\n"
+				    "0x000000fd00000000 0x000000ffffffffff reserved\n",
+			reserved, &n),
+		0);
 	assert_int_equal(n, 3);
 	assert_int_equal(reserved[0].range.start, 0xa0000);
 	assert_int_equal(reserved[0].range.end, 0xbffff);
@@ -279,10 +281,11 @@ static void memlock_files(const char *soft, const char *caps, unsigned locked_ki
 	(void)snprintf(text, sizeof(text),
 		"Limit                     Soft Limit           Hard Limit           Units\n"
 		"Max processes             1                    1                    processes\n"
-		"Max locked memory         %-20s 8388608              bytes\n", soft);
+		"Max locked memory         %-20s 8388608              bytes\n",
+		soft);
 	fake_vfio_file(&fake, "proc/limits", text);
-	(void)snprintf(text, sizeof(text), "Name:\tVmLck: 9\nVmLck:\t%8u kB\nCapEff:\t%s\n", locked_kib,
-		caps);
+	(void)snprintf(text, sizeof(text), "Name:\tVmLck: 9\nVmLck:\t%8u kB\nCapEff:\t%s\n",
+		locked_kib, caps);
 	fake_vfio_file(&fake, "proc/status", text);
 }
 
@@ -332,8 +335,9 @@ static void test_group_list(void **state)
 /* The machine the tests run on: no crash, no leak, a clear answer. */
 static void test_real_host(void **state)
 {
-	struct vfio_pci_options options = { .host = { .set = true, .domain = 0xffff, .bus = 0xff,
-		.slot = 0x1f, .function = 7 } };
+	struct vfio_pci_options options = {
+		.host = { .set = true, .domain = 0xffff, .bus = 0xff, .slot = 0x1f, .function = 7 }
+	};
 	struct vfio_sysfs_device device;
 
 	(void)state;
