@@ -18,9 +18,9 @@ enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_UNIX };
 
 struct config_serial {
 	enum serial_kind kind;
-	char *path;   /* file, unix */
-	bool server;  /* unix: listen ("server" was given) or connect */
-	bool wait;    /* unix server: wait for the first client before the guest starts */
+	char *path;  /* file, unix */
+	bool server; /* unix: listen ("server" was given) or connect */
+	bool wait;   /* unix server: wait for the first client before the guest starts */
 };
 
 /* One -device: its type and options object (type->size bytes, owned). */
@@ -32,10 +32,10 @@ struct config_device {
 enum qmp_kind { QMP_UNIX, QMP_TCP };
 struct config_qmp {
 	enum qmp_kind kind;
-	char *path;      /* unix */
-	char *host;      /* tcp: a numeric IPv4 or IPv6 address, without brackets */
-	uint16_t port;   /* never 0 */
-	bool wait;       /* "wait": the machine starts after the first client connected */
+	char *path;    /* unix */
+	char *host;    /* tcp: a numeric IPv4 or IPv6 address, without brackets */
+	uint16_t port; /* never 0 */
+	bool wait;     /* "wait": the machine starts after the first client connected */
 };
 
 /* -global DRIVER.PROPERTY=VALUE, a default for all devices of that type (device_options_new). */
@@ -50,7 +50,7 @@ struct config {
 	bool uuid_set;
 	uint8_t uuid[CONFIG_UUID_SIZE];
 	unsigned cpus, sockets, cores, threads; /* -smp; cpus 1..64 */
-	uint64_t ram_size;  /* bytes */
+	uint64_t ram_size;			/* bytes */
 	char *mem_path;
 	bool mem_prealloc;
 	char *kernel, *initrd, *append;
@@ -77,7 +77,7 @@ const struct prop_type *device_type_find(const char *name);
  * A new options object of type: its defaults, then the -global ones. The command line and QMP's
  * device_add both start with it. The caller owns *out (props_release() and free()).
  */
-int device_options_new(const struct config *config, const struct prop_type *type, void **out,
-	struct err *err);
+int device_options_new(
+	const struct config *config, const struct prop_type *type, void **out, struct err *err);
 
 #endif

@@ -15,14 +15,13 @@
 #define ERR_HINT_MAX 512
 
 struct err {
-	int code;                /* positive errno, 0 = no error */
+	int code;		 /* positive errno, 0 = no error */
 	char text[ERR_TEXT_MAX]; /* what failed, on which object */
 	char hint[ERR_HINT_MAX]; /* what to do about it, may be empty */
 };
 
 /* Sets text (printf style), clears the hint. Returns -code. err may be NULL. */
-int err_set(struct err *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Same, and appends ": " and strerror(code). Returns -code. */
 int err_set_errno(struct err *err, int code, const char *fmt, ...)

@@ -75,9 +75,9 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 uint64_t loop_now_ms(void);
 
 /*
- * Handles what is there, waiting at most timeout_ms (-1: until something comes). A callback may call
- * it again to wait for something of its own; other callbacks then run inside it, and may find their
- * fd already served when their turn comes (fds are non-blocking).
+ * Handles what is there, waiting at most timeout_ms (-1: until something comes). A callback may
+ * call it again to wait for something of its own; other callbacks then run inside it, and may find
+ * their fd already served when their turn comes (fds are non-blocking).
  */
 void loop_step(struct loop *loop, int timeout_ms);
 /* loop_step() until loop->stop. */

@@ -17,6 +17,7 @@ struct err;
  * -help, -version and the like: 0 and *text is what to print instead of running (the caller frees
  * it). Otherwise *text is NULL. -EINVAL: err names the option and what would be right; -ENOMEM.
  */
-int options_parse(struct config *config, int argc, char *const argv[], char **text, struct err *err);
+int options_parse(
+	struct config *config, int argc, char *const argv[], char **text, struct err *err);
 
 #endif

@@ -40,19 +40,19 @@ const char *host_bdf_format(const struct host_bdf *bdf, char buf[static HOST_BDF
 struct prop {
 	const char *name;
 	enum prop_kind kind;
-	size_t offset;           /* into the options object */
-	const char *def;         /* default in text form, NULL: zero / unset */
+	size_t offset;	 /* into the options object */
+	const char *def; /* default in text form, NULL: zero / unset */
 	bool required;
-	const char *help;        /* one line: meaning, unit */
-	uint64_t min, max;       /* PROP_UINT and PROP_SIZE; max 0 = no limit */
+	const char *help;	    /* one line: meaning, unit */
+	uint64_t min, max;	    /* PROP_UINT and PROP_SIZE; max 0 = no limit */
 	const char *const *choices; /* PROP_CHOICE, NULL-terminated */
-	bool may_be_empty;       /* PROP_STRING: "" is a value (else an error) */
+	bool may_be_empty;	    /* PROP_STRING: "" is a value (else an error) */
 };
 
 struct prop_type {
-	const char *name;     /* "vfio-pci" */
-	const char *help;     /* one line */
-	size_t size;          /* of the options object */
+	const char *name;	  /* "vfio-pci" */
+	const char *help;	  /* one line */
+	size_t size;		  /* of the options object */
 	const struct prop *props; /* ends with name == NULL */
 };
 
@@ -64,7 +64,8 @@ struct prop_value {
 	bool boolean;
 };
 
-/* A PROP_STRING called "id" takes identifiers only: a letter, then letters, digits, '-', '.', '_'. */
+/* A PROP_STRING called "id" takes identifiers only: a letter, then letters, digits, '-', '.', '_'.
+ */
 bool prop_id_wellformed(const char *id);
 
 /* Defaults into obj (type->size bytes, contents replaced). -ENOMEM. */
@@ -84,8 +85,8 @@ const struct prop *prop_find(const struct prop_type *type, const char *name);
 size_t props_help(const struct prop_type *type, char *buf, size_t size);
 
 /*
- * Cuts the next "key[=value]" off *cursor (which it overwrites; NULL at the end), for lists that are
- * no property table. Returns the key (may be empty), *value is NULL for a bare key.
+ * Cuts the next "key[=value]" off *cursor (which it overwrites; NULL at the end), for lists that
+ * are no property table. Returns the key (may be empty), *value is NULL for a bare key.
  */
 char *prop_next_pair(char **cursor, char **value);
 

@@ -17,14 +17,15 @@
 #include <sys/types.h>
 
 enum fd_zone {
-	FD_ZONE_ANY = 3,       /* lowest free number */
+	FD_ZONE_ANY = 3,	/* lowest free number */
 	FD_ZONE_DEVICE = 0x200, /* VFIO device fds: pread/pwrite by vCPUs; 512 of them */
-	FD_ZONE_EVENT = 0x400, /* and up; eventfds: write(8) by vCPUs */
+	FD_ZONE_EVENT = 0x400,	/* and up; eventfds: write(8) by vCPUs */
 };
 #define FD_ZONE_DEVICE_MASK (~0x1ffu) /* (fd & mask) == FD_ZONE_DEVICE */
 #define FD_ZONE_DEVICE_COUNT 512
 
-/* Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low. */
+/* Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low.
+ */
 int sys_fd_limit(void);
 
 /* -EMFILE also when the number would lie inside a zone. */
@@ -60,7 +61,7 @@ int sys_read_file(const char *path, char *buf, size_t size);
 
 #ifdef PORTCULLIS_FAULTS
 void sys_fail_nth(unsigned long n); /* 0: never; counting starts anew */
-unsigned long sys_calls(void);      /* calls since sys_fail_nth() */
+unsigned long sys_calls(void);	    /* calls since sys_fail_nth() */
 #endif
 
 #endif

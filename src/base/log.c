@@ -41,25 +41,24 @@ int log_fd(void)
  * UTC, by the proleptic Gregorian calendar. gmtime_r() is not used: the C library initialises the
  * time zone in it, which opens files that no thread's filter lets it open.
  */
-static int stamp(char *buf, size_t size)
+static int stamp(char *buf, size_t size, const struct timespec *now)
 {
-	struct timespec now;
 	int64_t days, era, day_of_era, year_of_era, day_of_year, month, year;
 	unsigned second;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	second = (unsigned)(now.tv_sec % 86400);
-	days = now.tv_sec / 86400 + 719468; /* from 0000-03-01 */
+	second = (unsigned)(now->tv_sec % 86400);
+	days = now->tv_sec / 86400 + 719468; /* from 0000-03-01 */
 	era = days / 146097;
 	day_of_era = days % 146097;
-	year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
 	day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	month = (5 * day_of_year + 2) / 153; /* 0 is March */
 	year = era * 400 + year_of_era + (month >= 10);
 	return snprintf(buf, size, "%04d-%02d-%02dT%02u:%02u:%02u.%03uZ ", (int)year,
 		(int)(month < 10 ? month + 3 : month - 9),
 		(int)(day_of_year - (153 * month + 2) / 5 + 1), second / 3600, second / 60 % 60,
-		second % 60, (unsigned)(now.tv_nsec / 1000000));
+		second % 60, (unsigned)(now->tv_nsec / 1000000));
 }
 
 /* What comes from a guest, a file name or a device must not steer the reader's terminal. */
@@ -75,14 +74,16 @@ __attribute__((format(printf, 2, 0))) static void line(
 {
 	char buf[LINE_MAX_BYTES];
 	int fd = atomic_load(&log_to), used;
+	struct timespec now;
 	size_t len;
 
 	if ((int)level > atomic_load(&log_max))
 		return;
-	if (fd == STDERR_FILENO)
+	if (fd == STDERR_FILENO) {
 		used = snprintf(buf, sizeof(buf), "portcullis: %s", level_names[level]);
-	else {
-		used = stamp(buf, sizeof(buf));
+	} else {
+		clock_gettime(CLOCK_REALTIME, &now);
+		used = stamp(buf, sizeof(buf), &now);
 		used += snprintf(buf + used, sizeof(buf) - (size_t)used, "%s", level_names[level]);
 	}
 	vsnprintf(buf + used, sizeof(buf) - 1 - (size_t)used, fmt, args);

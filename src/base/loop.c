@@ -82,7 +82,8 @@ void loop_post(struct loop *loop, struct mail *mail)
 	*loop->tail = mail;
 	loop->tail = &mail->next;
 	loop->count++;
-	/* Inside the lock: when the loop's thread ends because of this mail, the fd must still be there. */
+	/* Inside the lock: when the loop's thread ends because of this mail, the fd must still be
+	 * there. */
 	if (was_empty)
 		sys_eventfd_signal(loop->wake_fd);
 	pthread_mutex_unlock(&loop->lock);
@@ -214,8 +215,8 @@ static int wait_ms(struct loop *loop, int timeout_ms)
 	uint64_t now, left;
 
 	/*
-	 * Whoever posts to a box that is not empty wakes nobody, and the wake-up for what is in it may
-	 * have been used up: by the step before, or by the one that we are called from.
+	 * Whoever posts to a box that is not empty wakes nobody, and the wake-up for what is in it
+	 * may have been used up: by the step before, or by the one that we are called from.
 	 */
 	if (mail_waits(loop))
 		return 0;
@@ -232,8 +233,8 @@ void loop_step(struct loop *loop, int timeout_ms)
 {
 	struct loop_frame frame = { .outer = loop->frame };
 
-	frame.count = epoll_wait(
-		loop->epoll_fd, frame.events, EVENTS_AT_ONCE, wait_ms(loop, timeout_ms));
+	frame.count =
+		epoll_wait(loop->epoll_fd, frame.events, EVENTS_AT_ONCE, wait_ms(loop, timeout_ms));
 	loop->frame = &frame;
 	for (int i = 0; i < frame.count; i++) { /* -1 after a signal: nothing came */
 		struct loop_fd *lfd = frame.events[i].data.ptr;

@@ -2,8 +2,8 @@
 /*
  * parse.c - text to numbers and addresses, all of the text or nothing.
  *
- * strtoul() and sscanf() are not used: they skip blanks, take signs and stop early, and every one of
- * these would be a typing mistake here.
+ * strtoul() and sscanf() are not used: they skip blanks, take signs and stop early, and every one
+ * of these would be a typing mistake here.
  */
 #include <portcullis/prop.h>
 

@@ -59,10 +59,12 @@ static int set_string(const struct assign *a)
 		return wrong(a, EINVAL, "it must not be empty");
 	if (!strcmp(a->prop->name, "id") && !prop_id_wellformed(a->value->string))
 		return wrong(a, EINVAL,
-			"an id starts with a letter and goes on with letters, digits, '-', '.' and '_'");
+			"an id starts with a letter and goes on with letters, digits, '-', '.' and "
+			"'_'");
 	copy = strdup(a->value->string);
 	if (!copy)
-		return err_set_errno(a->err, ENOMEM, "%s: property '%s'", a->type->name, a->prop->name);
+		return err_set_errno(
+			a->err, ENOMEM, "%s: property '%s'", a->type->name, a->prop->name);
 	free(*field);
 	*field = copy;
 	return 0;
@@ -136,7 +138,8 @@ static int set_bdf(const struct assign *a)
 	if (a->value->kind == PROP_VALUE_STRING && parse_bdf(a->value->string, a->field) == 0)
 		return 0;
 	return wrong(a, EINVAL,
-		"it takes the address of a host PCI device, [DOMAIN:]BUS:SLOT.FUNCTION in hexadecimal, "
+		"it takes the address of a host PCI device, [DOMAIN:]BUS:SLOT.FUNCTION in "
+		"hexadecimal, "
 		"such as 0000:1a:00.3");
 }
 
@@ -150,7 +153,8 @@ static int set_devfn(const struct assign *a)
 	if (a->value->kind == PROP_VALUE_STRING && parse_devfn(a->value->string, a->field) == 0)
 		return 0;
 	return wrong(a, EINVAL,
-		"it takes SLOT[.FUNCTION] in hexadecimal, slot up to 1f and function up to 7, such as "
+		"it takes SLOT[.FUNCTION] in hexadecimal, slot up to 1f and function up to 7, such "
+		"as "
 		"0x3.0x0");
 }
 
@@ -264,7 +268,8 @@ int props_check(const struct prop_type *type, const void *obj, struct err *err)
 		else if (p->kind == PROP_DEVFN)
 			set = *(const int32_t *)field >= 0;
 		if (!set)
-			return err_set(err, EINVAL, "%s needs '%s' (%s)", type->name, p->name, p->help);
+			return err_set(
+				err, EINVAL, "%s needs '%s' (%s)", type->name, p->name, p->help);
 	}
 	return 0;
 }

@@ -157,7 +157,8 @@ size_t props_help(const struct prop_type *type, char *buf, size_t size)
 
 		put(&t, "  %s=", p->name);
 		put_values(&t, p);
-		put(&t, "%*s%s", t.used - start < 36 ? (int)(36 - (t.used - start)) : 1, "", p->help);
+		put(&t, "%*s%s", t.used - start < 36 ? (int)(36 - (t.used - start)) : 1, "",
+			p->help);
 		if (p->required)
 			put(&t, " (required)");
 		else if (p->def && p->def[0] && !means_unset(p))

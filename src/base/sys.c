@@ -144,7 +144,8 @@ int sys_reserve(size_t len, size_t align, void **out)
 	len &= ~(page - 1);
 	if (__builtin_add_overflow(len, align - page, &whole))
 		return -ENOMEM;
-	ret = sys_mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &map);
+	ret = sys_mmap(
+		NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &map);
 	if (ret < 0)
 		return ret;
 	start = ((uintptr_t)map + align - 1) & ~(align - 1);
@@ -203,7 +204,8 @@ int sys_fd_move(int fd, enum fd_zone zone)
 	if (moved < 0) /* EINVAL: the zone begins above RLIMIT_NOFILE */
 		moved = errno == EINVAL ? -EMFILE : -errno;
 	close(fd);
-	if (moved >= 0 && zone == FD_ZONE_DEVICE && moved >= FD_ZONE_DEVICE + FD_ZONE_DEVICE_COUNT) {
+	if (moved >= 0 && zone == FD_ZONE_DEVICE &&
+		moved >= FD_ZONE_DEVICE + FD_ZONE_DEVICE_COUNT) {
 		close(moved);
 		return -EMFILE;
 	}

@@ -36,8 +36,8 @@ struct parse {
 	struct config *config;
 	struct err *err;
 	const struct option *option; /* being handled */
-	char *text;                  /* what to print instead of running; ends the parsing */
-	uint64_t given[2];           /* bit set of options, by index in the table */
+	char *text;		     /* what to print instead of running; ends the parsing */
+	uint64_t given[2];	     /* bit set of options, by index in the table */
 	bool nographic;
 	char **devices; /* -device, built when every -global is known */
 	unsigned n_devices;
@@ -63,10 +63,10 @@ struct option {
 	const char *name; /* without the dash */
 	const char *arg;  /* placeholder of the argument, NULL: takes none */
 	enum option_group group;
-	bool many;        /* may be given more than once */
+	bool many; /* may be given more than once */
 	int (*handle)(struct parse *p, const char *value);
-	const char *help; /* sentences; NULL: an alias, not listed */
-	size_t offset;    /* of the config's field, for opt_string and opt_flag */
+	const char *help;	   /* sentences; NULL: an alias, not listed */
+	size_t offset;		   /* of the config's field, for opt_string and opt_flag */
 	const char *const *values; /* opt_ignore: the only values without meaning here; NULL: any */
 	bool may_be_empty;
 };

@@ -2,9 +2,10 @@
 /*
  * daemonize.c - into the background, while whoever started us learns how it went.
  *
- * The daemon's standard error is a pipe to the parent, so every message of the start, whoever writes
- * it, reaches the user. A NUL byte says that the guest has started. Nothing has to be redirected
- * then, when main's filter would not allow it: writes into a pipe without reader do no harm.
+ * The daemon's standard error is a pipe to the parent, so every message of the start, whoever
+ * writes it, reaches the user. A NUL byte says that the guest has started. Nothing has to be
+ * redirected then, when main's filter would not allow it: writes into a pipe without reader do no
+ * harm.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -12,7 +12,8 @@
 #define TEXT_INDENT 8
 
 static const char purpose[] =
-	"portcullis runs a virtual machine on Linux/KVM and hands it physical PCI devices with VFIO: "
+	"portcullis runs a virtual machine on Linux/KVM and hands it physical PCI devices with "
+	"VFIO: "
 	"cold-plugged with -device, hot-plugged and taken back through QMP while everything runs.";
 
 static const struct {
@@ -65,7 +66,8 @@ static void plain(FILE *out)
 		for (const struct option *o = options; o->name; o++) {
 			if (o->group != g || !o->help)
 				continue;
-			fprintf(out, "  -%s%s%s\n", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+			fprintf(out, "  -%s%s%s\n", o->name, o->arg ? " " : "",
+				o->arg ? o->arg : "");
 			put_wrapped(out, o->help, TEXT_INDENT);
 		}
 	}
@@ -94,10 +96,11 @@ static void put_roff(FILE *out, const char *text)
 
 static void man(FILE *out)
 {
-	fprintf(out, ".\\\" Made from the option table by \"portcullis -help-man\".\n"
-		     ".TH PORTCULLIS 1 \"\" \"portcullis %s\" \"\"\n.SH NAME\n"
-		     "portcullis \\- virtual machine monitor for PCI passthrough\n.SH SYNOPSIS\n"
-		     ".B portcullis \\-kernel\n.I FILE\n[\\fIOPTION\\fR]...\n.SH DESCRIPTION\n",
+	fprintf(out,
+		".\\\" Made from the option table by \"portcullis -help-man\".\n"
+		".TH PORTCULLIS 1 \"\" \"portcullis %s\" \"\"\n.SH NAME\n"
+		"portcullis \\- virtual machine monitor for PCI passthrough\n.SH SYNOPSIS\n"
+		".B portcullis \\-kernel\n.I FILE\n[\\fIOPTION\\fR]...\n.SH DESCRIPTION\n",
 		PORTCULLIS_VERSION);
 	put_roff(out, purpose);
 	fputs("\n.SH OPTIONS\n", out);
@@ -136,7 +139,8 @@ static void markdown(FILE *out)
 	char props[16384];
 
 	fprintf(out,
-		"# Command line\n\n<!-- Made by `portcullis -help-markdown`: change src/cli/table.c or a "
+		"# Command line\n\n<!-- Made by `portcullis -help-markdown`: change "
+		"src/cli/table.c or a "
 		"device's property table. -->\n\n%s\n\n    portcullis -kernel FILE [OPTION]...\n",
 		purpose);
 	for (unsigned g = 0; g < GROUPS; g++) {

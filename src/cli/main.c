@@ -2,8 +2,8 @@
 /*
  * main.c - from the command line to a running machine, and back to the shell.
  *
- * Order: parse, background, log and pid file, machine, threads and filters, the guest; then the same
- * backwards. Everything that fails ends here, as one message and exit status 1.
+ * Order: parse, background, log and pid file, machine, threads and filters, the guest; then the
+ * same backwards. Everything that fails ends here, as one message and exit status 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,8 +40,8 @@ static void report(const struct err *err)
 
 	if (log_fd() != STDERR_FILENO)
 		log_error("%s", err_format(err, buf, sizeof(buf)));
-	n = snprintf(buf, sizeof(buf), "portcullis: %s\n%s%s%s", err->text, err->hint[0] ? "  " : "",
-		err->hint, err->hint[0] ? "\n" : "");
+	n = snprintf(buf, sizeof(buf), "portcullis: %s\n%s%s%s", err->text,
+		err->hint[0] ? "  " : "", err->hint, err->hint[0] ? "\n" : "");
 	tame(buf);
 	if (n > 0 && write(STDERR_FILENO, buf, (size_t)n) < 0)
 		return; /* nobody listens */

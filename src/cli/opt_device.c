@@ -18,8 +18,8 @@ static int unknown_type(struct parse *p, const char *name)
 
 	for (; device_types[n] && n < 31; n++) {
 		names[n] = device_types[n]->name;
-		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", n ? ", " : "",
-			names[n]);
+		used += (size_t)snprintf(
+			list + used, sizeof(list) - used, "%s%s", n ? ", " : "", names[n]);
 		if (used >= sizeof(list))
 			used = sizeof(list) - 1;
 	}
@@ -63,8 +63,8 @@ static int list_props(struct parse *p, const struct prop_type *type)
 }
 
 /* "TYPE[,properties]" or "driver=TYPE[,properties]": *rest is the properties, "" if none. */
-static int split_type(struct parse *p, const char *value, const struct prop_type **type,
-	const char **rest)
+static int split_type(
+	struct parse *p, const char *value, const struct prop_type **type, const char **rest)
 {
 	const char *name = value, *comma;
 	char *copy = NULL;

@@ -34,8 +34,8 @@ static int machine_pair(struct parse *p, const char *key, const char *value, voi
 		{ "mem-merge", NULL }, { "usb", "off" }, { "vmport", "off|auto" },
 		{ "smm", "off|auto" }, { "hpet", "off" }, { "acpi", "on|auto" }, { "sata", "off" },
 		{ "smbus", "off" }, { "i8042", "off" }, { "nvdimm", "off" }, { "hmat", "off" },
-		{ "graphics", "off" }, { "suppress-vmdesc", NULL }, { "default_bus_bypass_iommu", NULL },
-		{ NULL, NULL } };
+		{ "graphics", "off" }, { "suppress-vmdesc", NULL },
+		{ "default_bus_bypass_iommu", NULL }, { NULL, NULL } };
 
 	(void)opaque;
 	return !strcmp(key, "type") ? machine_type(p, value) : moot_pair(p, key, value, table);
@@ -58,7 +58,8 @@ static int cpu_pair(struct parse *p, const char *key, const char *value, void *o
 	if (!strcmp(value, "help"))
 		return copy_string(p, &p->text,
 			"Available CPUs:\n"
-			"host                 the host's CPU with all features that KVM offers (default)\n"
+			"host                 the host's CPU with all features that KVM offers "
+			"(default)\n"
 			"max                  the same\n");
 	if (!strcmp(value, "host") || !strcmp(value, "max"))
 		return 0;
@@ -104,15 +105,16 @@ static int memory_pair(struct parse *p, const char *key, const char *value, void
 		return unknown_key(p, key, keys);
 	ret = parse_size(value, 1 << 20, &size);
 	if (ret == -EINVAL)
-		return option_error(p, "'%s' is not a size: a number of MiB, or one with suffix K, M, G or T",
+		return option_error(p,
+			"'%s' is not a size: a number of MiB, or one with suffix K, M, G or T",
 			value);
 	if (ret < 0 || size > RAM_MAX)
 		return option_error(p, "'%s' is more than the 64 TiB a guest can have", value);
 	if (size < RAM_MIN)
 		return option_error(p, "'%s' is less than the 128 MiB a guest needs", value);
 	if (size % page)
-		return option_error(p, "'%s' is not a multiple of the page size, %" PRIu64 " bytes", value,
-			page);
+		return option_error(p, "'%s' is not a multiple of the page size, %" PRIu64 " bytes",
+			value, page);
 	p->config->ram_size = size;
 	return 0;
 }
@@ -169,8 +171,8 @@ int opt_uuid(struct parse *p, const char *value)
 		digit++;
 	}
 	if (shape[i] || value[i])
-		return option_error(p, "'%s' is not a UUID such as 12345678-1234-1234-1234-123456789abc",
-			value);
+		return option_error(p,
+			"'%s' is not a UUID such as 12345678-1234-1234-1234-123456789abc", value);
 	memcpy(p->config->uuid, uuid, sizeof(uuid));
 	p->config->uuid_set = true;
 	return 0;

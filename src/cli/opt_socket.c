@@ -18,8 +18,9 @@ void socket_spec_release(struct socket_spec *spec)
 
 static int take_switch(struct parse *p, const char *key, const char *value, bool *out)
 {
-	return parse_bool(value, out) < 0 ? option_error(p, "'%s' is 'on' or 'off', not '%s'", key, value)
-					  : 0;
+	return parse_bool(value, out) < 0
+		       ? option_error(p, "'%s' is 'on' or 'off', not '%s'", key, value)
+		       : 0;
 }
 
 /* What -qmp, -serial unix: and -chardev socket have in common. */
@@ -63,14 +64,16 @@ static int check_tcp(struct parse *p, struct socket_spec *spec)
 	if (!spec->port)
 		return option_error(p, "a TCP socket needs a port");
 	if (parse_u64(spec->port, &port) < 0 || !port || port > UINT16_MAX)
-		return option_error(p, "'%s' is not a port: it is a number from 1 to 65535", spec->port);
+		return option_error(
+			p, "'%s' is not a port: it is a number from 1 to 65535", spec->port);
 	if (spec->host && !strcmp(spec->host, "localhost"))
 		return copy_string(p, &spec->host, "127.0.0.1");
 	if (spec->host && host_is_numeric(spec->host))
 		return 0;
 	ret = option_error(p, "'%s' is not an IP address", spec->host ? spec->host : "");
-	err_hint(p->err, "anyone who reaches the port controls the machine: name the address to listen "
-			 "on, such as 127.0.0.1");
+	err_hint(p->err,
+		"anyone who reaches the port controls the machine: name the address to listen "
+		"on, such as 127.0.0.1");
 	return ret;
 }
 
@@ -83,15 +86,16 @@ static int check_socket(struct parse *p, struct socket_spec *spec)
 	if (!spec->path)
 		return check_tcp(p, spec);
 	if (strlen(spec->path) > longest)
-		return option_error(p, "the socket's path is longer than %zu bytes: '%s'", longest,
-			spec->path);
+		return option_error(
+			p, "the socket's path is longer than %zu bytes: '%s'", longest, spec->path);
 	return 0;
 }
 
 /* "HOST:PORT,..." with the host in brackets if it is IPv6 -> host, port; the rest are pairs. */
 static int parse_tcp(struct parse *p, const char *value, struct socket_spec *spec)
 {
-	const char *end = strchrnul(value, ','), *colon = memrchr(value, ':', (size_t)(end - value));
+	const char *end = strchrnul(value, ','),
+		   *colon = memrchr(value, ':', (size_t)(end - value));
 	size_t len;
 
 	if (!colon)
@@ -238,7 +242,8 @@ static int chardev_pair(struct parse *p, const char *key, const char *value, voi
 		return socket_pair(p, key, value, &chardev->socket);
 	if (!prop_id_wellformed(value))
 		return option_error(p,
-			"id '%s' must start with a letter and go on with letters, digits, '-', '.' and '_'",
+			"id '%s' must start with a letter and go on with letters, digits, '-', '.' "
+			"and '_'",
 			value);
 	for (unsigned i = 0; i < p->n_chardevs; i++)
 		if (p->chardevs[i].id && !strcmp(p->chardevs[i].id, value))
@@ -281,8 +286,10 @@ static int mon_pair(struct parse *p, const char *key, const char *value, void *o
 		return copy_string(p, &mon->chardev, value);
 	if (!strcmp(key, "mode")) {
 		mon->control = !strcmp(value, "control");
-		return mon->control ? 0
-				    : option_error(p, "mode '%s' does not exist: it is 'control' (QMP)", value);
+		return mon->control
+			       ? 0
+			       : option_error(p, "mode '%s' does not exist: it is 'control' (QMP)",
+					 value);
 	}
 	if (!strcmp(key, "id") || (!strcmp(key, "pretty") && !strcmp(value, "off")))
 		return 0;
@@ -325,7 +332,8 @@ int finish_monitors(struct parse *p)
 		if (!chardev)
 			return option_error(p, "there is no -chardev with id '%s'", p->monitors[i]);
 		if (chardev->used)
-			return option_error(p, "chardev '%s' has a monitor already", p->monitors[i]);
+			return option_error(
+				p, "chardev '%s' has a monitor already", p->monitors[i]);
 		chardev->used = true;
 		ret = add_qmp(p, &chardev->socket);
 		if (ret < 0)

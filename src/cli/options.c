@@ -62,8 +62,8 @@ static int unknown_option(struct parse *p, const char *arg)
 	for (const struct option *o = options; o->name; o++) {
 		if (equals && !strncmp(o->name, name, (size_t)(equals - name)) &&
 			!o->name[equals - name]) {
-			err_hint(p->err, "an option and its argument are two words: -%s %s", o->name,
-				equals + 1);
+			err_hint(p->err, "an option and its argument are two words: -%s %s",
+				o->name, equals + 1);
 			return -EINVAL;
 		}
 		if (o->help && n < OPTIONS_MAX - 1)
@@ -96,13 +96,15 @@ static int parse_one(struct parse *p, int argc, char *const argv[], int *i)
 	p->given[index / 64] |= bit;
 	if (option->arg) {
 		if (*i + 1 >= argc)
-			return option_error(p, "it needs an argument: -%s %s", option->name, option->arg);
+			return option_error(
+				p, "it needs an argument: -%s %s", option->name, option->arg);
 		value = argv[++*i];
 		if (option_named(value))
 			return option_error(p, "it needs an argument (-%s %s), but '%s' follows",
 				option->name, option->arg, value);
 		if (!*value && !option->may_be_empty)
-			return option_error(p, "its argument is empty: -%s %s", option->name, option->arg);
+			return option_error(
+				p, "its argument is empty: -%s %s", option->name, option->arg);
 	}
 	return option->handle(p, value);
 }
@@ -123,8 +125,10 @@ static int finish_boot(struct parse *p)
 	if (c->initrd)
 		return combination(p, "-initrd needs -kernel", "name the kernel that goes with it");
 	if (c->append)
-		return combination(p, "-append needs -kernel", "name the kernel that the words are for");
-	return combination(p, "no kernel was given: there is no firmware that could boot from a device",
+		return combination(
+			p, "-append needs -kernel", "name the kernel that the words are for");
+	return combination(p,
+		"no kernel was given: there is no firmware that could boot from a device",
 		"name one with -kernel FILE; '-help' shows an example");
 }
 
@@ -153,7 +157,8 @@ static int finish_sockets(struct parse *p)
 	for (unsigned i = 0; i < c->n_qmp; i++) {
 		const struct config_qmp *a = &c->qmp[i];
 
-		if (a->kind == QMP_UNIX && serial->kind == SERIAL_UNIX && !strcmp(a->path, serial->path))
+		if (a->kind == QMP_UNIX && serial->kind == SERIAL_UNIX &&
+			!strcmp(a->path, serial->path))
 			return err_set(p->err, EINVAL,
 				"-serial and -qmp are on the same socket '%s'", a->path);
 		for (unsigned j = 0; j < i; j++) {
@@ -162,11 +167,11 @@ static int finish_sockets(struct parse *p)
 			if (a->kind != b->kind)
 				continue;
 			if (a->kind == QMP_UNIX && !strcmp(a->path, b->path))
-				return err_set(p->err, EINVAL, "two QMP servers on the same socket '%s'",
-					a->path);
+				return err_set(p->err, EINVAL,
+					"two QMP servers on the same socket '%s'", a->path);
 			if (a->kind == QMP_TCP && a->port == b->port && !strcmp(a->host, b->host))
-				return err_set(p->err, EINVAL, "two QMP servers on the same port %s:%u",
-					a->host, a->port);
+				return err_set(p->err, EINVAL,
+					"two QMP servers on the same port %s:%u", a->host, a->port);
 		}
 	}
 	return 0;

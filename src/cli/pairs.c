@@ -51,20 +51,18 @@ int copy_string(struct parse *p, char **out, const char *text)
 }
 
 /* Bare words: the implied key's value, a switch put on, or one of QEMU's "no" words. */
-static void complete_pair(const char *implied, bool first, char **key, char **value)
+static void complete_pair(const char *implied, bool first, const char **key, const char **value)
 {
-	static char on[] = "on", off[] = "off";
-
 	if (*value)
 		return;
 	if (first && implied) {
 		*value = *key;
-		*key = NULL; /* stands for implied */
+		*key = implied;
 	} else if (!strcmp(*key, "nowait") || !strcmp(*key, "noserver")) {
 		*key += 2;
-		*value = off;
+		*value = "off";
 	} else {
-		*value = on;
+		*value = "on";
 	}
 }
 
@@ -86,8 +84,8 @@ static int handle_pair(struct parse *p, const char *key, const char *value, cons
 
 int option_pairs(struct parse *p, const char *text, const char *implied, pair_fn fn, void *opaque)
 {
-	char *copy = NULL, *cursor, *key, *value;
-	const char *seen[KEYS_MAX];
+	char *copy = NULL, *cursor, *word, *after;
+	const char *seen[KEYS_MAX], *key, *value;
 	unsigned n_seen = 0;
 	bool first = true;
 	int ret;
@@ -96,13 +94,15 @@ int option_pairs(struct parse *p, const char *text, const char *implied, pair_fn
 	if (ret < 0)
 		return ret;
 	cursor = copy;
-	while (!ret && (key = prop_next_pair(&cursor, &value))) {
-		if (!*key && !value) {
+	while (!ret && (word = prop_next_pair(&cursor, &after))) {
+		if (!*word && !after) {
 			ret = option_error(p, "a word is missing in '%s'", text);
 			break;
 		}
+		key = word;
+		value = after;
 		complete_pair(implied, first, &key, &value);
-		ret = handle_pair(p, key ? key : implied, value, seen, &n_seen, fn, opaque);
+		ret = handle_pair(p, key, value, seen, &n_seen, fn, opaque);
 		first = false;
 	}
 	free(copy);
@@ -146,8 +146,8 @@ int moot_pair(struct parse *p, const char *key, const char *value, const struct 
 		if (!strcmp(table->key, key)) {
 			if (!table->values || among(table->values, value))
 				return 0;
-			return option_error(p, "'%s' can only be %s here, not '%s'", key, table->values,
-				value);
+			return option_error(
+				p, "'%s' can only be %s here, not '%s'", key, table->values, value);
 		}
 		if (n < KEYS_MAX)
 			keys[n++] = table->key;

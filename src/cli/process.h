@@ -30,7 +30,7 @@ void daemon_started(void);
 
 struct pidfile {
 	const char *path; /* borrowed; NULL: none */
-	int fd;           /* holds the lock */
+	int fd;		  /* holds the lock */
 	struct stat stat; /* the file we made */
 };
 

@@ -30,7 +30,8 @@ static int smp_pair(struct parse *p, const char *key, const char *value, void *o
 		if (strcmp(key, keys[i]) != 0)
 			continue;
 		if (parse_u64(value, &number) < 0 || !number || number > UINT32_MAX)
-			return option_error(p, "'%s' cannot be '%s': it is a number from 1 up", key, value);
+			return option_error(
+				p, "'%s' cannot be '%s': it is a number from 1 up", key, value);
 		if ((i == DIES || i == CLUSTERS) && number != 1)
 			return option_error(p, "'%s' can only be 1 here, not '%s'", key, value);
 		smp->value[i] = number;
@@ -85,7 +86,8 @@ int opt_smp(struct parse *p, const char *value)
 		return option_error(p, "%" PRIu64 " CPUs are more than the %d a guest can have",
 			v[CPUS] > v[MAXCPUS] ? v[CPUS] : v[MAXCPUS], CPUS_MAX);
 	if (v[MAXCPUS] != v[CPUS]) {
-		ret = option_error(p, "maxcpus (%" PRIu64 ") must be the number of CPUs (%" PRIu64 ")",
+		ret = option_error(p,
+			"maxcpus (%" PRIu64 ") must be the number of CPUs (%" PRIu64 ")",
 			v[MAXCPUS], v[CPUS]);
 		err_hint(p->err, "CPUs cannot be hot-plugged; leave maxcpus out");
 		return ret;

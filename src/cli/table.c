@@ -19,17 +19,19 @@ const char *const group_titles[GROUPS] = {
 
 const struct option options[] = {
 	{ "machine", "q35[,accel=kvm]", GROUP_MACHINE, true, opt_machine,
-		.help = "The kind of machine; q35, a PCI Express machine, is the only one and the default." },
+		.help = "The kind of machine; q35, a PCI Express machine, is the only one and the "
+			"default." },
 	{ "M", "q35", GROUP_MACHINE, true, opt_machine, .help = NULL },
 	{ "cpu", "host", GROUP_MACHINE, false, opt_cpu,
 		.help = "The vCPUs are like the host's CPUs, with all features that KVM offers." },
 	{ "smp", "N|cpus=N[,sockets=N][,cores=N][,threads=N]", GROUP_MACHINE, false, opt_smp,
-		.help = "Number of vCPUs, 1 (default) to 64, and how they are grouped: sockets * cores * threads is "
-		"the number of CPUs; what is left out is computed." },
+		.help = "Number of vCPUs, 1 (default) to 64, and how they are grouped: sockets * "
+			"cores * threads is the number of CPUs; what is left out is computed." },
 	{ "m", "SIZE", GROUP_MACHINE, false, opt_memory,
-		.help = "Guest memory, in MiB or with suffix K, M, G or T; at least 128M, 512M by default." },
+		.help = "Guest memory, in MiB or with suffix K, M, G or T; at least 128M, 512M by "
+			"default." },
 	{ "mem-path", "PATH", GROUP_MACHINE, false, opt_string,
-		.help = "Take guest memory from a file in this folder, or from this file, such as hugetlbfs.",
+		.help = "Take guest memory from a file in this folder, such as a hugetlbfs mount.",
 		FIELD(mem_path) },
 	{ "mem-prealloc", NULL, GROUP_MACHINE, true, opt_flag,
 		.help = "Touch all guest memory before the guest starts.", FIELD(mem_prealloc) },
@@ -39,45 +41,53 @@ const struct option options[] = {
 		.help = "The guest's UUID, as QMP's query-uuid says." },
 
 	{ "kernel", "FILE", GROUP_BOOT, false, opt_string,
-		.help = "The kernel: a Linux bzImage, or an ELF file with a PVH entry or a Multiboot header.",
+		.help = "The kernel: a Linux bzImage, or an ELF file with a PVH entry or a "
+			"Multiboot header.",
 		FIELD(kernel) },
-	{ "initrd", "FILE", GROUP_BOOT, false, opt_string, .help = "The initial RAM disk.", FIELD(initrd) },
-	{ "append", "TEXT", GROUP_BOOT, false, opt_string, .help = "The kernel's command line.", FIELD(append),
-		.may_be_empty = true },
+	{ "initrd", "FILE", GROUP_BOOT, false, opt_string, .help = "The initial RAM disk.",
+		FIELD(initrd) },
+	{ "append", "TEXT", GROUP_BOOT, false, opt_string, .help = "The kernel's command line.",
+		FIELD(append), .may_be_empty = true },
 
 	{ "device", "TYPE[,PROPERTY=VALUE]...", GROUP_DEVICE, true, opt_device,
-		.help = "Adds a device. '-device help' lists the types, '-device TYPE,help' a type's properties. A "
-		"comma in a value is written twice." },
+		.help = "Adds a device. '-device help' lists the types, '-device TYPE,help' a "
+			"type's properties. A comma in a value is written twice." },
 	{ "global", "TYPE.PROPERTY=VALUE", GROUP_DEVICE, true, opt_global,
-		.help = "Changes a property's default for all devices of a type, hot-plugged ones included." },
+		.help = "Changes a property's default for all devices of a type, hot-plugged ones "
+			"included." },
 
 	{ "serial", "stdio|none|null|file:PATH|unix:PATH[,server[,nowait]]", GROUP_CONSOLE, false,
 		opt_serial,
-		.help = "Where the serial port (ttyS0) leads: this terminal (Ctrl-A X quits), nowhere (none: the "
-		"default), a file, or a unix socket. With 'server' it is listened on, and the guest waits "
-		"for the first client unless 'nowait' is given; without, it is connected to." },
+		.help = "Where the serial port (ttyS0) leads: this terminal (Ctrl-A X quits), "
+			"nowhere (none: the default), a file, or a unix socket. With 'server' it "
+			"is listened on, and the guest waits for the first client unless 'nowait' "
+			"is given; without, it is connected to." },
 	{ "nographic", NULL, GROUP_CONSOLE, true, opt_nographic,
 		.help = "Same as '-serial stdio' unless -serial is given." },
 
 	{ "qmp", "unix:PATH,server,nowait|tcp:ADDRESS:PORT,server,nowait", GROUP_QMP, true, opt_qmp,
-		.help = "Serves QMP on a socket; may be repeated. Without 'nowait' the guest starts when the first "
-		"client has connected. Whoever can connect controls the machine." },
-	{ "chardev", "socket,id=ID,path=PATH|host=ADDRESS,port=PORT,server=on,wait=off", GROUP_QMP, true,
-		opt_chardev, .help = "A socket that -mon refers to." },
+		.help = "Serves QMP on a socket; may be repeated. Without 'nowait' the guest "
+			"starts when the first client has connected. Whoever can connect controls "
+			"the machine." },
+	{ "chardev", "socket,id=ID,path=PATH|host=ADDRESS,port=PORT,server=on,wait=off", GROUP_QMP,
+		true, opt_chardev, .help = "A socket that -mon refers to." },
 	{ "mon", "chardev=ID,mode=control", GROUP_QMP, true, opt_mon,
 		.help = "Serves QMP on a -chardev; both together are the same as -qmp." },
 
 	{ "S", NULL, GROUP_PROCESS, true, opt_flag,
 		.help = "Do not start the guest: QMP's 'cont' does.", FIELD(freeze) },
-	{ "no-reboot", NULL, GROUP_PROCESS, true, opt_flag,
-		.help = "End when the guest reboots.", FIELD(no_reboot) },
+	{ "no-reboot", NULL, GROUP_PROCESS, true, opt_flag, .help = "End when the guest reboots.",
+		FIELD(no_reboot) },
 	{ "no-shutdown", NULL, GROUP_PROCESS, true, opt_flag,
-		.help = "Stay, with the guest stopped, when it powers off; QMP's 'quit' ends.", FIELD(no_shutdown) },
+		.help = "Stay, with the guest stopped, when it powers off; QMP's 'quit' ends.",
+		FIELD(no_shutdown) },
 	{ "daemonize", NULL, GROUP_PROCESS, true, opt_flag,
-		.help = "Go on in the background; returns when the guest has started, or with the error.",
+		.help = "Go on in the background; returns when the guest has started, or with the "
+			"error.",
 		FIELD(daemonize) },
 	{ "pidfile", "FILE", GROUP_PROCESS, false, opt_string,
-		.help = "Write the process id to a file, locked while the process lives and removed at its end.",
+		.help = "Write the process id to a file, locked while the process lives and "
+			"removed at its end.",
 		FIELD(pidfile) },
 	{ "D", "LOGFILE", GROUP_PROCESS, false, opt_string,
 		.help = "Append messages to a file instead of standard error.", FIELD(log_file) },
@@ -92,27 +102,33 @@ const struct option options[] = {
 
 	{ "accel", "kvm", GROUP_IGNORED, true, opt_accel, .help = "Guests always run on KVM." },
 	{ "enable-kvm", NULL, GROUP_IGNORED, true, opt_ignore, .help = "Likewise." },
-	{ "nodefaults", NULL, GROUP_IGNORED, true, opt_ignore, .help = "There are no default devices." },
-	{ "no-user-config", NULL, GROUP_IGNORED, true, opt_ignore, .help = "There are no configuration files." },
+	{ "nodefaults", NULL, GROUP_IGNORED, true, opt_ignore,
+		.help = "There are no default devices." },
+	{ "no-user-config", NULL, GROUP_IGNORED, true, opt_ignore,
+		.help = "There are no configuration files." },
 	{ "display", "none", GROUP_IGNORED, true, opt_ignore, .help = "There is no display.",
 		.values = only_none },
-	{ "vga", "none", GROUP_IGNORED, true, opt_ignore, .help = "Likewise.", .values = only_none },
-	{ "monitor", "none", GROUP_IGNORED, true, opt_ignore, .help = "There is no human monitor; see -qmp.",
+	{ "vga", "none", GROUP_IGNORED, true, opt_ignore, .help = "Likewise.",
 		.values = only_none },
+	{ "monitor", "none", GROUP_IGNORED, true, opt_ignore,
+		.help = "There is no human monitor; see -qmp.", .values = only_none },
 	{ "parallel", "none", GROUP_IGNORED, true, opt_ignore, .help = "There is no parallel port.",
 		.values = only_none },
 	{ "net", "none", GROUP_IGNORED, true, opt_ignore, .help = "There is no emulated network.",
 		.values = only_none },
-	{ "nic", "none", GROUP_IGNORED, true, opt_ignore, .help = "Likewise.", .values = only_none },
+	{ "nic", "none", GROUP_IGNORED, true, opt_ignore, .help = "Likewise.",
+		.values = only_none },
 	{ "no-hpet", NULL, GROUP_IGNORED, true, opt_ignore, .help = "There is no HPET." },
-	{ "no-fd-bootchk", NULL, GROUP_IGNORED, true, opt_ignore, .help = "There is no floppy drive." },
+	{ "no-fd-bootchk", NULL, GROUP_IGNORED, true, opt_ignore,
+		.help = "There is no floppy drive." },
 	{ "boot", "...", GROUP_IGNORED, true, opt_ignore, .help = "There is no firmware." },
 	{ "rtc", "base=utc", GROUP_IGNORED, true, opt_rtc, .help = "The clock shows UTC." },
 	{ "overcommit", "mem-lock=on|off,cpu-pm=on|off", GROUP_IGNORED, true, opt_overcommit,
 		.help = "Memory that a device can reach is pinned in any case." },
 	{ "sandbox", "on,...", GROUP_IGNORED, true, opt_ignore,
 		.help = "System call filters are on; see -disable-seccomp." },
-	{ "msg", "timestamp=on|off", GROUP_IGNORED, true, opt_ignore, .help = "Messages in a -D file have one." },
+	{ "msg", "timestamp=on|off", GROUP_IGNORED, true, opt_ignore,
+		.help = "Messages in a -D file have one." },
 	{ "realtime", "mlock=on|off", GROUP_IGNORED, true, opt_ignore, .help = "See -overcommit." },
 	{ 0 },
 };

@@ -35,7 +35,8 @@ static void check_config(const struct config *c)
 	must(c->sockets * c->cores * c->threads == c->cpus);
 	must(c->ram_size >= 128ull << 20 && c->ram_size % 4096 == 0);
 	must(!(c->daemonize && c->serial.kind == SERIAL_STDIO));
-	must((c->serial.kind == SERIAL_FILE || c->serial.kind == SERIAL_UNIX) == (c->serial.path != NULL));
+	must((c->serial.kind == SERIAL_FILE || c->serial.kind == SERIAL_UNIX) ==
+		(c->serial.path != NULL));
 	for (unsigned i = 0; i < c->n_devices; i++)
 		must(c->devices[i].type && c->devices[i].options &&
 			props_check(c->devices[i].type, c->devices[i].options, NULL) == 0);

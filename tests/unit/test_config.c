@@ -48,8 +48,9 @@ static void paths_become_absolute(void **state)
 	struct cmdline c;
 
 	(void)state;
-	cmdline_parse(&c, "-kernel k -initrd /boot/i -append rel -mem-path m -serial unix:s "
-			  "-qmp unix:q,server -qmp tcp:127.0.0.1:1,server -pidfile p -D l -daemonize");
+	cmdline_parse(&c,
+		"-kernel k -initrd /boot/i -append rel -mem-path m -serial unix:s "
+		"-qmp unix:q,server -qmp tcp:127.0.0.1:1,server -pidfile p -D l -daemonize");
 	assert_int_equal(c.ret, 0);
 	assert_int_equal(config_make_absolute(&c.config, "/home/me"), 0);
 	assert_string_equal(c.config.kernel, "/home/me/k");

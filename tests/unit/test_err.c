@@ -75,8 +75,10 @@ static void long_texts_are_marked(void **state)
 	assert_string_equal(err.text + ERR_TEXT_MAX - 5, "a...");
 	err_append(&err, "tail");
 	assert_string_equal(err.text + ERR_TEXT_MAX - 5, "a...");
-	err_set(&err, EINVAL, "%.*s", ERR_TEXT_MAX - 1, big);
+	err_set(&err, EINVAL, "%.*s", ERR_TEXT_MAX - 1, big); /* fits */
 	assert_string_equal(err.text + ERR_TEXT_MAX - 5, "aaaa");
+	err_set(&err, EINVAL, "%.*s", ERR_TEXT_MAX, big); /* one too many */
+	assert_string_equal(err.text + ERR_TEXT_MAX - 5, "a...");
 	err_prefix(&err, "p");
 	assert_int_equal(strncmp(err.text, "p: aaa", 6), 0);
 	assert_string_equal(err.text + ERR_TEXT_MAX - 5, "a...");

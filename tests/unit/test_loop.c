@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -182,6 +183,32 @@ static void timers_in_order(void **state)
 	assert_true(a.at - start >= 5);
 	assert_true(b.at - start >= 20);
 	assert_true(c.at - start >= 30);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Not by a fraction of a millisecond either. */
+static void timers_are_never_early(void **state)
+{
+	struct loop *loop = *state;
+
+	for (unsigned i = 0; i < 20; i++) {
+		char log[16] = "";
+		struct alarm a = alarm_make(loop, 'a', log);
+		uint64_t start = now_ns();
+
+		a.timer.opaque = &a;
+		loop_timer_set(loop, &a.timer, 1);
+		while (a.timer.armed)
+			loop_step(loop, -1);
+		assert_true(now_ns() - start >= 1000000);
+	}
 }
 
 static void timer_set_again_moves(void **state)
@@ -408,7 +435,8 @@ static void many_posters(void **state)
 			posters[i].mails[j].mail.run = count;
 			posters[i].mails[j].total = &total;
 		}
-		assert_int_equal(pthread_create(&posters[i].thread, NULL, post_many, &posters[i]), 0);
+		assert_int_equal(
+			pthread_create(&posters[i].thread, NULL, post_many, &posters[i]), 0);
 	}
 	loop_run(loop);
 	for (unsigned i = 0; i < POSTERS; i++)
@@ -498,6 +526,7 @@ int main(void)
 		TEST(mail_posting_mail),
 		TEST(mail_waiting_for_mail),
 		TEST(timers_in_order),
+		TEST(timers_are_never_early),
 		TEST(timer_set_again_moves),
 		TEST(timer_callbacks_change_timers),
 		TEST(step_does_not_oversleep),

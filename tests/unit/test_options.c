@@ -94,10 +94,11 @@ static void without_meaning(void **state)
 	static const char *const lines[] = { "-machine q35", "-machine type=q35,accel=kvm",
 		"-machine accel=kvm -machine q35,usb=off,dump-guest-core=off,mem-share=on",
 		"-M pc-q35-7.2,kernel_irqchip=on,vmport=off,smm=off,hpet=off,acpi=on", "-cpu host",
-		"-cpu max,migratable=off", "-accel kvm", "-accel kvm,kernel-irqchip=on", "-enable-kvm",
+		"-cpu max,migratable=off", "-accel kvm", "-accel kvm,kernel-irqchip=on",
+		"-enable-kvm",
 		"-nodefaults -no-user-config -display none -vga none -monitor none -parallel none",
-		"-net none -nic none -no-hpet -no-fd-bootchk -boot strict=on", "-rtc base=utc,clock=host",
-		"-overcommit mem-lock=off,cpu-pm=on",
+		"-net none -nic none -no-hpet -no-fd-bootchk -boot strict=on",
+		"-rtc base=utc,clock=host", "-overcommit mem-lock=off,cpu-pm=on",
 		"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-msg timestamp=on", "-realtime mlock=off" };
 	struct cmdline plain, c;
@@ -122,9 +123,10 @@ static void memory(void **state)
 	static const struct {
 		const char *line;
 		uint64_t bytes;
-	} cases[] = { { "-m 1024", 1ull << 30 }, { "-m 128", 128ull << 20 }, { "-m 2G", 2ull << 30 },
-		{ "-m size=3g", 3ull << 30 }, { "-m 1T", 1ull << 40 }, { "-m 131072K", 128ull << 20 },
-		{ "-m 134221824B", 134221824 }, { "-m 0x100", 256ull << 20 }, { "-m 64T", 64ull << 40 } };
+	} cases[] = { { "-m 1024", 1ull << 30 }, { "-m 128", 128ull << 20 },
+		{ "-m 2G", 2ull << 30 }, { "-m size=3g", 3ull << 30 }, { "-m 1T", 1ull << 40 },
+		{ "-m 131072K", 128ull << 20 }, { "-m 134221824B", 134221824 },
+		{ "-m 0x100", 256ull << 20 }, { "-m 64T", 64ull << 40 } };
 	struct cmdline c;
 
 	(void)state;
@@ -142,13 +144,15 @@ static void smp(void **state)
 	static const struct {
 		const char *line;
 		unsigned cpus, sockets, cores, threads;
-	} cases[] = { { "-smp 1", 1, 1, 1, 1 }, { "-smp 4", 4, 1, 4, 1 }, { "-smp 64", 64, 1, 64, 1 },
-		{ "-smp cpus=8,sockets=2", 8, 2, 4, 1 }, { "-smp 8,cores=2", 8, 4, 2, 1 },
-		{ "-smp 8,threads=2", 8, 1, 4, 2 }, { "-smp 8,sockets=2,cores=2", 8, 2, 2, 2 },
+	} cases[] = { { "-smp 1", 1, 1, 1, 1 }, { "-smp 4", 4, 1, 4, 1 },
+		{ "-smp 64", 64, 1, 64, 1 }, { "-smp cpus=8,sockets=2", 8, 2, 4, 1 },
+		{ "-smp 8,cores=2", 8, 4, 2, 1 }, { "-smp 8,threads=2", 8, 1, 4, 2 },
+		{ "-smp 8,sockets=2,cores=2", 8, 2, 2, 2 },
 		{ "-smp sockets=2,cores=3,threads=2", 12, 2, 3, 2 }, { "-smp cores=6", 6, 1, 6, 1 },
 		{ "-smp 8,sockets=2,cores=2,threads=2,maxcpus=8", 8, 2, 2, 2 },
 		{ "-smp maxcpus=4", 4, 1, 4, 1 }, { "-smp 4,dies=1,clusters=1", 4, 1, 4, 1 },
-		{ "-smp 0x10", 16, 1, 16, 1 }, { "-smp 3,sockets=3,cores=1,threads=1", 3, 3, 1, 1 } };
+		{ "-smp 0x10", 16, 1, 16, 1 },
+		{ "-smp 3,sockets=3,cores=1,threads=1", 3, 3, 1, 1 } };
 	struct cmdline c;
 
 	(void)state;
@@ -209,10 +213,11 @@ static void qmp(void **state)
 	const struct config_qmp *q;
 
 	(void)state;
-	good(&c, "-kernel k -qmp unix:/run/q,server,nowait -qmp tcp:127.0.0.1:4444,server "
-		 "-qmp tcp:[::1]:5,server=on,wait=off "
-		 "-mon chardev=c,mode=control -chardev socket,id=c,path=/run/c,server,nowait "
-		 "-chardev socket,host=localhost,id=d,port=7,server=on,wait=on -mon d,mode=control");
+	good(&c,
+		"-kernel k -qmp unix:/run/q,server,nowait -qmp tcp:127.0.0.1:4444,server "
+		"-qmp tcp:[::1]:5,server=on,wait=off "
+		"-mon chardev=c,mode=control -chardev socket,id=c,path=/run/c,server,nowait "
+		"-chardev socket,host=localhost,id=d,port=7,server=on,wait=on -mon d,mode=control");
 	assert_int_equal(c.config.n_qmp, 5);
 	q = c.config.qmp;
 	assert_int_equal(q[0].kind, QMP_UNIX);
@@ -242,8 +247,10 @@ static void devices(void **state)
 
 	(void)state;
 	good(&c, "-kernel k "
-		 "-device vfio-pci,host=0000:1a:00.3,id=net,bus=pcie.0,addr=0x03.0x0,multifunction=on "
-		 "-device pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1,multifunction=on "
+		 "-device "
+		 "vfio-pci,host=0000:1a:00.3,id=net,bus=pcie.0,addr=0x03.0x0,multifunction=on "
+		 "-device "
+		 "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1,multifunction=on "
 		 "-device driver=vfio-pci,host=1a:00.4,id=second,addr=10");
 	assert_int_equal(c.config.n_devices, 3);
 	assert_ptr_equal(c.config.devices[0].type, &vfio_pci_type);
@@ -292,13 +299,15 @@ static void texts(void **state)
 {
 	static const struct {
 		const char *line, *contains;
-	} cases[] = { { "-help", "-device TYPE" }, { "-h", "Examples" }, { "--help -nonsense", "Usage" },
-		{ "-version", "portcullis " PORTCULLIS_VERSION "\n" }, { "--version", PORTCULLIS_VERSION },
-		{ "-device help", "pcie-root-port" }, { "-device ?", "vfio-pci" },
-		{ "-device vfio-pci,help", "multifunction=" }, { "-machine help", "q35" },
-		{ "-device pcie-root-port,?", "native-hotplug=" }, { "-cpu help", "host" },
-		{ "-accel help", "kvm" }, { "-kernel k -version", "portcullis" },
-		{ "-help-man", ".SH OPTIONS" }, { "-help-markdown", "## -device vfio-pci" } };
+	} cases[] = { { "-help", "-device TYPE" }, { "-h", "Examples" },
+		{ "--help -nonsense", "Usage" },
+		{ "-version", "portcullis " PORTCULLIS_VERSION "\n" },
+		{ "--version", PORTCULLIS_VERSION }, { "-device help", "pcie-root-port" },
+		{ "-device ?", "vfio-pci" }, { "-device vfio-pci,help", "multifunction=" },
+		{ "-machine help", "q35" }, { "-device pcie-root-port,?", "native-hotplug=" },
+		{ "-cpu help", "host" }, { "-accel help", "kvm" },
+		{ "-kernel k -version", "portcullis" }, { "-help-man", ".SH OPTIONS" },
+		{ "-help-markdown", "## -device vfio-pci" } };
 	struct cmdline c;
 
 	(void)state;

@@ -67,7 +67,8 @@ static void arguments(void **state)
 {
 	static const struct bad cases[] = {
 		{ "-kernel", "'-kernel': it needs an argument: -kernel FILE", NULL },
-		{ "-kernel -initrd i", "it needs an argument (-kernel FILE), but '-initrd' follows", NULL },
+		{ "-kernel -initrd i", "it needs an argument (-kernel FILE), but '-initrd' follows",
+			NULL },
 		{ "-kernel k -m", "'-m': it needs an argument", NULL },
 		{ "-kernel ''", "'-kernel': its argument is empty", NULL },
 		{ "-kernel k -kernel l", "'-kernel': it is given twice", NULL },
@@ -87,14 +88,16 @@ static void combinations(void **state)
 		{ "", "no kernel was given", "-kernel FILE" },
 		{ "-initrd i", "-initrd needs -kernel", NULL },
 		{ "-append a", "-append needs -kernel", NULL },
-		{ "-kernel k -daemonize -serial stdio", "-daemonize cannot be used with -serial stdio",
-			"file:PATH" },
-		{ "-kernel k -daemonize -nographic", "-daemonize cannot be used with -nographic", NULL },
-		{ "-kernel k -qmp unix:a,server -qmp unix:a,server", "two QMP servers on the same socket 'a'",
+		{ "-kernel k -daemonize -serial stdio",
+			"-daemonize cannot be used with -serial stdio", "file:PATH" },
+		{ "-kernel k -daemonize -nographic", "-daemonize cannot be used with -nographic",
 			NULL },
+		{ "-kernel k -qmp unix:a,server -qmp unix:a,server",
+			"two QMP servers on the same socket 'a'", NULL },
 		{ "-kernel k -qmp tcp:127.0.0.1:5,server -qmp tcp:localhost:5,server",
 			"two QMP servers on the same port 127.0.0.1:5", NULL },
-		{ "-kernel k -qmp unix:a,server -serial unix:a,server", "the same socket 'a'", NULL },
+		{ "-kernel k -qmp unix:a,server -serial unix:a,server", "the same socket 'a'",
+			NULL },
 	};
 
 	(void)state;
@@ -168,7 +171,8 @@ static void smp(void **state)
 		{ "-smp x", "'cpus' cannot be 'x'", NULL },
 		{ "-smp -1", "'cpus' cannot be '-1'", NULL },
 		{ "-smp 4,sockets=0", "'sockets' cannot be '0'", NULL },
-		{ "-smp 4,sockets=3", "sockets (3) * cores (1) * threads (1) must be the number", NULL },
+		{ "-smp 4,sockets=3", "sockets (3) * cores (1) * threads (1) must be the number",
+			NULL },
 		{ "-smp 4,sockets=8", "sockets (8) * cores (0)", NULL },
 		{ "-smp 4,cores=2,threads=3", "sockets (0) * cores (2) * threads (3)", NULL },
 		{ "-smp 2,maxcpus=4", "maxcpus (4) must be the number of CPUs (2)", "maxcpus out" },
@@ -178,10 +182,13 @@ static void smp(void **state)
 		{ "-smp 4,clusters=2", "'clusters' can only be 1", NULL },
 		{ "-smp 4,core=2", "it has no 'core'", "'cores'" },
 		{ "-smp 2,cpus=2", "'cpus' is given twice", NULL },
-		{ "-smp sockets=4294967295,cores=4294967295,threads=4294967295", "are more than the 64",
-			NULL },
+		{ "-smp sockets=4294967295,cores=4294967295,threads=4294967295",
+			"are more than the 64", NULL },
 		{ "-smp 4294967297", "'cpus' cannot be '4294967297'", NULL },
-		{ "-smp 4,sockets=4294967295,cores=4294967295,threads=4294967295", "must be the number",
+		{ "-smp 4,sockets=4294967295,cores=4294967295,threads=4294967295",
+			"must be the number", NULL },
+		/* 2^64 + 4 */
+		{ "-smp 4,sockets=22324,cores=429509837,threads=1923865", "must be the number",
 			NULL },
 	};
 
@@ -190,7 +197,7 @@ static void smp(void **state)
 }
 
 #define LONG_PATH                                                                                  \
-	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234"     \
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234"    \
 	"56789012345678901234567"
 
 static void sockets(void **state)
@@ -206,7 +213,8 @@ static void sockets(void **state)
 		{ "-serial unix:" LONG_PATH "x", "longer than 107 bytes", NULL },
 		{ "-serial tcp:127.0.0.1:5", "unknown destination", NULL },
 		{ "-qmp unix:a", "QMP is served here", "server,nowait" },
-		{ "-qmp stdio", "'stdio' is not tcp:ADDRESS:PORT,server,nowait or unix:PATH", NULL },
+		{ "-qmp stdio", "'stdio' is not tcp:ADDRESS:PORT,server,nowait or unix:PATH",
+			NULL },
 		{ "-qmp tcp:127.0.0.1,server", "is not tcp:ADDRESS:PORT", NULL },
 		{ "-qmp tcp::4444,server", "'' is not an IP address", "127.0.0.1" },
 		{ "-qmp tcp:example.org:4444,server", "'example.org' is not an IP address", NULL },
@@ -221,8 +229,10 @@ static void sockets(void **state)
 		{ "-chardev socket,id=c,host=127.0.0.1,server", "needs a port", NULL },
 		{ "-chardev socket,id=c,path=x,host=127.0.0.1", "not both", NULL },
 		{ "-chardev socket,id=0c,path=x", "must start with a letter", NULL },
-		{ "-chardev socket,id=c,path=x,server", "nothing uses chardev 'c'", "-mon chardev=c" },
-		{ "-chardev socket,id=c,path=x -chardev socket,id=c,path=y", "id 'c' is used twice", NULL },
+		{ "-chardev socket,id=c,path=x,server", "nothing uses chardev 'c'",
+			"-mon chardev=c" },
+		{ "-chardev socket,id=c,path=x -chardev socket,id=c,path=y", "id 'c' is used twice",
+			NULL },
 		{ "-mon chardev=c,mode=control", "no -chardev with id 'c'", NULL },
 		{ "-mon chardev=c", "it is -mon chardev=ID,mode=control", NULL },
 		{ "-mon chardev=c,mode=readline", "mode 'readline' does not exist", NULL },
@@ -244,7 +254,8 @@ static void devices(void **state)
 		{ "-device {\"driver\":\"vfio-pci\"}", "not given as JSON", NULL },
 		{ "-device vfio-pci", "vfio-pci needs 'id'", NULL },
 		{ "-device vfio-pci,host=00:01.0", "vfio-pci needs 'id'", NULL },
-		{ "-device vfio-pci,id=a,hots=00:01.0", "vfio-pci has no property 'hots'", "'host'" },
+		{ "-device vfio-pci,id=a,hots=00:01.0", "vfio-pci has no property 'hots'",
+			"'host'" },
 		{ "-device vfio-pci,id=a,host=banana", "property 'host' cannot be 'banana'", NULL },
 		{ "-device vfio-pci,id=a,host=00:01.8", "property 'host' cannot be", NULL },
 		{ "-device vfio-pci,id=a,addr=0x20", "property 'addr' cannot be '0x20'", NULL },
@@ -256,14 +267,15 @@ static void devices(void **state)
 		{ "-device vfio-pci,id=a,,b", "starts with a letter", NULL },
 		{ "-device vfio-pci,id=a,=b", "a property name is missing", NULL },
 		{ "-device vfio-pci,id=a,multifunction=2", "it is 'on' or 'off'", NULL },
-		{ "-device vfio-pci,id=a,host=1:0.0 -device vfio-pci,id=a,host=2:0.0", "id 'a' is used twice",
-			NULL },
+		{ "-device vfio-pci,id=a,host=1:0.0 -device vfio-pci,id=a,host=2:0.0",
+			"id 'a' is used twice", NULL },
 		{ "-device vfio-pci,id=a,host=1:0.0 -device vfio-pci,id=b,host=0000:01:00.0",
 			"host device 0000:01:00.0 is given twice", NULL },
 		{ "-device pcie-root-port,id=pcie.0", "the name of the root bus", NULL },
 		{ "-global nosuch.x=1", "unknown device type 'nosuch'", NULL },
 		{ "-global vfio-pci.nosuch=1", "vfio-pci has no property 'nosuch'", NULL },
-		{ "-global vfio-pci.multifunction=perhaps", "'multifunction' cannot be 'perhaps'", NULL },
+		{ "-global vfio-pci.multifunction=perhaps", "'multifunction' cannot be 'perhaps'",
+			NULL },
 		{ "-global vfio-pci.id=a", "'id' names one device", NULL },
 		{ "-global vfio-pci.host=01:00.0", "'host' names one device", NULL },
 		{ "-global vfio-pci", "is not DRIVER.PROPERTY=VALUE", NULL },

@@ -20,12 +20,13 @@ static void numbers(void **state)
 		const char *text;
 		int ret;
 		uint64_t value;
-	} cases[] = { { "0", 0, 0 }, { "7", 0, 7 }, { "010", 0, 10 }, { "0x10", 0, 16 }, { "0XfF", 0, 255 },
-		{ "18446744073709551615", 0, UINT64_MAX }, { "0xffffffffffffffff", 0, UINT64_MAX },
-		{ "18446744073709551616", -ERANGE, 0 }, { "0x10000000000000000", -ERANGE, 0 },
-		{ "99999999999999999999999999", -ERANGE, 0 }, { "", -EINVAL, 0 }, { "x", -EINVAL, 0 },
-		{ "0x", -EINVAL, 0 }, { " 1", -EINVAL, 0 }, { "1 ", -EINVAL, 0 }, { "+1", -EINVAL, 0 },
-		{ "-1", -EINVAL, 0 }, { "1a", -EINVAL, 0 }, { "0x1g", -EINVAL, 0 }, { "1.5", -EINVAL, 0 },
+	} cases[] = { { "0", 0, 0 }, { "7", 0, 7 }, { "010", 0, 10 }, { "0x10", 0, 16 },
+		{ "0XfF", 0, 255 }, { "18446744073709551615", 0, UINT64_MAX },
+		{ "0xffffffffffffffff", 0, UINT64_MAX }, { "18446744073709551616", -ERANGE, 0 },
+		{ "0x10000000000000000", -ERANGE, 0 }, { "99999999999999999999999999", -ERANGE, 0 },
+		{ "", -EINVAL, 0 }, { "x", -EINVAL, 0 }, { "0x", -EINVAL, 0 }, { " 1", -EINVAL, 0 },
+		{ "1 ", -EINVAL, 0 }, { "+1", -EINVAL, 0 }, { "-1", -EINVAL, 0 },
+		{ "1a", -EINVAL, 0 }, { "0x1g", -EINVAL, 0 }, { "1.5", -EINVAL, 0 },
 		{ "99999999999999999999x", -EINVAL, 0 }, { "0x-1", -EINVAL, 0 } };
 
 	(void)state;
@@ -50,10 +51,11 @@ static void sizes(void **state)
 		{ "3g", 1, 0, 3ull << 30 }, { "4T", 1, 0, 4ull << 40 }, { "1P", 1, 0, 1ull << 50 },
 		{ "0x10", 1, 0, 16 }, { "0x1M", 1, 0, 1 << 20 }, { "0", 1, 0, 0 },
 		{ "16383P", 1, 0, 16383ull << 50 }, { "16384P", 1, -ERANGE, 0 },
-		{ "18446744073709551615", 2, -ERANGE, 0 }, { "18446744073709551616", 1, -ERANGE, 0 },
-		{ "", 1, -EINVAL, 0 }, { "K", 1, -EINVAL, 0 }, { "1KB", 1, -EINVAL, 0 },
-		{ "1X", 1, -EINVAL, 0 }, { "1 K", 1, -EINVAL, 0 }, { "-1K", 1, -EINVAL, 0 },
-		{ "1.5G", 1, -EINVAL, 0 }, { "99999999999999999999X", 1, -EINVAL, 0 } };
+		{ "18446744073709551615", 2, -ERANGE, 0 },
+		{ "18446744073709551616", 1, -ERANGE, 0 }, { "", 1, -EINVAL, 0 },
+		{ "K", 1, -EINVAL, 0 }, { "1KB", 1, -EINVAL, 0 }, { "1X", 1, -EINVAL, 0 },
+		{ "1 K", 1, -EINVAL, 0 }, { "-1K", 1, -EINVAL, 0 }, { "1.5G", 1, -EINVAL, 0 },
+		{ "99999999999999999999X", 1, -EINVAL, 0 } };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -72,9 +74,10 @@ static void host_addresses(void **state)
 	} cases[] = { { "0000:1a:00.3", "0000:1a:00.3" }, { "1a:00.3", "0000:1a:00.3" },
 		{ "1:2.3", "0000:01:02.3" }, { "abcd:ff:1f.7", "abcd:ff:1f.7" },
 		{ "10000:01:00.0", "10000:01:00.0" }, { "FFFFFFFF:01:00.0", "ffffffff:01:00.0" },
-		{ "", NULL }, { ":", NULL }, { "1a:00", NULL }, { "00.3", NULL }, { "1a:20.0", NULL },
-		{ "1a:00.8", NULL }, { "100:00.0", NULL }, { "1a:000.0", NULL }, { "1a:00.00", NULL },
-		{ "0000:1a:00.3 ", NULL }, { " 0000:1a:00.3", NULL }, { "0000:1a:00.3.0", NULL },
+		{ "", NULL }, { ":", NULL }, { "1a:00", NULL }, { "00.3", NULL },
+		{ "1a:20.0", NULL }, { "1a:00.8", NULL }, { "100:00.0", NULL },
+		{ "1a:000.0", NULL }, { "1a:00.00", NULL }, { "0000:1a:00.3 ", NULL },
+		{ " 0000:1a:00.3", NULL }, { "0000:1a:00.3.0", NULL },
 		{ "0000:0000:1a:00.3", NULL }, { "0x1a:00.3", NULL }, { "100000000:01:00.0", NULL },
 		{ "000000001:01:00.0", NULL }, { ":1a:00.3", NULL }, { "0000::00.3", NULL },
 		{ "0000:1a:.3", NULL }, { "0000:1a:00.", NULL }, { "0000-1a-00.3", NULL },
@@ -101,9 +104,10 @@ static void guest_addresses(void **state)
 		int32_t devfn; /* -1: malformed */
 	} cases[] = { { "0x03.0x0", 0x18 }, { "0x3", 0x18 }, { "3", 0x18 }, { "3.7", 0x1f },
 		{ "0x1f.0x7", 0xff }, { "10", 0x80 }, { "1F.1", 0xf9 }, { "0", 0 }, { "0x0", 0 },
-		{ "000003", 0x18 }, { "", -1 }, { "0x", -1 }, { "20", -1 }, { "0x20", -1 }, { "3.8", -1 },
-		{ "3.", -1 }, { ".1", -1 }, { "3.1.1", -1 }, { "3 ", -1 }, { "-1", -1 }, { "3.0x", -1 },
-		{ "3,1", -1 }, { "fffffffffffffffffffff", -1 }, { "pcie", -1 } };
+		{ "000003", 0x18 }, { "", -1 }, { "0x", -1 }, { "20", -1 }, { "0x20", -1 },
+		{ "3.8", -1 }, { "3.", -1 }, { ".1", -1 }, { "3.1.1", -1 }, { "3 ", -1 },
+		{ "-1", -1 }, { "3.0x", -1 }, { "3,1", -1 }, { "fffffffffffffffffffff", -1 },
+		{ "pcie", -1 } };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -139,14 +143,14 @@ static void switches(void **state)
 
 static void near_words(void **state)
 {
-	static const char *const list[] = { "kernel", "initrd", "append", "multifunction", "host", "S",
-		"no-reboot", "a-word-that-is-too-long-to-be-compared-with-anything", NULL };
+	static const char *const list[] = { "kernel", "initrd", "append", "multifunction", "host",
+		"S", "no-reboot", "a-word-that-is-too-long-to-be-compared-with-anything", NULL };
 	static const struct {
 		const char *word, *near;
 	} cases[] = { { "kernal", "kernel" }, { "krenel", "kernel" }, { "Kernel", "kernel" },
 		{ "intird", "initrd" }, { "multi-function", "multifunction" }, { "hots", "host" },
-		{ "hst", "host" }, { "noreboot", "no-reboot" }, { "zzz", NULL }, { "k", NULL }, { "", NULL },
-		{ "s", NULL }, { "host", "host" },
+		{ "hst", "host" }, { "noreboot", "no-reboot" }, { "zzz", NULL }, { "k", NULL },
+		{ "", NULL }, { "s", NULL }, { "host", "host" },
 		{ "a-word-that-is-too-long-to-be-compared-with-anythinG", NULL } };
 	static const char *const empty[] = { NULL };
 
@@ -169,8 +173,8 @@ static void pairs(void **state)
 	static const struct {
 		const char *text, *pairs; /* KEY or KEY=VALUE, each ends in ";" */
 	} cases[] = { { "a=b,c", "a=b;c;" }, { "a=b=c", "a=b=c;" }, { "a=b,,c,d=", "a=b,c;d=;" },
-		{ "", ";" }, { ",", ";;" }, { "a,", "a;;" }, { "=x", "=x;" }, { "a,,b=1", "a,b=1;" },
-		{ "a=,,", "a=,;" }, { "a=1,,,b=2", "a=1,;b=2;" } };
+		{ "", ";" }, { ",", ";;" }, { "a,", "a;;" }, { "=x", "=x;" },
+		{ "a,,b=1", "a,b=1;" }, { "a=,,", "a=,;" }, { "a=1,,,b=2", "a=1,;b=2;" } };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++) {

@@ -120,7 +120,8 @@ static void daemon_that_dies(void **state)
 
 	(void)state;
 	assert_int_equal(outcome.status, 1);
-	assert_string_equal(outcome.text, "portcullis: the process ended before the guest started\n");
+	assert_string_equal(
+		outcome.text, "portcullis: the process ended before the guest started\n");
 }
 
 /* A program started without standard fds must not open its own files under their numbers. */
@@ -140,9 +141,9 @@ static void missing_std_fds(void **state)
 			_exit(1);
 		fd = open("/dev/zero", O_RDONLY);
 		_exit(fd > STDERR_FILENO && fcntl(0, F_GETFD) == 0 && fcntl(1, F_GETFD) == 0 &&
-				      fcntl(2, F_GETFD) == 0
-			      ? 0
-			      : 2);
+					fcntl(2, F_GETFD) == 0
+				? 0
+				: 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(WEXITSTATUS(status), 0);
@@ -196,12 +197,15 @@ static void stale_pidfile_is_taken_over(void **state)
 	struct pidfile pidfile;
 	struct err err;
 	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	struct stat now;
 
 	(void)state;
 	assert_int_equal(write(fd, "99999999999999999\n", 18), 18);
 	close(fd);
 	assert_int_equal(pidfile_create(&pidfile, path, &err), 0);
 	assert_int_equal(file_pid(), getpid());
+	assert_int_equal(stat(path, &now), 0);
+	assert_true(now.st_size < 18);
 	pidfile_remove(&pidfile);
 }
 
@@ -215,8 +219,8 @@ static void pidfile_of_a_living_process(void **state)
 
 	(void)state;
 	assert_int_equal(pidfile_create(&pidfile, path, &err), 0);
-	snprintf(expected, sizeof(expected), "pidfile '%s' belongs to process %d, which is running", path,
-		(int)getpid());
+	snprintf(expected, sizeof(expected), "pidfile '%s' belongs to process %d, which is running",
+		path, (int)getpid());
 	pid = fork();
 	if (!pid) {
 		int ret = pidfile_create(&pidfile, path, &err);

@@ -26,22 +26,57 @@ struct thing {
 
 static const char *const choices[] = { "stop", "report", NULL };
 static const struct prop props[] = {
-	{ .name = "id", .kind = PROP_STRING, .offset = AT(id), .required = true, .help = "its name" },
-	{ .name = "file", .kind = PROP_STRING, .offset = AT(file), .def = "none", .help = "a file" },
-	{ .name = "maybe", .kind = PROP_STRING, .offset = AT(maybe), .may_be_empty = true,
+	{ .name = "id",
+		.kind = PROP_STRING,
+		.offset = AT(id),
+		.required = true,
+		.help = "its name" },
+	{ .name = "file",
+		.kind = PROP_STRING,
+		.offset = AT(file),
+		.def = "none",
+		.help = "a file" },
+	{ .name = "maybe",
+		.kind = PROP_STRING,
+		.offset = AT(maybe),
+		.may_be_empty = true,
 		.help = "a file or nothing" },
 	{ .name = "on", .kind = PROP_BOOL, .offset = AT(on), .help = "a switch" },
-	{ .name = "also-on", .kind = PROP_BOOL, .offset = AT(also_on), .def = "on", .help = "another" },
-	{ .name = "number", .kind = PROP_UINT, .offset = AT(number), .def = "5", .min = 1, .max = 100,
+	{ .name = "also-on",
+		.kind = PROP_BOOL,
+		.offset = AT(also_on),
+		.def = "on",
+		.help = "another" },
+	{ .name = "number",
+		.kind = PROP_UINT,
+		.offset = AT(number),
+		.def = "5",
+		.min = 1,
+		.max = 100,
 		.help = "a count" },
-	{ .name = "size", .kind = PROP_SIZE, .offset = AT(size), .def = "4K", .min = 4096,
+	{ .name = "size",
+		.kind = PROP_SIZE,
+		.offset = AT(size),
+		.def = "4K",
+		.min = 4096,
 		.help = "bytes" },
-	{ .name = "reserve", .kind = PROP_SIZE, .offset = AT(reserve), .def = "18446744073709551615",
+	{ .name = "reserve",
+		.kind = PROP_SIZE,
+		.offset = AT(reserve),
+		.def = "18446744073709551615",
 		.help = "bytes kept" },
-	{ .name = "host", .kind = PROP_BDF, .offset = AT(host), .required = true, .help = "host device" },
+	{ .name = "host",
+		.kind = PROP_BDF,
+		.offset = AT(host),
+		.required = true,
+		.help = "host device" },
 	{ .name = "addr", .kind = PROP_DEVFN, .offset = AT(addr), .help = "slot" },
-	{ .name = "choice", .kind = PROP_CHOICE, .offset = AT(choice), .def = "report",
-		.help = "what to do", .choices = choices },
+	{ .name = "choice",
+		.kind = PROP_CHOICE,
+		.offset = AT(choice),
+		.def = "report",
+		.help = "what to do",
+		.choices = choices },
 	{ .name = NULL },
 };
 static const struct prop_type type = { "thing", "a thing", sizeof(struct thing), props };
@@ -75,7 +110,8 @@ static void bad_default(void **state)
 	static const struct prop bad[] = {
 		{ .name = "s", .kind = PROP_STRING, .offset = AT(id), .def = "x", .help = "" },
 		{ .name = "n", .kind = PROP_UINT, .offset = AT(number), .def = "x", .help = "" },
-		{ .name = NULL } };
+		{ .name = NULL }
+	};
 	static const struct prop_type bad_type = { "bad", "", sizeof(struct thing), bad };
 	struct thing t;
 
@@ -93,8 +129,11 @@ static void all_from_text(void **state)
 	assert_int_equal(props_init(&type, &t), 0);
 	assert_int_equal(props_parse(&type, &t, "", &err), 0);
 	assert_int_equal(props_parse(&type, &t,
-		"id=net-0.a_b,file=a,,b=c,maybe=,on,noalso-on,number=0x10,size=2M,reserve=0,"
-		"host=0000:1a:00.3,addr=3.1,choice=stop", &err), 0);
+				 "id=net-0.a_b,file=a,,b=c,maybe=,on,noalso-on,number=0x10,size=2M,"
+				 "reserve=0,"
+				 "host=0000:1a:00.3,addr=3.1,choice=stop",
+				 &err),
+		0);
 	assert_string_equal(t.id, "net-0.a_b");
 	assert_string_equal(t.file, "a,b=c");
 	assert_string_equal(t.maybe, "");
@@ -132,9 +171,11 @@ static void bad_text(void **state)
 		{ "number=99999999999999999999", "it must be between 1 and 100", NULL, -ERANGE },
 		{ "number=1K", "it takes a number, decimal or", NULL, -EINVAL },
 		{ "number", "'number' needs a value", NULL, -EINVAL },
-		{ "size=1K", "it must be between 4096 and 18446744073709551615 bytes", NULL, -ERANGE },
+		{ "size=1K", "it must be between 4096 and 18446744073709551615 bytes", NULL,
+			-ERANGE },
 		{ "size=big", "it takes a number of bytes", NULL, -EINVAL },
-		{ "host=1a:00", "'host' cannot be '1a:00': it takes the address of a host", NULL, -EINVAL },
+		{ "host=1a:00", "'host' cannot be '1a:00': it takes the address of a host", NULL,
+			-EINVAL },
 		{ "addr=20", "'addr' cannot be '20': it takes SLOT", NULL, -EINVAL },
 		{ "choice=go", "it is one of 'stop', 'report'", NULL, -EINVAL },
 		{ "on,on=off", "'on' is given twice", NULL, -EINVAL },
@@ -196,8 +237,8 @@ static void typed_values(void **state)
 	assert_false(t.on);
 
 	assert_int_equal(set_int(&t, "number", -1, &err), -EINVAL);
-	assert_string_equal(err.text,
-		"thing: property 'number' cannot be '-1': it takes a number, decimal or 0x hexadecimal");
+	assert_string_equal(err.text, "thing: property 'number' cannot be '-1': it takes a number, "
+				      "decimal or 0x hexadecimal");
 	assert_int_equal(set_int(&t, "number", 101, &err), -ERANGE);
 	assert_int_equal(set_int(&t, "addr", 256, &err), -EINVAL);
 	assert_int_equal(set_int(&t, "addr", -1, &err), -EINVAL);
@@ -207,8 +248,8 @@ static void typed_values(void **state)
 	assert_int_equal(set_int(&t, "host", 5, &err), -EINVAL);
 	assert_int_equal(set_int(&t, "choice", 0, &err), -EINVAL);
 	assert_int_equal(set_bool(&t, "number", true, &err), -EINVAL);
-	assert_string_equal(err.text,
-		"thing: property 'number' cannot be 'true': it takes a number, decimal or 0x hexadecimal");
+	assert_string_equal(err.text, "thing: property 'number' cannot be 'true': it takes a "
+				      "number, decimal or 0x hexadecimal");
 	assert_int_equal(set_bool(&t, "file", false, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "cannot be 'false': it takes a string"));
 	assert_int_equal(set_bool(&t, "addr", false, &err), -EINVAL);
