@@ -10,9 +10,9 @@
  *        A reader never waits for main while odd: an access that needs main or a worker returns
  *        IO_DEFER, the vCPU posts the request, leaves the map (even), and waits outside.
  * Life:  the request is posted before the vCPU leaves. So once bus_publish() returned, every
- * request that names a removed object is in its owner's mailbox: what is posted to that owner now
- * runs after them, and is the place to free the object. Gaps:  an access no region claims reads all
- * ones and drops writes.
+ *        request that names a removed object is in its owner's mailbox: what is posted to that
+ *        owner now runs after them, and is the place to free the object.
+ * Gaps:  an access no region claims reads all ones and drops writes.
  */
 #ifndef PORTCULLIS_BUS_H
 #define PORTCULLIS_BUS_H

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pci.h - PCI functions as the guest sees them: config space, BARs, the tree, address assignment.
+ * pci.h - PCI functions as the guest sees them: config space, BARs, capabilities, the tree.
  *
  * Layer: L3, includes base and bus; knows neither KVM nor VFIO: it is handed a struct pci_sink.
  * Who:   the tree changes on main only. Config accesses come from vCPUs: reads take the function's
- *        leaf lock for emulated bytes; a write with an effect outside the function returns
- * IO_DEFER. Tree:  pcie.0 (bus 0) holds 256 devfns; a root port has one child bus of 256 devfns
- * (slot 0 only). Children are atomic pointers; a removed function is freed after bus_synchronize().
+ *        leaf lock for emulated bytes; a write with an effect elsewhere returns IO_DEFER.
+ * Tree:  pcie.0 (bus 0) holds 256 devfns; a root port has one child bus with slot 0 only. Children
+ *        are atomic pointers. A removed function is freed as bus.h says under Life.
+ * More:  pci_host.h has what is above functions: config cycles, bridges, address assignment.
  */
 #ifndef PORTCULLIS_PCI_H
 #define PORTCULLIS_PCI_H
@@ -122,8 +123,6 @@ uint32_t pci_config_read(struct pci_function *fn, unsigned offset, unsigned size
  * elsewhere, or not any more: pci_update_mappings() and sink->commit() are due, on main.
  */
 bool pci_config_apply(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value);
-/* What pci_config_apply() would return; changes nothing. */
-bool pci_config_moves(struct pci_function *fn, unsigned offset, unsigned size, uint32_t value);
 enum io_status pci_config_write(
 	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
 /* By way of the function's ops, or the default handlers. */
@@ -140,60 +139,10 @@ unsigned pci_find_cap(const struct pci_function *fn, uint8_t id); /* 0: none */
 /* Declares a BAR; sets the type bits and write mask. */
 void pci_set_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t size,
 	bool prefetchable);
-#define PCI_UNMAPPED UINT64_MAX
-/* Where COMMAND and the BAR put it, PCI_UNMAPPED: decode is off or no usable address. Lock held. */
-uint64_t pci_bar_target(const struct pci_function *fn, unsigned index);
-/* Programs an address as the guest would: type bits stay, a ROM stays disabled. Lock held. */
-void pci_bar_put(struct pci_function *fn, unsigned index, uint64_t addr);
 /*
  * Compares COMMAND and BARs with what is mapped and calls the sink for each difference; the caller
  * calls sink->commit().
  */
 void pci_update_mappings(struct pci_function *fn) ON_MAIN;
-
-/* Host side of config cycles: bus regions for 0xcf8/0xcfc and ECAM. root is pcie.0. */
-struct pci_host {
-	struct pci_bus *root;
-	_Atomic uint32_t address; /* CF8 latch */
-	io_fn cf9;		  /* byte accesses at port 0xcf9: the reset register lies in CF8 */
-	void *cf9_opaque;
-};
-enum io_status pci_host_cf8(void *opaque, struct io_access *access);
-enum io_status pci_host_cfc(void *opaque, struct io_access *access);
-enum io_status pci_host_ecam(void *opaque, struct io_access *access);
-/* Function that answers bus/devfn as the bridges are programmed, or NULL. */
-struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t devfn);
-
-/* The two emulated functions. */
-void pci_host_bridge_init(struct pci_function *fn); /* 8086:29c0 at 00:00.0 */
-
-struct pci_windows {
-	uint64_t io_start, io_end, mem32_start, mem32_end, mem64_start,
-		mem64_end; /* end exclusive */
-};
-/*
- * What firmware would do, at every reset: puts every function's config back to power-on, numbers
- * the buses, gives every BAR an address, sets bridge windows with the ports' reserves, enables
- * decode. Largest first; 64-bit prefetchable BARs in mem64, others in mem32 (on pcie.0 large 64-bit
- * ones go to mem64 too). Behind a port, 64-bit BARs that are not prefetchable must be in mem32. A
- * port's window is the larger of what is plugged and its reserve. A BAR that does not fit stays
- * unassigned with its decode off and is named in err (-ENOSPC), the rest is assigned. -ENOMEM. Only
- * config space changes: pci_update_mappings() of every function and commit() are the caller's.
- */
-int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct err *err) ON_MAIN;
-
-/* --- bridge.c: the type 1 header --- */
-/* Header type 1 and its write masks; no interrupt pin. */
-void pci_bridge_init(struct pci_function *fn);
-enum pci_window { PCI_WINDOW_IO, PCI_WINDOW_MEM32, PCI_WINDOW_PREF64, PCI_WINDOWS };
-/*
- * base and size in bytes, multiples of 4 KiB (I/O) or 1 MiB. Size 0 closes the window; an I/O
- * window closed this way also reads as not implemented, so that no guest tries to find room for it.
- */
-void pci_bridge_set_window(
-	struct pci_function *fn, enum pci_window window, uint64_t base, uint64_t size);
-/* false: closed. Both ends inclusive. */
-bool pci_bridge_window(
-	const struct pci_function *fn, enum pci_window window, uint64_t *base, uint64_t *last);
 
 #endif

@@ -20,6 +20,7 @@
 #include <portcullis/machine.h>
 #include <portcullis/memory.h>
 #include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 #include <portcullis/root_port.h>
 #include <portcullis/vfio.h>
 

@@ -10,7 +10,6 @@
 #include <errno.h>
 
 #include <portcullis/err.h>
-#include <portcullis/pci.h>
 
 #include "assign.h"
 #include "bar.h"

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 
 #include "layout.h"
 

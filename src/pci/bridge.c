@@ -2,7 +2,7 @@
 /* bridge.c - the type 1 header and its windows (PCI-to-PCI Bridge 1.2 ch. 3, PCIe 5.0 7.5.1.3). */
 #include <linux/pci_regs.h>
 
-#include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 
 #include "function.h"
 

@@ -141,21 +141,6 @@ enum io_status pci_defer(struct io_access *access, struct loop *owner,
 	return status;
 }
 
-uint32_t pci_function_read(struct pci_function *fn, unsigned offset, unsigned size)
-{
-	if (fn->ops && fn->ops->config_read)
-		return fn->ops->config_read(fn, offset, size);
-	return pci_config_read(fn, offset, size);
-}
-
-enum io_status pci_function_write(
-	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access)
-{
-	if (fn->ops && fn->ops->config_write)
-		return fn->ops->config_write(fn, offset, size, access);
-	return pci_config_write(fn, offset, size, access);
-}
-
 static unsigned last_cap(const struct pci_function *fn)
 {
 	unsigned at = fn->config[PCI_CAPABILITY_LIST], last = 0;

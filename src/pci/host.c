@@ -7,7 +7,7 @@
  */
 #include <linux/pci_regs.h>
 
-#include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 
 #define CF8_ENABLE 0x80000000u
 #define CF8_WRITABLE 0x80fffffcu
@@ -17,6 +17,21 @@ struct register_address {
 	uint8_t bus, devfn;
 	uint16_t offset;
 };
+
+uint32_t pci_function_read(struct pci_function *fn, unsigned offset, unsigned size)
+{
+	if (fn->ops && fn->ops->config_read)
+		return fn->ops->config_read(fn, offset, size);
+	return pci_config_read(fn, offset, size);
+}
+
+enum io_status pci_function_write(
+	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access)
+{
+	if (fn->ops && fn->ops->config_write)
+		return fn->ops->config_write(fn, offset, size, access);
+	return pci_config_write(fn, offset, size, access);
+}
 
 struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t devfn)
 {

@@ -2,7 +2,7 @@
 /* host_bridge.c - 00:00.0 as guests know it from q35: an 82G33 host bridge without functions. */
 #include <linux/pci_regs.h>
 
-#include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 
 void pci_host_bridge_init(struct pci_function *fn)
 {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <portcullis/pci_host.h>
+
 static void note(struct fake_sink *fake, struct fake_call call)
 {
 	if (fake->calls < FAKE_LOG)
@@ -64,6 +66,7 @@ unsigned fake_sink_count(const struct fake_sink *fake, char what)
 
 void fake_sink_clear(struct fake_sink *fake)
 {
+	memset(fake->log, 0, sizeof(fake->log));
 	fake->calls = 0;
 }
 

@@ -207,6 +207,67 @@ static void test_publish_waits_for_who_is_inside(void **state)
 	bus_release(&gate.bus);
 }
 
+/* --- a deferred access is in its owner's mailbox before the reader is out --- */
+
+struct locked_owner {
+	struct gate gate;
+	struct loop loop;
+	struct io_request request;
+};
+
+static void finish_locked(struct io_request *request)
+{
+	io_complete(request);
+}
+
+static enum io_status post_to_locked(void *opaque, struct io_access *access)
+{
+	struct locked_owner *owner = opaque;
+
+	atomic_store(&owner->gate.inside, true);
+	return io_defer(access, &owner->loop, finish_locked, NULL, 0);
+}
+
+static void *post_main(void *opaque)
+{
+	struct locked_owner *owner = opaque;
+	struct io_access access = { .size = 1, .write = true, .request = &owner->request };
+
+	bus_dispatch(&owner->gate.bus, &owner->gate.reader, BUS_MMIO, 0, &access);
+	return NULL;
+}
+
+/* The owner's mailbox is locked, so the reader cannot post: publishing has to wait for it. */
+static void test_publish_waits_for_the_post(void **state)
+{
+	static struct locked_owner owner;
+	struct bus_region r = { .base = 0, .size = 1, .fn = post_to_locked, .opaque = &owner };
+	pthread_t reader, publisher;
+	bool early;
+
+	(void)state;
+	memset(&owner, 0, sizeof(owner));
+	assert_int_equal(loop_init(&owner.loop), 0);
+	assert_int_equal(bus_init(&owner.gate.bus), 0);
+	bus_add_reader(&owner.gate.bus, &owner.gate.reader);
+	assert_int_equal(bus_add(&owner.gate.bus, BUS_MMIO, &r), 0);
+	assert_int_equal(bus_publish(&owner.gate.bus), 0);
+	pthread_mutex_lock(&owner.loop.lock);
+	assert_int_equal(pthread_create(&reader, NULL, post_main, &owner), 0);
+	while (!atomic_load(&owner.gate.inside))
+		sched_yield();
+	assert_int_equal(pthread_create(&publisher, NULL, publish_main, &owner.gate), 0);
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	early = atomic_load(&owner.gate.published);
+	pthread_mutex_unlock(&owner.loop.lock);
+	pthread_join(publisher, NULL);
+	loop_step(&owner.loop, -1);
+	pthread_join(reader, NULL);
+	assert_false(early);
+	bus_release(&owner.gate.bus);
+	loop_release(&owner.loop);
+}
+
 /* --- deferred accesses to objects that are removed --- */
 
 struct object {
@@ -285,6 +346,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_removed_devices_are_not_used),
 		cmocka_unit_test(test_publish_waits_for_who_is_inside),
+		cmocka_unit_test(test_publish_waits_for_the_post),
 		cmocka_unit_test(test_requests_come_before_the_funeral),
 	};
 

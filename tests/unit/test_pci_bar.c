@@ -11,6 +11,7 @@
 
 #include <portcullis/pci.h>
 
+#include "../../src/pci/bar.h"
 #include "pci_fake.h"
 
 #define BAR(i) (PCI_BASE_ADDRESS_0 + 4 * (i))
@@ -116,6 +117,10 @@ static void test_io_and_memory_decode_are_apart(void **state)
 	assert_int_equal(fake_sink_count(&f->fake, 'm'), 1);
 	assert_int_equal(f->fake.log[0].bar, 3);
 	assert_int_equal(f->fake.log[0].addr, 0xc040);
+	assert_true(fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY));
+	assert_false(f->fn.bar[3].mapped);
+	assert_true(f->fn.bar[2].mapped);
+	assert_true(fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_IO));
 	/* Beyond 64 KiB there are no ports. */
 	assert_true(fake_write(&f->fake, &f->fn, BAR(3), 4, 0x1c040));
 	assert_false(f->fn.bar[3].mapped);

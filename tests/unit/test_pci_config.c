@@ -131,11 +131,12 @@ static void test_capabilities_are_linked_in_order(void **state)
 	assert_int_equal(f->fn.config[exp + 1], 0);
 	assert_int_equal(pci_find_cap(&f->fn, PCI_CAP_ID_EXP), exp);
 	assert_int_equal(pci_find_cap(&f->fn, PCI_CAP_ID_MSIX), 0);
-	/* 14 bytes end unaligned: the next one starts on a dword. */
-	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_SSVID, 0, 8), 0xcc);
+	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_VNDR, 0, 6), 0xcc);
+	/* 6 bytes end unaligned: the next one starts on a dword. */
+	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_SSVID, 0, 8), 0xd4);
 	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_MSIX, 0, 0x40), 0);
 	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_MSIX, 0x20, 8), 0);
-	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_MSIX, 0, 12), 0xd4);
+	assert_int_equal(pci_add_cap(&f->fn, PCI_CAP_ID_MSIX, 0, 12), 0xdc);
 }
 
 static void test_a_looping_list_ends(void **state)

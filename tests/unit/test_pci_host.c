@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <linux/pci_regs.h>
 
-#include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 
 #include "pci_fake.h"
 

@@ -10,6 +10,7 @@
 #include <linux/pci_regs.h>
 
 #include <portcullis/err.h>
+#include <portcullis/pci_host.h>
 #include <portcullis/root_port.h>
 
 #include "../../src/pci/function.h"
