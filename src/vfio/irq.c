@@ -157,7 +157,7 @@ static enum vfio_irq_mode wanted_mode(struct vfio_pci *dev)
 	unsigned pin;
 	bool msi, msix;
 
-	if (!dev->io || dev->fenced || dev->quarantined)
+	if (!dev->io || dev->quarantined)
 		return VFIO_IRQ_OFF;
 	pthread_mutex_lock(&dev->fn.lock);
 	msix = dev->firewall.msix &&

@@ -284,8 +284,7 @@ static void finish_vectors(struct io_request *request)
 	uint32_t arg = request->arg;
 
 	role_enter_worker();
-	if (!dev->fenced)
-		vfio_msix_sync(dev, arg & 0xffff, arg >> 16);
+	vfio_msix_sync(dev, arg & 0xffff, arg >> 16); /* does nothing when MSI-X is off */
 	io_complete(request);
 	vfio_device_put(dev);
 }

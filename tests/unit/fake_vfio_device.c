@@ -111,6 +111,9 @@ static int set_intx(struct fake_card *card, const struct vfio_irq_set *set, cons
 	}
 	card->type = VFIO_PCI_INTX_IRQ_INDEX;
 	card->fd[0] = fds[0];
+	card->intx_masked = card->intx_at_once;
+	if (card->intx_at_once)
+		sys_eventfd_signal(fds[0]);
 	return 0;
 }
 

@@ -50,7 +50,7 @@ struct fake_card {
 	unsigned block; /* vectors allocated */
 	int32_t fd[MSIX_VECTORS_MAX];
 	int32_t unmask_fd, err_fd, req_fd;
-	bool intx_masked;
+	bool intx_masked, intx_at_once; /* fires as soon as it may */
 	unsigned host_vectors; /* more are refused with the number there is */
 
 	struct fake_irq_call call[FAKE_CALLS_MAX];

@@ -60,6 +60,16 @@ static void test_on(void **state)
 	assert_false(fake_card_fire(&rig.card, 0));
 }
 
+/* An interrupt in the middle of turning it on must not leave the line masked for ever. */
+static void test_fires_at_once(void **state)
+{
+	(void)state;
+	rig.card.intx_at_once = true;
+	use_it();
+	assert_int_equal(rig.machine.delivered[19], 1);
+	assert_true(fake_card_fire(&rig.card, 0));
+}
+
 static void test_disable_bit(void **state)
 {
 	(void)state;
@@ -130,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_on, serial),
+		CASE(test_fires_at_once, serial),
 		CASE(test_disable_bit, serial),
 		CASE(test_refused, serial),
 		CASE(test_none, no_intx),

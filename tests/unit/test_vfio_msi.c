@@ -67,6 +67,9 @@ static void test_one(void **state)
 	assert_true(fake_card_fire(&rig.card, 0));
 	fake_step(&rig);
 	assert_int_equal(fake_delivered(&rig, 0), 1);
+	/* More than the one it offers. */
+	flags(0xd0, PCI_MSI_FLAGS_ENABLE | 2 << 4);
+	assert_int_equal(rig.card.block, 1);
 	/* Re-routed while on: no call on the device. */
 	message(0xd0, 0xfee03000, 0x4032);
 	assert_int_equal(routed(0)->addr, 0xfee03000);

@@ -275,6 +275,28 @@ static void test_pending_not_seen_yet(void **state)
 	assert_int_equal(fake_delivered(&rig, 2), 1);
 }
 
+/* The same without the worker's loop in between. */
+static void test_pending_in_the_eventfd(void **state)
+{
+	struct vfio_vector *v = &rig.dev->irqs.vector[2];
+
+	(void)state;
+	enable();
+	arm(2);
+	vfio_vector_hold(v);
+	fake_card_fire(&rig.card, 2);
+	assert_int_equal(vfio_vector_connect(v, &v->message), 0);
+	fake_deliver(&rig.machine);
+	assert_int_equal(fake_delivered(&rig, 2), 1);
+	/* What comes before a vector is dropped is gone with it. */
+	vfio_vector_hold(v);
+	fake_card_fire(&rig.card, 2);
+	vfio_vector_drop(v);
+	assert_int_equal(vfio_vector_connect(v, &v->message), 0);
+	fake_deliver(&rig.machine);
+	assert_int_equal(fake_delivered(&rig, 2), 1);
+}
+
 static void test_storm_wakes_once(void **state)
 {
 	(void)state;
@@ -359,6 +381,21 @@ static void test_disable(void **state)
 	assert_true(fake_delivered(&rig, 0) > before);
 }
 
+/* Turning it on fails, the first vector does it after all: off is off again. */
+static void test_enable_refused(void **state)
+{
+	(void)state;
+	rig.card.fail_at = rig.card.calls + 1;
+	enable();
+	assert_int_equal(rig.card.type, -1);
+	message(0, 0xfee00000, 0x40);
+	rig.card.fail_at = rig.card.calls + 1; /* fails again just before the vector is armed */
+	mask(0, false);
+	assert_int_equal(rig.card.type, MSIX);
+	fake_write(&rig, CTRL, 2, 0);
+	assert_int_equal(rig.card.type, -1);
+}
+
 static void test_irqfd_refused(void **state)
 {
 	(void)state;
@@ -370,6 +407,7 @@ static void test_irqfd_refused(void **state)
 	/* Kept, and delivered once KVM can. */
 	fake_card_fire(&rig.card, 0);
 	fake_step(&rig);
+	assert_int_equal(fake_bar_read(&rig, 0, PBA, 4), 1);
 	rig.machine.irqfd_error = 0;
 	mask(0, true);
 	mask(0, false);
@@ -425,8 +463,13 @@ static void test_many(void **state)
 	assert_int_equal(rig.machine.gsis, IRQ_GSI_RESERVE + 2048 / 31 - 2);
 	for (unsigned i = 0; i < 2048; i += 31)
 		assert_true(fake_card_fire(&rig.card, i));
+	fake_bar_write(&rig, 0, 0x8000 + 31 * 60 * MSIX_ENTRY + 8, 4, 0x1234);
 	fake_write(&rig, CTRL, 2, 0);
 	assert_int_equal(rig.machine.gsis, IRQ_GSI_RESERVE);
+	/* On again: a GSI that is taken anew needs its route, also when the message is the old one.
+	 */
+	enable();
+	assert_int_equal(rig.machine.message[vector(31 * 60)->gsi].data, 0x1234);
 }
 
 static void test_no_more_gsis(void **state)
@@ -491,11 +534,13 @@ int main(void)
 		CASE(test_mask_keeps_pending),
 		CASE_OLD(test_mask_keeps_pending),
 		CASE(test_pending_not_seen_yet),
+		CASE(test_pending_in_the_eventfd),
 		CASE(test_storm_wakes_once),
 		CASE(test_function_mask),
 		CASE(test_message_change),
 		CASE(test_disable),
 		CASE_OLD(test_disable),
+		CASE(test_enable_refused),
 		CASE(test_irqfd_refused),
 		CASE(test_table_bits),
 		CASE(test_pba_of_the_card),
