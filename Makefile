@@ -52,9 +52,13 @@ UNIT = $(UNIT_SRC:%.c=$(B)/%)
 UNIT_HELPERS := $(filter-out $(UNIT_SRC),$(sort $(wildcard tests/unit/*.c)))
 UNIT_HELPER_OBJ = $(UNIT_HELPERS:%.c=$(B)/%.o)
 
-$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(UNIT_HELPER_OBJ) $(B)/libportcullis.a
+# An archive: a test gets the fakes it names, and those stand before what they replace.
+$(B)/tests/unit/libhelpers.a: $(UNIT_HELPER_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
 	$(call SAY,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $< $(UNIT_HELPER_OBJ) $(B)/libportcullis.a -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka $(LDLIBS)
 
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done

@@ -72,6 +72,8 @@ int platform_init(struct machine *m, struct err *err)
 		return err_set_errno(err, -ret, "cannot create the platform devices");
 	power_init(&m->power, &m->loop, on_power, m);
 	ged_init(&m->ged, m->irq_fd[GED_GSI]);
+	m->host.cf9 = power_reset_access;
+	m->host.cf9_opaque = &m->power;
 	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		const struct place *p = &places[i];
 		struct bus_region region = { .base = p->base, .size = p->size, .fn = p->fn,

@@ -188,7 +188,7 @@ int machine_load(struct machine *m, struct err *err)
 	uint64_t rsdp = 0;
 	int ret;
 
-	topology_assign(m);
+	topology_program(m);
 	ret = acpi_place(&m->acpi, &m->ram, &rsdp, err);
 	if (!ret)
 		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.entry, err);

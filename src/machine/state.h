@@ -154,7 +154,7 @@ struct port *topology_port_of(struct machine *m, const struct pci_bus *bus);
 /* addr -1: first free. Returns devfn or -errno with text. */
 int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
 /* Addresses for everything, as firmware would, and mapped. */
-void topology_assign(struct machine *m);
+void topology_program(struct machine *m);
 
 /* sink.c: what pci and vfio may ask of the machine. */
 void sink_init(struct machine *m);

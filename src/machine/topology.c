@@ -148,7 +148,7 @@ static void map_bus(struct pci_bus *bus)
 	}
 }
 
-void topology_assign(struct machine *m)
+void topology_program(struct machine *m)
 {
 	struct err err = { 0 };
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fake_kvm.c - src/kvm without a kernel: counts what is taken and given back. */
+#include <errno.h>
+#include <string.h>
+
+#include "fake_kvm.h"
+
+struct fake_kvm fake_kvm;
+
+void fake_kvm_clear(void)
+{
+	memset(&fake_kvm, 0, sizeof(fake_kvm));
+	fake_kvm.slot_limit = FAKE_KVM_SLOTS;
+}
+
+int kvm_slot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
+	unsigned *slot)
+{
+	(void)vm, (void)gpa, (void)hva, (void)size, (void)readonly;
+	for (unsigned i = 0; i < fake_kvm.slot_limit; i++) {
+		if (fake_kvm.slot[i])
+			continue;
+		fake_kvm.slot[i] = true;
+		fake_kvm.slots++;
+		*slot = i;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+void kvm_slot_del(struct kvm_vm *vm, unsigned slot)
+{
+	(void)vm;
+	fake_kvm.slots -= fake_kvm.slot[slot];
+	fake_kvm.slot[slot] = false;
+}
+
+int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
+{
+	(void)vm;
+	for (uint32_t i = KVM_GSI_PINS; i < KVM_GSI_MAX; i++) {
+		if (fake_kvm.gsi[i])
+			continue;
+		fake_kvm.gsi[i] = true;
+		fake_kvm.gsis++;
+		*gsi = i;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
+{
+	(void)vm;
+	fake_kvm.gsis -= fake_kvm.gsi[gsi];
+	fake_kvm.gsi[gsi] = false;
+}
+
+int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data)
+{
+	(void)vm, (void)gsi, (void)addr, (void)data;
+	return 0;
+}
+
+int kvm_irqfd_add(struct kvm_vm *vm, uint32_t gsi, int fd, int resample_fd)
+{
+	(void)vm, (void)gsi, (void)fd, (void)resample_fd;
+	fake_kvm.irqfds++;
+	return 0;
+}
+
+int kvm_irqfd_del(struct kvm_vm *vm, uint32_t gsi, int fd)
+{
+	(void)vm, (void)gsi, (void)fd;
+	fake_kvm.irqfds--;
+	return 0;
+}
+
+int kvm_signal_msi(struct kvm_vm *vm, uint64_t addr, uint32_t data)
+{
+	(void)vm, (void)addr, (void)data;
+	fake_kvm.messages++;
+	return 0;
+}
+
+int kvm_vfio_add(struct kvm_vm *vm, int fd)
+{
+	(void)vm, (void)fd;
+	fake_kvm.vfio_fds++;
+	return 0;
+}
+
+void kvm_vfio_del(struct kvm_vm *vm, int fd)
+{
+	(void)vm, (void)fd;
+	fake_kvm.vfio_fds--;
+}
+
+int kvm_vm_reset(struct kvm_vm *vm)
+{
+	(void)vm;
+	return 0;
+}
+
+void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on)
+{
+	(void)vcpu, (void)on;
+}

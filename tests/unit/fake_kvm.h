@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fake_kvm.h - stands in for src/kvm where a test links this file: memslots, GSIs and irqfds are counted. */
+#ifndef TESTS_FAKE_KVM_H
+#define TESTS_FAKE_KVM_H
+
+#include <portcullis/kvm.h>
+
+#define FAKE_KVM_SLOTS 64
+
+struct fake_kvm {
+	bool slot[FAKE_KVM_SLOTS], gsi[KVM_GSI_MAX];
+	unsigned slots, slot_limit, gsis, messages;
+	int irqfds, vfio_fds;
+};
+extern struct fake_kvm fake_kvm;
+void fake_kvm_clear(void);
+
+#endif

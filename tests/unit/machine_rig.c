@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* machine_rig.c - the parts of a machine that plug and unplug touch, on fakes. */
+#include "machine_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <portcullis/sys.h>
+
+#define RAM_SIZE (8u << 20)
+#define PORT_DEVFN PCI_DEVFN(1, 0)
+
+static const char *const card_names[RIG_CARDS] = { "0000:01:00.0", "0000:02:00.0" };
+
+static void on_event(void *opaque, const struct machine_event *event)
+{
+	struct machine_rig *rig = opaque;
+	struct rig_event *e = &rig->event[rig->n_events++ % RIG_EVENTS];
+
+	e->kind = event->kind;
+	snprintf(e->device, sizeof(e->device), "%s", event->device ? event->device : "");
+	snprintf(e->reason, sizeof(e->reason), "%s", event->reason ? event->reason : "");
+}
+
+static void host_init(struct machine_rig *rig)
+{
+	fake_vfio_host_init(&rig->host);
+	for (unsigned i = 0; i < RIG_CARDS; i++) {
+		fake_card_init(&rig->card[i]);
+		fake_card_nvme(&rig->card[i]);
+		fake_vfio_device(&rig->host, card_names[i], (int)i + 1, "vfio-pci");
+		fake_vfio_set_io(&rig->host, card_names[i], &rig->card[i].io);
+	}
+}
+
+static void port_init(struct machine_rig *rig, bool native)
+{
+	static struct config_device device;
+	struct root_port_options *options = calloc(1, sizeof(*options));
+	struct err err = { 0 };
+
+	assert_int_equal(props_init(&root_port_type, options), 0);
+	assert_int_equal(props_parse(&root_port_type, options,
+				 native ? "id=rp1,addr=1,native-hotplug=on" : "id=rp1,addr=1", &err),
+		0);
+	device = (struct config_device){ .type = &root_port_type, .options = options };
+	rig->config.devices = &device;
+	rig->config.n_devices = 1;
+}
+
+static void ram_make(struct machine_rig *rig)
+{
+	struct ram_layout layout;
+	struct ram_options options = { .path = NULL };
+	struct err err = { 0 };
+
+	assert_int_equal(ram_layout(&layout, RAM_SIZE, NULL, 0, NULL, 0, 1ull << 40, &err), 0);
+	assert_int_equal(ram_init(&rig->m.ram, &layout, &options, &err), 0);
+	rig->m.ram_ready = true;
+	vfio_context_set_ram(rig->m.vfio, &rig->m.ram);
+}
+
+void rig_init(struct machine_rig *rig, bool native)
+{
+	struct machine *m = &rig->m;
+	struct err err = { 0 };
+
+	memset(rig, 0, sizeof(*rig));
+	fake_kvm_clear();
+	host_init(rig);
+	port_init(rig, native);
+	m->config = &rig->config;
+	m->vm.phys_bits = 40;
+	for (unsigned i = 0; i < KVM_GSI_PINS; i++)
+		m->irq_fd[i] = -1;
+	m->irq_fd[GED_GSI] = sys_eventfd();
+	ged_init(&m->ged, m->irq_fd[GED_GSI]);
+	sink_init(m);
+	m->env.host = &rig->host.host;
+	assert_int_equal(loop_init(&m->loop), 0);
+	assert_int_equal(bus_init(&m->bus), 0);
+	assert_int_equal(vfio_context_new(&m->vfio, &m->env), 0);
+	m->workers = calloc(2, sizeof(*m->workers));
+	for (m->n_workers = 0; m->n_workers < 2; m->n_workers++)
+		assert_int_equal(loop_init(&m->workers[m->n_workers].loop), 0);
+	assert_int_equal(topology_init(m, &err), 0);
+	slots_init(m);
+	ram_make(rig);
+	topology_program(m);
+	m->runstate = RUNSTATE_RUNNING;
+	machine_on_event(m, on_event, rig);
+}
+
+void rig_release(struct machine_rig *rig)
+{
+	struct machine *m = &rig->m;
+
+	rig_settle(rig);
+	assert_null(m->devices);
+	vfio_context_free(m->vfio);
+	slots_release(m);
+	topology_release(m);
+	for (unsigned i = 0; i < m->n_workers; i++)
+		loop_release(&m->workers[i].loop);
+	free(m->workers);
+	ram_release(&m->ram);
+	bus_release(&m->bus);
+	loop_release(&m->loop);
+	sys_closep(&m->irq_fd[GED_GSI]);
+	free(rig->config.devices[0].options);
+	for (unsigned i = 0; i < RIG_CARDS; i++)
+		fake_card_release(&rig->card[i]);
+	assert_string_equal(rig->host.violation, "");
+	fake_vfio_host_release(&rig->host);
+}
+
+static void op_done(struct machine_op *op, const struct err *err)
+{
+	struct rig_op *rig_op = (struct rig_op *)op;
+
+	assert_false(rig_op->done);
+	rig_op->done = true;
+	if (err)
+		rig_op->err = *err;
+}
+
+struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options)
+{
+	void *object = calloc(1, vfio_pci_type.size);
+	struct err err = { 0 };
+
+	assert_int_equal(props_init(&vfio_pci_type, object), 0);
+	if (props_parse(&vfio_pci_type, object, options, &err))
+		fail_msg("%s", err.text);
+	*op = (struct rig_op){ .op.done = op_done };
+	machine_device_add(&rig->m, &vfio_pci_type, object, &op->op);
+	return op;
+}
+
+struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force)
+{
+	*op = (struct rig_op){ .op.done = op_done };
+	machine_device_del(&rig->m, id, force, &op->op);
+	return op;
+}
+
+void rig_step(struct machine_rig *rig)
+{
+	for (unsigned i = 0; i < rig->m.n_workers; i++)
+		loop_step(&rig->m.workers[i].loop, 0);
+	loop_step(&rig->m.loop, 0);
+}
+
+void rig_settle(struct machine_rig *rig)
+{
+	do
+		rig_step(rig);
+	while (device_jobs_running(&rig->m));
+	rig_step(rig);
+}
+
+void rig_deadline(struct machine_rig *rig, const char *id)
+{
+	struct device *device = device_find(&rig->m, id);
+
+	assert_non_null(device);
+	assert_true(device->deadline.armed);
+	loop_timer_cancel(&rig->m.loop, &device->deadline);
+	device->deadline.fn(device->deadline.opaque);
+}
+
+/* What a vCPU does with an access that is finished elsewhere. */
+static uint32_t finish(struct machine_rig *rig, enum io_status status, struct io_access *access)
+{
+	if (status == IO_DONE)
+		return (uint32_t)access->data;
+	atomic_store(&rig->request.done, 0);
+	loop_post(rig->request.owner, &rig->request.mail);
+	while (!atomic_load(&rig->request.done))
+		rig_step(rig);
+	return (uint32_t)rig->request.data;
+}
+
+uint32_t rig_slot_read(struct machine_rig *rig, unsigned offset, unsigned size)
+{
+	struct io_access access = { .offset = offset, .size = (uint8_t)size, .request = &rig->request };
+
+	return finish(rig, acpi_slots_access(&rig->m.slots, &access), &access);
+}
+
+void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
+{
+	struct io_access access = { .offset = offset, .size = (uint8_t)size, .data = value,
+		.write = true, .request = &rig->request };
+
+	finish(rig, acpi_slots_access(&rig->m.slots, &access), &access);
+}
+
+#define SLOT_AT(reg) (0x800 + 8 * PORT_DEVFN + (reg))
+
+void rig_guest_ejects(struct machine_rig *rig)
+{
+	uint32_t asked = rig_slot_read(rig, SLOT_AT(1), 1);
+
+	rig_slot_write(rig, SLOT_AT(1), 1, asked);
+	rig_slot_write(rig, SLOT_AT(3), 1, asked);
+}
+
+uint32_t rig_config_read(struct machine_rig *rig, unsigned offset, unsigned size)
+{
+	struct io_access access = { .offset = (uint64_t)PORT_DEVFN << 12 | offset,
+		.size = (uint8_t)size, .request = &rig->request };
+
+	return finish(rig, pci_host_ecam(&rig->m.host, &access), &access);
+}
+
+void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
+{
+	struct io_access access = { .offset = (uint64_t)PORT_DEVFN << 12 | offset,
+		.size = (uint8_t)size, .data = value, .write = true, .request = &rig->request };
+
+	finish(rig, pci_host_ecam(&rig->m.host, &access), &access);
+}
+
+bool rig_clean(const struct machine_rig *rig)
+{
+	return !rig->m.devices && !fake_kvm.slots && !fake_kvm.gsis && !fake_kvm.irqfds &&
+	       !fake_kvm.vfio_fds && fake_vfio_idle(&rig->host);
+}
+
+bool rig_plugged(struct machine_rig *rig, const char *id)
+{
+	struct device *device = device_find(&rig->m, id);
+
+	return device && device->stage == DEVICE_PLUGGED;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine_rig.h - a machine without KVM, threads or a host: fake KVM, fake host kernel, fake cards.
+ * Main's and the workers' loops are stepped by the test, so every interleaving can be had at will.
+ */
+#ifndef TESTS_MACHINE_RIG_H
+#define TESTS_MACHINE_RIG_H
+
+#include "../../src/machine/plug.h"
+#include "fake_kvm.h"
+#include "fake_vfio_device.h"
+#include "fake_vfio_host.h"
+
+#define RIG_CARDS 2
+#define RIG_EVENTS 64
+
+struct rig_event {
+	enum machine_event_kind kind;
+	char device[32], reason[32];
+};
+
+/* A device_add or device_del and its answer. */
+struct rig_op {
+	struct machine_op op;
+	bool done;
+	struct err err;    /* code 0: success */
+	unsigned at_event; /* events before the answer */
+};
+
+struct machine_rig {
+	struct machine m;
+	struct config config;
+	struct fake_vfio_host host;
+	struct fake_card card[RIG_CARDS]; /* 0000:01:00.0, 0000:02:00.0, in groups of their own */
+	struct vcpu vcpu;
+	struct rig_event event[RIG_EVENTS];
+	unsigned n_events;
+	struct io_request request;
+};
+
+/* native: the port "rp1" is a pciehp slot, otherwise ACPI. The guest runs. */
+void rig_init(struct machine_rig *rig, bool native);
+void rig_release(struct machine_rig *rig);
+
+struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options);
+struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force);
+/* Until nothing is left to do on any loop. */
+void rig_settle(struct machine_rig *rig);
+/* One piece of mail on each worker, then on main; false: there was none. */
+void rig_step(struct machine_rig *rig);
+/* The deadline of the device's stage has come. */
+void rig_deadline(struct machine_rig *rig, const char *id);
+
+/* The guest's side. */
+uint32_t rig_slot_read(struct machine_rig *rig, unsigned offset, unsigned size);
+void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value);
+void rig_guest_ejects(struct machine_rig *rig); /* ACPI: _EJ0 on what is asked for */
+uint32_t rig_config_read(struct machine_rig *rig, unsigned offset, unsigned size); /* of the port */
+void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value);
+
+/* Nothing of a device is left: fds, memslots, GSIs, irqfds, mappings. */
+bool rig_clean(const struct machine_rig *rig);
+bool rig_plugged(struct machine_rig *rig, const char *id);
+
+#endif

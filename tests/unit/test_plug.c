@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_plug.c - hot plug and hot unplug, every way they can go, and with a fault at every call. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "machine_rig.h"
+
+#define ADD "id=d0,host=0000:01:00.0,bus=rp1,addr=0"
+#define INS (0x800 + 8 * PCI_DEVFN(1, 0))
+#define EJR (INS + 1)
+
+static int setup_acpi(void **state)
+{
+	static struct machine_rig rig;
+
+	rig_init(&rig, false);
+	*state = &rig;
+	return 0;
+}
+
+static int setup_native(void **state)
+{
+	static struct machine_rig rig;
+
+	rig_init(&rig, true);
+	*state = &rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_release(*state);
+	return 0;
+}
+
+static void plug(struct machine_rig *rig)
+{
+	struct rig_op add;
+
+	rig_add(rig, &add, ADD);
+	rig_settle(rig);
+	assert_true(add.done);
+	assert_string_equal(add.err.text, "");
+	assert_true(rig_plugged(rig, "d0"));
+	assert_int_equal(rig_slot_read(rig, INS, 1), 1);
+	rig_slot_write(rig, INS, 1, 1);
+}
+
+static void expect_event(const struct machine_rig *rig, unsigned i, enum machine_event_kind kind)
+{
+	assert_true(i < rig->n_events);
+	assert_int_equal(rig->event[i].kind, kind);
+	assert_string_equal(rig->event[i].device, "d0");
+}
+
+static void add_tells_the_guest_and_del_asks_it(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op del;
+
+	plug(rig);
+	rig_del(rig, &del, "d0", false);
+	rig_settle(rig);
+	assert_false(del.done);
+	/* unplug-timeout's default, in milliseconds */
+	assert_in_range(device_find(&rig->m, "d0")->deadline.at_ms - loop_now_ms(), 5000, 10000);
+	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
+	rig_guest_ejects(rig);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_int_equal(del.err.code, 0);
+	assert_int_equal(rig->n_events, 1);
+	expect_event(rig, 0, MACHINE_DEVICE_DELETED);
+	assert_true(rig_clean(rig));
+	plug(rig); /* the same again, at once */
+	rig_del(rig, &del, "d0", true);
+	rig_settle(rig);
+	assert_true(del.done);
+}
+
+static void guest_that_keeps_it(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op del;
+
+	plug(rig);
+	rig_del(rig, &del, "d0", false);
+	rig_settle(rig);
+	rig_deadline(rig, "d0");
+	assert_true(del.done);
+	assert_int_equal(del.err.code, ETIMEDOUT);
+	assert_non_null(strstr(del.err.text, "requested"));
+	expect_event(rig, 0, MACHINE_DEVICE_UNPLUG_GUEST_ERROR);
+	assert_true(rig_plugged(rig, "d0"));
+	assert_int_equal(rig_slot_read(rig, EJR, 1), 0); /* the request is taken back */
+	/* It may be asked again, and then lets go. */
+	rig_del(rig, &del, "d0", false);
+	rig_guest_ejects(rig);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_int_equal(del.err.code, 0);
+	assert_true(rig_clean(rig));
+}
+
+static void force_takes_it_regardless(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op asked, forced;
+
+	plug(rig);
+	rig_del(rig, &asked, "d0", false);
+	rig_del(rig, &forced, "d0", true);
+	rig_settle(rig);
+	assert_true(asked.done && forced.done);
+	assert_int_equal(asked.err.code, 0);
+	assert_int_equal(forced.err.code, 0);
+	expect_event(rig, 0, MACHINE_DEVICE_DELETED);
+	assert_int_equal(rig->n_events, 1);
+	assert_true(rig_clean(rig));
+}
+
+static void second_del_is_refused(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op first, second;
+
+	plug(rig);
+	rig_del(rig, &first, "d0", false);
+	rig_del(rig, &second, "d0", false);
+	assert_true(second.done);
+	assert_int_equal(second.err.code, EBUSY);
+	assert_false(first.done);
+	rig_guest_ejects(rig);
+	rig_settle(rig);
+	assert_true(first.done);
+}
+
+static void del_while_adding_cancels(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op add, del;
+
+	rig_add(rig, &add, ADD);
+	rig_del(rig, &del, "d0", false);
+	assert_false(add.done || del.done);
+	rig_settle(rig);
+	assert_true(add.done && del.done);
+	assert_int_equal(add.err.code, ECANCELED);
+	assert_int_equal(del.err.code, 0);
+	assert_true(rig_clean(rig));
+}
+
+static void paused_guest_cannot_answer(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op del;
+
+	plug(rig);
+	rig->m.runstate = RUNSTATE_PAUSED;
+	rig_del(rig, &del, "d0", false);
+	assert_true(del.done);
+	assert_int_equal(del.err.code, EAGAIN);
+	assert_true(rig_plugged(rig, "d0"));
+	rig_del(rig, &del, "d0", true);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_int_equal(del.err.code, 0);
+}
+
+static void reset_completes_what_was_asked(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op del;
+
+	plug(rig);
+	rig_del(rig, &del, "d0", false);
+	plug_on_reset(&rig->m);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_int_equal(del.err.code, 0);
+	assert_true(rig_clean(rig));
+}
+
+static void guest_ejects_of_its_own_accord(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	plug(rig);
+	rig_slot_write(rig, INS + 3, 1, 1);
+	rig_settle(rig);
+	expect_event(rig, 0, MACHINE_DEVICE_DELETED);
+	assert_true(rig_clean(rig));
+}
+
+static void host_wants_it_back(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	plug(rig);
+	rig->m.env.ops->wants_back(&rig->m, device_find(&rig->m, "d0")->vfio);
+	rig_settle(rig);
+	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
+	/* The guest does not care: the host gets it all the same. */
+	rig_deadline(rig, "d0");
+	rig_settle(rig);
+	expect_event(rig, 0, MACHINE_DEVICE_DELETED);
+	assert_true(rig_clean(rig));
+}
+
+static void functions_wait_for_function_0(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op one, zero, del;
+
+	rig_add(rig, &one, "id=d1,host=0000:02:00.0,bus=rp1,addr=0.1");
+	rig_settle(rig);
+	assert_true(one.done);
+	assert_int_equal(one.err.code, 0);
+	assert_int_equal(rig_slot_read(rig, INS, 1), 0);
+	rig_add(rig, &zero, "id=d0,host=0000:01:00.0,bus=rp1,addr=0,multifunction=on");
+	rig_settle(rig);
+	assert_int_equal(zero.err.code, 0);
+	assert_int_equal(rig_slot_read(rig, INS, 1), 3);
+	/* They go together. */
+	rig_del(rig, &del, "d0", false);
+	rig_guest_ejects(rig);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_true(rig_clean(rig));
+}
+
+static void unseen_function_goes_at_once(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op one, del;
+
+	rig_add(rig, &one, "id=d1,host=0000:02:00.0,bus=rp1,addr=0.1");
+	rig_settle(rig);
+	rig_del(rig, &del, "d1", false);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_int_equal(del.err.code, 0);
+	assert_true(rig_clean(rig));
+}
+
+static void wrong_words(void **state)
+{
+	static const struct {
+		const char *options, *says;
+	} bad[] = {
+		{ "id=d0,host=0000:01:00.0,bus=nowhere", "nowhere" },
+		{ "id=d0,host=0000:01:00.0,bus=pcie.0,addr=4", "hot plug" },
+		{ "id=d0,host=0000:01:00.0,bus=rp1,addr=3", "slot" },
+		{ "id=d0,host=0000:77:00.0,bus=rp1", "0000:77:00.0" },
+		{ "host=0000:01:00.0,bus=rp1", "id" },
+	};
+	struct machine_rig *rig = *state;
+	struct rig_op op;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		rig_add(rig, &op, bad[i].options);
+		rig_settle(rig);
+		assert_true(op.done);
+		assert_int_not_equal(op.err.code, 0);
+		if (!strstr(op.err.text, bad[i].says))
+			fail_msg("'%s' does not say '%s'", op.err.text, bad[i].says);
+		assert_true(rig_clean(rig));
+	}
+	rig_del(rig, &op, "nobody", false);
+	assert_int_equal(op.err.code, ENODEV);
+	rig_del(rig, &op, "rp1", false);
+	assert_int_equal(op.err.code, EINVAL);
+}
+
+/* The n-th call on the host fails, for every n until all succeed: nothing is left, a retry works. */
+static void fault_at_every_call(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op op;
+	unsigned long n = 0;
+	unsigned failures = 0;
+
+	do {
+		rig->host.calls = 0;
+		rig->host.fail_at = ++n;
+		rig->host.fail_errno = ENOMEM;
+		rig_add(rig, &op, ADD);
+		rig_settle(rig);
+		assert_true(op.done);
+		rig->host.fail_at = 0;
+		if (op.err.code) {
+			failures++;
+			assert_true(rig_clean(rig));
+			assert_true(op.err.text[0]);
+			plug(rig);
+		}
+		rig_del(rig, &op, "d0", true);
+		rig_settle(rig);
+		assert_true(op.done);
+		assert_true(rig_clean(rig));
+		rig_slot_write(rig, INS, 1, 1);
+	} while (rig->host.calls >= n && n < 1000);
+	assert_true(failures > 5);
+	assert_true(n < 1000);
+}
+
+/* Without fake KVM memslots BARs are trapped: slower, but the device is there. */
+static void no_memslots_is_not_fatal(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op del;
+
+	fake_kvm.slot_limit = 0;
+	plug(rig);
+	rig_del(rig, &del, "d0", true);
+	rig_settle(rig);
+	assert_true(rig_clean(rig));
+}
+
+static void many_cycles_leave_nothing(void **state)
+{
+	struct machine_rig *rig = *state;
+	unsigned fds = fake_process_fds();
+	struct rig_op del;
+
+	for (unsigned i = 0; i < 200; i++) {
+		plug(rig);
+		rig_del(rig, &del, "d0", i % 2);
+		if (!(i % 2))
+			rig_guest_ejects(rig);
+		rig_settle(rig);
+		assert_true(del.done);
+		assert_true(rig_clean(rig));
+		rig_slot_write(rig, INS, 1, 1);
+	}
+	assert_int_equal(fake_process_fds(), fds);
+}
+
+/* pciehp: Slot Control bits, PCIe 5.0 7.5.3.10 */
+enum { POWER_OFF_BITS = 0x0400, IND_OFF = 0x0300, IND_BLINK = 0x0200, IND_ON = 0x0100 };
+
+static unsigned exp_cap(struct machine_rig *rig)
+{
+	unsigned at = rig_config_read(rig, 0x34, 1);
+
+	while (rig_config_read(rig, at, 1) != 0x10)
+		at = rig_config_read(rig, at + 1, 1);
+	return at;
+}
+
+static void native_slot_by_the_button(void **state)
+{
+	struct machine_rig *rig = *state;
+	unsigned exp = exp_cap(rig);
+	struct rig_op op;
+
+	rig_add(rig, &op, ADD);
+	rig_settle(rig);
+	assert_true(op.done);
+	assert_int_equal(op.err.code, 0);
+	assert_true(rig_config_read(rig, exp + 0x1a, 2) & 1 << 6); /* presence detect state */
+	assert_true(rig_config_read(rig, exp + 0x1a, 2) & 1 << 3); /* presence changed */
+	rig_config_write(rig, exp + 0x1a, 2, 0x1f);
+	/* The guest powers it and listens to the button. */
+	rig_config_write(rig, exp + 0x18, 2, IND_ON | 0x21);
+	rig_del(rig, &op, "d0", false);
+	rig_settle(rig);
+	assert_false(op.done);
+	assert_true(rig_config_read(rig, exp + 0x1a, 2) & 1); /* attention button pressed */
+	rig_config_write(rig, exp + 0x18, 2, IND_BLINK | 0x21);
+	rig_settle(rig);
+	assert_false(op.done);
+	rig_config_write(rig, exp + 0x18, 2, POWER_OFF_BITS | IND_OFF | 0x21);
+	rig_settle(rig);
+	assert_true(op.done);
+	assert_int_equal(op.err.code, 0);
+	assert_true(rig_clean(rig));
+	assert_false(rig_config_read(rig, exp + 0x1a, 2) & 1 << 6);
+}
+
+#define ACPI_TEST(f) cmocka_unit_test_setup_teardown(f, setup_acpi, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ACPI_TEST(add_tells_the_guest_and_del_asks_it),
+		ACPI_TEST(guest_that_keeps_it),
+		ACPI_TEST(force_takes_it_regardless),
+		ACPI_TEST(second_del_is_refused),
+		ACPI_TEST(del_while_adding_cancels),
+		ACPI_TEST(paused_guest_cannot_answer),
+		ACPI_TEST(reset_completes_what_was_asked),
+		ACPI_TEST(guest_ejects_of_its_own_accord),
+		ACPI_TEST(host_wants_it_back),
+		ACPI_TEST(functions_wait_for_function_0),
+		ACPI_TEST(unseen_function_goes_at_once),
+		ACPI_TEST(wrong_words),
+		ACPI_TEST(fault_at_every_call),
+		ACPI_TEST(no_memslots_is_not_fatal),
+		ACPI_TEST(many_cycles_leave_nothing),
+		cmocka_unit_test_setup_teardown(native_slot_by_the_button, setup_native, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
