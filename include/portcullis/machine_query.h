@@ -37,7 +37,7 @@ struct machine_vfio {
 	uint8_t devfn;
 	const char *last_error; /* "" when none */
 	unsigned slots;         /* memslots its BARs take */
-	const struct vfio_pci *dev;
+	struct vfio_pci *dev;
 };
 /* Every passed-through device, those being added or taken away too. */
 typedef void (*machine_vfio_fn)(const struct machine_vfio *info, void *opaque);

@@ -17,7 +17,7 @@ LAYERS = {
     "acpi": {"base", "memory", "pci", "devices"},      # register addresses only
     "boot": {"base", "memory", "kvm"},
     "machine": {"base", "policy", "memory", "kvm", "bus", "pci", "vfio", "devices", "acpi", "boot"},
-    "qmp": {"base", "machine"},
+    "qmp": {"base", "pci", "vfio", "machine"},         # the lower two are looked at only
     "cli": {"base", "machine", "qmp"},
     "threads": {"base", "policy", "bus", "kvm", "memory", "pci", "machine", "qmp", "vfio"},
     "seccomp": {"base", "policy"},

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* commands_device.c - device_add and device_del through the property tables, and those tables. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/config.h>
+#include <portcullis/err.h>
+#include <portcullis/prop.h>
+#include <portcullis/sys.h>
+
+#include "schema.h"
+
+/* What QEMU's clients call a device: its id, or its place in the object tree. */
+static const char peripheral[] = "/machine/peripheral/";
+
+static int unknown_type(const char *name, struct err *err)
+{
+	const char *names[33] = { NULL }, *near;
+
+	for (unsigned i = 0; device_types[i] && i < 32; i++)
+		names[i] = device_types[i]->name;
+	near = nearest_word(name, names);
+	err_set(err, EINVAL, "'%s' is not a valid device model name", name);
+	if (near)
+		err_hint(err, "did you mean '%s'?", near);
+	return -EINVAL;
+}
+
+/*
+ * A file descriptor that the client gave us: by its name (getfd) or its number (add-fd). It is the
+ * device's from now on. Other numbers would be this program's own.
+ */
+static int take_fd(struct qmp_request *r, const struct json *value, char text[static 16],
+	struct err *err)
+{
+	int fd = -1;
+
+	if (value->kind == JSON_STRING)
+		fd = named_fds_take(&r->session->fds, value->text);
+	if (fd < 0 && (value->kind == JSON_STRING || value->kind == JSON_INT)) {
+		char *end;
+		long number = strtol(value->text, &end, 10);
+		if (!*end && number >= 0 && number < FD_ZONE_DEVICE &&
+			fdsets_take(&r->context->fdsets, (int)number))
+			fd = (int)number;
+	}
+	if (fd < 0) {
+		err_set(err, EINVAL, "'fd' is no file descriptor that was handed over");
+		err_hint(err, "send it along with getfd or add-fd first");
+		return -EINVAL;
+	}
+	snprintf(text, 16, "%d", fd);
+	return fd;
+}
+
+static int to_prop(const struct json *value, struct prop_value *out, struct err *err)
+{
+	switch (value->kind) {
+	case JSON_STRING:
+	case JSON_NUMBER: /* what the property makes of its text */
+		*out = (struct prop_value){ .kind = PROP_VALUE_STRING, .string = value->text };
+		return 0;
+	case JSON_INT:
+		*out = (struct prop_value){ .kind = PROP_VALUE_INT, .number = value->integer };
+		return 0;
+	case JSON_BOOL:
+		*out = (struct prop_value){ .kind = PROP_VALUE_BOOL, .boolean = value->boolean };
+		return 0;
+	default:
+		return err_set(err, EINVAL,
+			"Invalid parameter type for '%s', expected: string, integer or boolean",
+			value->key);
+	}
+}
+
+/* *fd: the fd that was taken for the device, to be closed if it does not come about. */
+static int set_options(struct qmp_request *r, const struct prop_type *type, void *options, int *fd,
+	struct err *err)
+{
+	for (const struct json *v = r->args->first; v; v = v->next) {
+		struct prop_value value;
+		char number[16];
+		int ret = 0;
+
+		if (!strcmp(v->key, "driver"))
+			continue;
+		if (!strcmp(v->key, "fd") && prop_find(type, "fd")) {
+			*fd = take_fd(r, v, number, err);
+			if (*fd < 0)
+				return *fd;
+			value = (struct prop_value){ .kind = PROP_VALUE_STRING, .string = number };
+		} else {
+			ret = to_prop(v, &value, err);
+		}
+		if (!ret)
+			ret = prop_set(type, options, v->key, &value, err);
+		if (ret < 0)
+			return ret;
+	}
+	return props_check(type, options, err);
+}
+
+int qmp_cmd_device_add(struct qmp_request *r, struct err *err)
+{
+	const char *driver = json_get(r->args, "driver")->text;
+	const struct prop_type *type = device_type_find(driver);
+	struct machine_op *op;
+	void *options;
+	int ret, fd = -1;
+
+	if (!type)
+		return unknown_type(driver, err);
+	ret = device_options_new(machine_config(r->context->machine), type, &options, err);
+	if (ret < 0)
+		return ret;
+	ret = set_options(r, type, options, &fd, err);
+	if (ret < 0)
+		goto fail;
+	op = qmp_hold(r);
+	if (!op) {
+		ret = err_set(err, ENOMEM, "out of memory");
+		goto fail;
+	}
+	machine_device_add(r->context->machine, type, options, op);
+	return QMP_LATER;
+fail:
+	sys_close(fd);
+	props_release(type, options);
+	free(options);
+	return ret;
+}
+
+int qmp_cmd_device_del(struct qmp_request *r, struct err *err)
+{
+	const struct json *force = json_get(r->args, "force");
+	const char *id = json_get(r->args, "id")->text;
+	struct machine_op *op = qmp_hold(r);
+
+	if (!op)
+		return err_set(err, ENOMEM, "out of memory");
+	if (!strncmp(id, peripheral, sizeof(peripheral) - 1))
+		id += sizeof(peripheral) - 1;
+	machine_device_del(r->context->machine, id, force && force->boolean, op);
+	return QMP_LATER;
+}
+
+static void put_default(struct json_writer *w, const struct prop *p)
+{
+	uint64_t number;
+	bool boolean;
+
+	if (!p->def)
+		return;
+	if (p->kind == PROP_BOOL && !parse_bool(p->def, &boolean))
+		json_put_bool(w, "default-value", boolean);
+	else if ((p->kind == PROP_SIZE && !parse_size(p->def, 1, &number)) ||
+		(p->kind == PROP_UINT && !parse_u64(p->def, &number)))
+		json_put_uint(w, "default-value", number);
+	else
+		json_put_string(w, "default-value", p->def);
+}
+
+int qmp_cmd_device_list_properties(struct qmp_request *r, struct err *err)
+{
+	/* QEMU's names for the kinds. */
+	static const char *const kinds[] = {
+		[PROP_STRING] = "str",
+		[PROP_BOOL] = "bool",
+		[PROP_UINT] = "uint64",
+		[PROP_SIZE] = "size",
+		[PROP_BDF] = "str",
+		[PROP_DEVFN] = "int32",
+		[PROP_CHOICE] = "str",
+	};
+	const char *name = json_get(r->args, "typename")->text;
+	const struct prop_type *type = device_type_find(name);
+
+	if (!type)
+		return err_set(err, ENODEV, "Device '%s' not found", name);
+	json_begin_array(r->out, QMP_RETURN);
+	for (const struct prop *p = type->props; p->name; p++) {
+		json_begin_object(r->out, NULL);
+		json_put_string(r->out, "name", p->name);
+		json_put_string(r->out, "type", kinds[p->kind]);
+		if (p->help)
+			json_put_string(r->out, "description", p->help);
+		put_default(r->out, p);
+		json_end_object(r->out);
+	}
+	json_end_array(r->out);
+	return 0;
+}
