@@ -153,6 +153,7 @@ static int serial_unix(struct parse *p, const char *value)
 
 	if (!ret) {
 		serial->kind = SERIAL_UNIX;
+		free(serial->path); /* of an earlier -serial, which is an error in a moment */
 		serial->path = spec.path;
 		serial->server = spec.server;
 		serial->wait = spec.server && spec.wait;

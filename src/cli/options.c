@@ -78,6 +78,24 @@ static int unknown_option(struct parse *p, const char *arg)
 	return -EINVAL;
 }
 
+/* The option's argument, or NULL if it takes none. */
+static int take_argument(struct parse *p, int argc, char *const argv[], int *i, const char **value)
+{
+	const struct option *option = p->option;
+
+	if (!option->arg)
+		return 0;
+	if (*i + 1 >= argc)
+		return option_error(p, "it needs an argument: -%s %s", option->name, option->arg);
+	*value = argv[++*i];
+	if (option_named(*value))
+		return option_error(p, "it needs an argument (-%s %s), but '%s' follows",
+			option->name, option->arg, *value);
+	if (!**value && !option->may_be_empty)
+		return option_error(p, "its argument is empty: -%s %s", option->name, option->arg);
+	return 0;
+}
+
 /* One option with its argument; *i moves on to the last word used. */
 static int parse_one(struct parse *p, int argc, char *const argv[], int *i)
 {
@@ -85,28 +103,21 @@ static int parse_one(struct parse *p, int argc, char *const argv[], int *i)
 	const char *value = NULL;
 	unsigned index;
 	uint64_t bit;
+	int ret;
 
 	if (!option)
 		return unknown_option(p, argv[*i]);
 	p->option = option;
 	index = option_index(option);
 	bit = 1ull << (index % 64);
-	if (p->given[index / 64] & bit && !option->many)
-		return option_error(p, "it is given twice");
+	ret = take_argument(p, argc, argv, i, &value);
+	if (!ret)
+		ret = option->handle(p, value);
+	/* Last, because what is wrong with the argument itself is the better thing to say. */
+	if (!ret && p->given[index / 64] & bit && !option->many)
+		ret = option_error(p, "it is given twice");
 	p->given[index / 64] |= bit;
-	if (option->arg) {
-		if (*i + 1 >= argc)
-			return option_error(
-				p, "it needs an argument: -%s %s", option->name, option->arg);
-		value = argv[++*i];
-		if (option_named(value))
-			return option_error(p, "it needs an argument (-%s %s), but '%s' follows",
-				option->name, option->arg, value);
-		if (!*value && !option->may_be_empty)
-			return option_error(
-				p, "its argument is empty: -%s %s", option->name, option->arg);
-	}
-	return option->handle(p, value);
+	return ret;
 }
 
 static int combination(struct parse *p, const char *text, const char *hint)

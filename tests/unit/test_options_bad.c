@@ -74,6 +74,8 @@ static void arguments(void **state)
 		{ "-kernel k -kernel l", "'-kernel': it is given twice", NULL },
 		{ "-kernel k -m 1G -m 2G", "'-m': it is given twice", NULL },
 		{ "-kernel k -serial none -serial stdio", "'-serial': it is given twice", NULL },
+		{ "-kernel k -serial file:a -serial unix:b", "'-serial': it is given twice", NULL },
+		{ "-kernel k -serial stdio -serial nosuch", "unknown destination 'nosuch'", NULL },
 		{ "-kernel k -D ''", "'-D': its argument is empty", NULL },
 		{ "-kernel k -device", "'-device': it needs an argument", NULL },
 	};
