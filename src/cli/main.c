@@ -18,6 +18,7 @@
 #include <portcullis/log.h>
 #include <portcullis/machine.h>
 #include <portcullis/options.h>
+#include <portcullis/qmp.h>
 #include <portcullis/role.h>
 #include <portcullis/sys.h>
 #include <portcullis/thread.h>
@@ -56,11 +57,21 @@ static int print(const char *text)
 	return 0;
 }
 
+struct start {
+	const struct config *config;
+	struct machine *machine;
+	struct qmp *qmp;
+};
+
 static void on_started(void *opaque)
 {
-	const struct config *config = opaque;
+	struct start *start = opaque;
+	struct err err = { 0 };
 
-	if (config->daemonize)
+	role_enter_main();
+	if (qmp_serve(start->qmp, start->machine, &err) < 0)
+		log_error("%s", err.text);
+	if (start->config->daemonize)
 		daemon_started();
 }
 
@@ -104,13 +115,18 @@ static int fd_limit(struct err *err)
 /* The exit status, or -errno with err set. */
 static int run_machine(struct config *config, struct err *err) ON_MAIN
 {
-	struct machine *machine;
-	int ret = machine_new(&machine, config, err);
+	struct start start = { .config = config };
+	int ret = qmp_open(&start.qmp, config, err);
 
-	if (ret < 0)
-		return ret;
-	ret = main_loop(machine, !config->no_seccomp, on_started, config, err);
-	machine_free(machine);
+	if (!ret)
+		ret = machine_new(&start.machine, config, err);
+	if (!ret) {
+		ret = main_loop(start.machine, !config->no_seccomp, on_started, &start, err);
+		qmp_free(start.qmp);
+		machine_free(start.machine);
+	} else {
+		qmp_free(start.qmp);
+	}
 	return ret;
 }
 
