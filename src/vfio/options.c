@@ -27,8 +27,8 @@ static const struct prop props[] = {
 	  .offset = AT(allow_unsafe_interrupts),
 	  .help = "also on hosts whose IOMMU cannot tell interrupts from DMA writes" },
 	{ .name = "unplug-timeout", .kind = PROP_UINT, .offset = AT(unplug_timeout), .def = "10",
-		.min = 1, .max = 3600,
-		.help = "seconds the guest has to let go after device_del" },
+	  .min = 1, .max = 3600,
+	  .help = "seconds the guest has to let go after device_del" },
 	{ .name = NULL },
 };
 /* clang-format on */
