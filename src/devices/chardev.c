@@ -131,8 +131,8 @@ static enum turn write_some(struct chardev *c)
 	return TURN_MORE;
 }
 
-/* From the serial port's ring to the outside, until one of them has no more. */
-static void pump_out(struct chardev *c)
+/* From the serial port's ring to the outside, until one of them has no more. True: the ring. */
+static bool pump_out(struct chardev *c)
 {
 	size_t turn = 0;
 
@@ -144,12 +144,13 @@ static void pump_out(struct chardev *c)
 		}
 		if (c->out_len == 0) {
 			watch_set(c, &c->out, 0);
-			return;
+			return true;
 		}
 		if (write_some(c) == TURN_DONE)
-			return;
+			return false;
 	}
 	loop_timer_set(c->loop, &c->again, TURN_PAUSE_MS);
+	return false;
 }
 
 static void show_help(struct chardev *c)
@@ -239,7 +240,7 @@ static void on_in(void *opaque, uint32_t events)
 static void on_out(void *opaque, uint32_t events)
 {
 	(void)events;
-	pump_out(opaque);
+	(void)pump_out(opaque);
 }
 
 static void on_listen(void *opaque, uint32_t events)
@@ -259,7 +260,7 @@ static void on_listen(void *opaque, uint32_t events)
 		loop_timer_set(c->loop, &c->again, RETRY_MS);
 		return;
 	}
-	pump_out(c);
+	(void)pump_out(c);
 	pump_in(c);
 }
 
@@ -269,13 +270,13 @@ static void on_again(void *opaque)
 
 	if (is_server(c) && c->in.lfd.fd < 0)
 		watch_set(c, &c->listen, EPOLLIN);
-	pump_out(c);
+	(void)pump_out(c);
 	pump_in(c);
 }
 
-static void on_output(void *opaque)
+static bool on_output(void *opaque)
 {
-	pump_out(opaque);
+	return pump_out(opaque);
 }
 
 static void on_input_room(void *opaque)
@@ -326,8 +327,7 @@ static void drain(struct chardev *c)
 	const struct timespec tick = { .tv_nsec = 1000000 };
 
 	for (unsigned i = 0; i < LAST_WORDS_MS && c->out.lfd.fd >= 0; i++) {
-		pump_out(c);
-		if (c->out_len == 0)
+		if (pump_out(c))
 			return;
 		nanosleep(&tick, NULL);
 	}

@@ -408,19 +408,18 @@ static void drop_output(struct serial *s)
 
 /*
  * On main. A guest that prints does so byte by byte: if each of them woke us, both would do little
- * else. So when the ring is empty we are not done but look again a little later, and only a guest
- * that was silent that long has to wake us. When bytes are left, the sink is slow: it comes by itself.
+ * else. So when the ring was found empty we look again a little later, and only a guest that was
+ * silent that long has to wake us.
  */
 static void look_for_output(struct serial *s)
 {
-	bool drained;
+	bool drained = true;
 
 	if (s->on_output)
-		s->on_output(s->opaque);
+		drained = s->on_output(s->opaque);
 	else
 		drop_output(s);
 	pthread_mutex_lock(&s->lock);
-	drained = s->tx_count == 0 || !s->on_output;
 	s->output_posted = drained;
 	pthread_mutex_unlock(&s->lock);
 	if (drained)

@@ -20,11 +20,14 @@ struct bench {
 	struct serial serial;
 	int irq_fd;
 	unsigned outputs, rooms; /* times that main was told */
+	size_t taken;
 };
 
-static void count_output(void *opaque)
+/* A sink that is slow: it takes nothing now. */
+static bool count_output(void *opaque)
 {
 	((struct bench *)opaque)->outputs++;
+	return false;
 }
 
 static void count_room(void *opaque)
@@ -363,6 +366,38 @@ static void test_output_mail(void **state)
 	assert_false(b->serial.output_timer.armed); /* silence costs nothing */
 }
 
+/* A sink that takes all there is; while it returns, the guest prints on. */
+static bool drain_then_more(void *opaque)
+{
+	struct bench *b = opaque;
+	uint8_t buf[10];
+	size_t n;
+
+	b->outputs++;
+	while ((n = take(b, buf, sizeof(buf))))
+		b->taken += n;
+	if (b->outputs == 1)
+		out(b, DATA, 'y');
+	return true;
+}
+
+static void test_output_race(void **state)
+{
+	struct bench *b = *state;
+
+	b->serial.on_output = drain_then_more;
+	out(b, DATA, 'x');
+	for (unsigned i = 0; i < 100 && b->taken < 2; i++)
+		loop_step(&b->loop, 10);
+	assert_int_equal(b->taken, 2);
+	for (unsigned i = 0; i < 100 && b->serial.output_timer.armed; i++)
+		loop_step(&b->loop, 10);
+	out(b, DATA, 'z');
+	for (unsigned i = 0; i < 100 && b->taken < 3; i++)
+		loop_step(&b->loop, 10);
+	assert_int_equal(b->taken, 3);
+}
+
 static void test_input_room(void **state)
 {
 	struct bench *b = *state;
@@ -489,7 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_power_on), T(test_linux_autoconfig), T(test_linux_thre_tests),
 		T(test_divisor_latch), T(test_loopback), T(test_overrun), T(test_priorities),
-		T(test_edges), T(test_wide_access), T(test_back_pressure), T(test_output_mail),
+		T(test_edges), T(test_wide_access), T(test_back_pressure), T(test_output_mail), T(test_output_race),
 		T(test_input_room), T(test_listening), T(test_rts), T(test_reset),
 	};
 
