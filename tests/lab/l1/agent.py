@@ -20,7 +20,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from l1 import case as cases  # noqa: E402
-from l1 import host, kernel_log, process  # noqa: E402
+from l1 import clock, host, kernel_log, process  # noqa: E402
 from l1.lab import CASE_FOLDER, Lab  # noqa: E402
 
 MODULES = ["kvm-amd", "vfio-pci", "vfio_iommu_type1", "nvme", "e1000e", "e1000", "8139too", "xhci_pci"]
@@ -62,7 +62,7 @@ class Running:
 
     def __init__(self, case, request):
         self.case = case
-        self.started = time.monotonic()
+        self.started = clock.now()
         self.deadline = self.started + request["deadline"]
         self.status = None
         self.sock, child_sock = socket.socketpair()
@@ -128,7 +128,7 @@ class Agent:
             if self.running and self.running.sock in ready:
                 self._from_case()
             self._reap()
-            if self.running and self.running.status is None and time.monotonic() > self.running.deadline:
+            if self.running and self.running.status is None and clock.now() > self.running.deadline:
                 self._end_overdue()
             if self.running and self.running.status is not None:
                 self._finish()
@@ -140,7 +140,9 @@ class Agent:
             self.port.send(type="alive")
 
     def _message(self, message):
-        if message["type"] == "run":
+        if message["type"] == "stolen":
+            clock.set_stolen(message["seconds"])
+        elif message["type"] == "run":
             process.clear_folder(CASE_FOLDER)
             self.running = Running(self.cases[message["case"]], message)
         elif message["type"] == "answer" and self.running and self.running.sock:
@@ -191,7 +193,7 @@ class Agent:
             attachments["L1 dmesg"] = running.kernel_log.text()[-ATTACHMENT_LIMIT:]
         self.port.send(type="result", case=running.case.name, status=result["status"],
                        message=result["message"], note=result.get("note", ""),
-                       seconds=round(time.monotonic() - running.started, 1),
+                       seconds=round(clock.now() - running.started, 1),
                        dirty=dirty, attachments=attachments)
 
     @staticmethod
@@ -216,6 +218,7 @@ def prepare():
 
 
 def main():
+    clock.set_stolen(0)
     prepare()
     if os.environ.get("lab_shell"):
         print("\nThis is L1: devices in /sys/bus/pci, the VMM and the guest's files as in docs/lab.md. "

@@ -4,8 +4,8 @@ import base64
 import os
 import re
 import threading
-import time
 
+from l1 import clock
 from l1.case import Failure, log, shorten
 
 
@@ -66,10 +66,10 @@ class Guest:
     def wait_for(self, pattern, timeout, what=None):
         """Wait for a regular expression on the console, after what was waited for before."""
         expression = re.compile(pattern.encode(), re.S)
-        end = time.monotonic() + timeout
+        end = clock.now() + timeout
         with self._drain.changed:
             while not (match := expression.search(self._drain.data, self._position)):
-                left = end - time.monotonic()
+                left = end - clock.now()
                 if self._drain.ended and not left <= 0:
                     raise Failure(f"the console closed while the case waited for {what or pattern!r} "
                                   f"(exit status {self._vmm_status()})")
@@ -82,10 +82,10 @@ class Guest:
     def wait_ready(self, timeout=180):
         """Until the guest's user space asks for commands; after a reboot, until it does so again."""
         self.is_ready = False
-        started = time.monotonic()
+        started = clock.now()
         self.wait_for(r"@@READY\r?\n", timeout, "the guest's user space")
         self.is_ready = True
-        log(f"guest: ready after {time.monotonic() - started:.1f} s")
+        log(f"guest: ready after {clock.now() - started:.1f} s")
 
     def run(self, command, timeout=120):
         """(status, output) of a shell command in the guest."""

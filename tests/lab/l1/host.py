@@ -5,6 +5,7 @@ import os
 import pathlib
 import time
 
+from l1 import clock
 from l1.case import Failure, log
 
 PCI = pathlib.Path("/sys/bus/pci")
@@ -12,9 +13,9 @@ PCI = pathlib.Path("/sys/bus/pci")
 
 def wait_for(condition, seconds, what):
     """The first true value of condition(), or a failure that says what never came."""
-    end = time.monotonic() + seconds
+    end = clock.now() + seconds
     while not (value := condition()):
-        if time.monotonic() > end:
+        if clock.now() > end:
             raise Failure(f"waited {seconds} s for {what}")
         time.sleep(0.02)
     return value
@@ -22,8 +23,8 @@ def wait_for(condition, seconds, what):
 
 def settle(seconds=20):
     """Wait until every NVMe controller's drive has appeared: the driver probes in the background."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end = clock.now() + seconds
+    while clock.now() < end:
         controllers = [pathlib.Path(f"/sys/bus/pci/drivers/nvme/{p.name}") for p in all_devices()
                        if p.driver == "nvme"]
         if all(list(path.glob("nvme/nvme*/nvme*n1")) for path in controllers):

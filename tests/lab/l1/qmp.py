@@ -5,6 +5,7 @@ import select
 import socket
 import time
 
+from l1 import clock
 from l1.case import Failure
 
 
@@ -30,7 +31,7 @@ class Qmp:
 
     @staticmethod
     def _connect(path, timeout):
-        end = time.monotonic() + timeout
+        end = clock.now() + timeout
         while True:
             sock = socket.socket(socket.AF_UNIX)
             try:
@@ -38,7 +39,7 @@ class Qmp:
                 return sock
             except (FileNotFoundError, ConnectionRefusedError):
                 sock.close()
-                if time.monotonic() > end:
+                if clock.now() > end:
                     raise Failure(f"no QMP server at {path} after {timeout} s") from None
                 time.sleep(0.02)
 
@@ -47,15 +48,15 @@ class Qmp:
 
     def receive(self, timeout):
         """The next message of any kind."""
-        end = time.monotonic() + timeout
+        end = clock.now() + timeout
         while b"\n" not in self._pending:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self._sock], [], [], left)[0]:
+            if clock.now() >= end:
                 raise Failure(f"QMP said nothing for {timeout} s")
-            data = self._sock.recv(1 << 16)
-            if not data:
-                raise Failure("QMP closed the connection")
-            self._pending += data
+            if select.select([self._sock], [], [], 0.5)[0]:
+                data = self._sock.recv(1 << 16)
+                if not data:
+                    raise Failure("QMP closed the connection")
+                self._pending += data
         row, _, self._pending = self._pending.partition(b"\n")
         message = json.loads(row)
         message["at"] = time.monotonic()
@@ -72,9 +73,9 @@ class Qmp:
 
     def answer(self, timeout=60):
         """The next answer; events before it are kept. A QmpError when it is an error."""
-        end = time.monotonic() + timeout
+        end = clock.now() + timeout
         while True:
-            message = self.receive(max(0, end - time.monotonic()))
+            message = self.receive(max(0, end - clock.now()))
             if "event" in message:
                 self.events.append(message)
             elif "error" in message:
@@ -89,13 +90,13 @@ class Qmp:
 
     def wait_event(self, name, timeout=60, **data):
         """The first kept or coming event of this name whose data has these members; it is taken away."""
-        end = time.monotonic() + timeout
+        end = clock.now() + timeout
         while True:
             for event in self.events:
                 if event["event"] == name and data.items() <= event.get("data", {}).items():
                     self.events.remove(event)
                     return event
-            left = end - time.monotonic()
+            left = end - clock.now()
             if left <= 0:
                 raise Failure(f"no event {name} {data or ''} within {timeout} s; seen: {self.events}")
             message = self.receive(left)

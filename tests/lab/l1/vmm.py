@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from l1 import process
+from l1 import clock, process
 from l1.case import Failure, log
 from l1.guest import Guest
 
@@ -157,10 +157,13 @@ class Vmm:
         return self.guest.output
 
     def wait_exit(self, timeout=60):
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"the VMM was still running after {timeout} s") from None
+        end = clock.now() + timeout
+        while True:
+            try:
+                return self._process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                if clock.now() > end:
+                    raise Failure(f"the VMM was still running after {timeout} s") from None
 
     def signal(self, number):
         self._process.send_signal(number)

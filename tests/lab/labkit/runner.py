@@ -128,17 +128,20 @@ class Runner:
     # -- one case ----------------------------------------------------------------------------------
 
     def _run_case(self, l1, case):
-        started = last_alive = time.monotonic()
+        started = last_alive = l1.clock.now()
         deadline = case.deadline * self._settings.scale
+        l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
         l1.channel.send({"type": "run", "case": case.name, "vmm": self._settings.vmm, "deadline": deadline,
                          "paths": self._settings.paths, "l2_append": self._settings.l2_append,
                          "devices": {device.name: device.where() for device in l1.host.devices}})
         while True:
             message = l1.receive(1)
-            now = time.monotonic()
+            now = l1.clock.now()
             if message:
                 last_alive = now
-                if message["type"] == "request":
+                if message["type"] == "alive":
+                    l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
+                elif message["type"] == "request":
                     l1.channel.send({"type": "answer", "value": _answer(l1, message)})
                 elif message["type"] == "result":
                     said = {**l1.said(), **message["attachments"]} if message["status"] == "fail" else {}
