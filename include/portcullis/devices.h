@@ -26,17 +26,17 @@
 #define SERIAL_FIFO 16
 
 /*
- * Lines: DCD, DSR and CTS are always on. Input waits until somebody in the guest listens: RTS is up;
- * or received-data interrupts are on and RTS never was up; or the line status is read again and again
- * without anything being sent. So a driver that clears the FIFO when it probes or opens the port
- * clears nothing of ours.
+ * Lines: DCD, DSR and CTS are always on. Input waits until somebody in the guest listens: RTS is
+ * up; or received-data interrupts are on and RTS never was up; or the line status is read again and
+ * again without anything being sent. So a driver that clears the FIFO when it probes or opens the
+ * port clears nothing of ours.
  */
 struct serial {
 	pthread_mutex_t lock;
-	int irq_fd;            /* pulse when the interrupt condition rises */
-	struct loop *main;     /* told (mail) when output waits or input room appears */
+	int irq_fd;	   /* pulse when the interrupt condition rises */
+	struct loop *main; /* told (mail) when output waits or input room appears */
 	struct mail output_ready, input_room;
-	struct loop_timer output_timer; /* main's: it looks by itself while bytes keep coming */
+	struct loop_timer output_timer;	  /* main's: it looks by itself while bytes keep coming */
 	bool output_posted, input_posted; /* main knows, or will look */
 	/* main: drain with serial_take_output(). True: it returned 0; false: the sink is slow and
 	 * will come back by itself. NULL: nobody is there, output is dropped. */
@@ -79,9 +79,9 @@ struct rtc {
 	struct mail arm;
 	bool arm_posted;
 	uint8_t index;
-	uint8_t cmos[128];   /* time registers are valid only while SET stops the clock */
-	int64_t offset_ns;   /* guest wall clock minus host's */
-	int64_t checked_ns;  /* guest time up to which register C's flags are right */
+	uint8_t cmos[128];    /* time registers are valid only while SET stops the clock */
+	int64_t offset_ns;    /* guest wall clock minus host's */
+	int64_t checked_ns;   /* guest time up to which register C's flags are right */
 	int64_t (*now)(void); /* host wall clock in ns; tests put their own here */
 };
 int rtc_init(struct rtc *rtc, int irq_fd, struct loop *main);
@@ -89,7 +89,7 @@ void rtc_release(struct rtc *rtc);
 void rtc_reset(struct rtc *rtc);
 enum io_status rtc_access(void *rtc, struct io_access *access);
 
-/* --- power.c: reset register, sleep control (ACPI 6.4 4.8.3.7), 0xcf9 and the keyboard's reset --- */
+/* --- power.c: sleep control (ACPI 6.4 4.8.3.7), the reset register, the keyboard's reset --- */
 #define POWER_SLEEP_CONTROL 0x600 /* SLEEP_CONTROL_REG, SLEEP_STATUS_REG: 2 ports */
 #define POWER_RESET_REG 0xcf9
 enum power_event { POWER_OFF, POWER_RESET };
@@ -103,11 +103,13 @@ struct power {
 	void (*on_event)(void *opaque, enum power_event event);
 	void *opaque;
 };
-void power_init(struct power *power, struct loop *main,
-	void (*on_event)(void *, enum power_event), void *opaque);
+void power_init(struct power *power, struct loop *main, void (*on_event)(void *, enum power_event),
+	void *opaque);
 enum io_status power_sleep_access(void *power, struct io_access *access);
-enum io_status power_reset_access(void *power, struct io_access *access);   /* 0xcf9 */
-enum io_status power_keyboard_access(void *power, struct io_access *access); /* 0x60..0x64: 0xfe resets */
+/* 0xcf9 */
+enum io_status power_reset_access(void *power, struct io_access *access);
+/* 0x60..0x64: command 0xfe resets */
+enum io_status power_keyboard_access(void *power, struct io_access *access);
 
 /* --- ged.c: generic event device (ACPI0013): which events wait; reading clears --- */
 #define GED_BASE 0xfeb00000ull /* GPA_PLATFORM; 4-byte event register */

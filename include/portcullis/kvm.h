@@ -23,21 +23,21 @@ struct kvm_irq_routing;
 struct kvm_msr_list;
 struct kvm_vm_state; /* PIC, IOAPIC, PIT as created */
 
-#define KVM_GSI_PINS 24      /* IOAPIC pins: GSI 0..23 */
-#define KVM_GSI_MAX 4096     /* MSI routes take 24..4095 */
+#define KVM_GSI_PINS 24	 /* IOAPIC pins: GSI 0..23 */
+#define KVM_GSI_MAX 4096 /* MSI routes take 24..4095 */
 
 struct kvm_vm {
 	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1: kernel has none */
-	size_t run_size;            /* of struct kvm_run's mapping */
+	size_t run_size;	    /* of struct kvm_run's mapping */
 	size_t xsave_size, nested_size; /* bytes of a vCPU's state; nested_size 0: none */
 	bool tsc_deadline, has_xcrs;
 	unsigned max_vcpus, max_slots;
-	uint8_t phys_bits;          /* guest physical address width */
-	struct kvm_cpuid2 *cpuid;   /* KVM_GET_SUPPORTED_CPUID, owned */
-	struct kvm_msr_list *msrs;  /* those that a vCPU's reset restores, owned */
+	uint8_t phys_bits;	      /* guest physical address width */
+	struct kvm_cpuid2 *cpuid;     /* KVM_GET_SUPPORTED_CPUID, owned */
+	struct kvm_msr_list *msrs;    /* those that a vCPU's reset restores, owned */
 	struct kvm_vm_state *initial; /* owned */
-	uint64_t *slot_used;        /* bitmap of max_slots bits */
-	pthread_mutex_t irq_lock;   /* routes */
+	uint64_t *slot_used;	      /* bitmap of max_slots bits */
+	pthread_mutex_t irq_lock;     /* routes */
 	struct kvm_irq_routing *routes;
 	uint64_t gsi_used[KVM_GSI_MAX / 64];
 };
@@ -103,7 +103,7 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
 void kvm_vcpu_release(struct kvm_vcpu *vcpu);
 
 enum kvm_entry_mode {
-	KVM_ENTRY_LONG,      /* bzImage 64-bit entry: paging on, rsi = arg */
+	KVM_ENTRY_LONG,	     /* bzImage 64-bit entry: paging on, rsi = arg */
 	KVM_ENTRY_PROTECTED, /* PVH, Multiboot: 32-bit flat, paging off, ebx = arg, eax = magic */
 };
 struct kvm_entry {
@@ -122,18 +122,23 @@ struct kvm_entry {
 int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry) ON_VCPU;
 
 enum kvm_exit_kind {
-	KVM_EXITED_IO, KVM_EXITED_MMIO, KVM_EXITED_SHUTDOWN /* triple fault */,
-	KVM_EXITED_INTERRUPTED, KVM_EXITED_RESET, KVM_EXITED_POWEROFF, KVM_EXITED_ERROR,
+	KVM_EXITED_IO,
+	KVM_EXITED_MMIO,
+	KVM_EXITED_SHUTDOWN /* triple fault */,
+	KVM_EXITED_INTERRUPTED,
+	KVM_EXITED_RESET,
+	KVM_EXITED_POWEROFF,
+	KVM_EXITED_ERROR,
 	KVM_EXITED_OTHER, /* harmless, run again */
 };
 struct kvm_exit {
 	enum kvm_exit_kind kind;
-	uint64_t addr;   /* IO: port; MMIO: GPA */
+	uint64_t addr; /* IO: port; MMIO: GPA */
 	uint8_t size;
 	bool write;
-	uint32_t count;  /* IO: string repetitions, else 1 */
-	void *data;      /* size * count bytes inside the run page, in and out */
-	int error;       /* KVM_EXITED_ERROR: errno or 0 */
+	uint32_t count;	 /* IO: string repetitions, else 1 */
+	void *data;	 /* size * count bytes inside the run page, in and out */
+	int error;	 /* KVM_EXITED_ERROR: errno or 0 */
 	uint32_t reason; /* KVM's exit reason or hardware code */
 };
 /* KVM_RUN once. Fills data in place; the next call completes the access. */
@@ -141,7 +146,7 @@ void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit) ON_VCPU;
 /* Signal-safe, any thread: the next KVM_RUN returns at once (on = true) until cleared. */
 void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on);
 /* Text for a fatal exit: reason and registers. */
-const char *kvm_vcpu_describe(struct kvm_vcpu *vcpu, const struct kvm_exit *exit, char *buf,
-	size_t size) ON_VCPU;
+const char *kvm_vcpu_describe(
+	struct kvm_vcpu *vcpu, const struct kvm_exit *exit, char *buf, size_t size) ON_VCPU;
 
 #endif

@@ -134,7 +134,7 @@ static int clear_path(const struct sockaddr_un *addr, struct err *err)
 	if (fd < 0)
 		return fd;
 	refused = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0 &&
-		errno == ECONNREFUSED;
+		  errno == ECONNREFUSED;
 	sys_close(fd);
 	if (!refused)
 		return err_set(err, EADDRINUSE, "socket '%s' is in use by a running program",

@@ -34,14 +34,15 @@ struct chardev {
 	void *opaque;
 
 	struct watch in, out, listen;
-	bool out_may_block; /* no O_NONBLOCK to be had: write little, and only when told there is room */
+	bool out_may_block; /* no O_NONBLOCK to be had: write little, and only when told there is
+			       room */
 	bool out_is_socket; /* send() can say "do not wait" itself */
 	bool out_failed;    /* said so already */
 	struct loop_timer again;
 
 	bool terminal; /* stdin is one, and is in raw mode */
 	struct termios saved;
-	bool escape; /* Ctrl-A was the last key */
+	bool escape;	  /* Ctrl-A was the last key */
 	dev_t socket_dev; /* of the socket we made, so that only it is unlinked */
 	ino_t socket_ino;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * power.c - the registers by which a guest ends itself or starts anew. A vCPU only leaves a note for
- * main, once: what else it writes until main stops it changes nothing.
+ * power.c - the registers by which a guest ends itself or starts anew. A vCPU only leaves a note
+ * for main, once: what else it writes until main stops it changes nothing.
  */
 #include <portcullis/devices.h>
 
@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #define SLEEP_ENABLE 0x20 /* SLP_EN; the type (bits 2-4) is not looked at: S5 is all there is */
-#define RESET_CPU 0x04    /* 0xcf9: a write with this bit set resets */
-#define RESET_HARD 0x0a   /* 0xcf9: kind of reset, remembered only */
+#define RESET_CPU 0x04	  /* 0xcf9: a write with this bit set resets */
+#define RESET_HARD 0x0a	  /* 0xcf9: kind of reset, remembered only */
 #define KEYBOARD_COMMAND 4
 #define KEYBOARD_PULSE_RESET 0xfe
 
@@ -31,8 +31,8 @@ static void post(struct power *p, enum power_event event)
 	loop_post(p->main, &p->mail);
 }
 
-void power_init(struct power *power, struct loop *loop,
-	void (*on_event)(void *, enum power_event), void *opaque)
+void power_init(struct power *power, struct loop *loop, void (*on_event)(void *, enum power_event),
+	void *opaque)
 {
 	*power = (struct power){
 		.main = loop,
@@ -70,7 +70,8 @@ enum io_status power_keyboard_access(void *opaque, struct io_access *access)
 {
 	if (!access->write)
 		access->data = 0;
-	else if (access->offset == KEYBOARD_COMMAND && (access->data & 0xff) == KEYBOARD_PULSE_RESET)
+	else if (access->offset == KEYBOARD_COMMAND &&
+		 (access->data & 0xff) == KEYBOARD_PULSE_RESET)
 		post(opaque, POWER_RESET);
 	return IO_DONE;
 }

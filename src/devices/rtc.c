@@ -2,9 +2,9 @@
 /*
  * rtc.c - an MC146818 clock (data sheet of that name; Linux rtc_cmos is the main user).
  *
- * Time is not counted but computed: host wall clock plus an offset that the guest changes by setting
- * the clock. So are the flags of register C: whoever looks catches up from the last look. Only enabled
- * interrupts need a timer, which is main's; vCPUs ask for it by mail.
+ * Time is not counted but computed: host wall clock plus an offset that the guest changes by
+ * setting the clock. So are the flags of register C: whoever looks catches up from the last look.
+ * Only enabled interrupts need a timer, which is main's; vCPUs ask for it by mail.
  */
 #include <portcullis/devices.h>
 
@@ -15,8 +15,20 @@
 #define NS 1000000000ll
 
 enum {
-	SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, MONTHDAY, MONTH,
-	YEAR, REG_A, REG_B, REG_C, REG_D,
+	SECONDS,
+	SECONDS_ALARM,
+	MINUTES,
+	MINUTES_ALARM,
+	HOURS,
+	HOURS_ALARM,
+	WEEKDAY,
+	MONTHDAY,
+	MONTH,
+	YEAR,
+	REG_A,
+	REG_B,
+	REG_C,
+	REG_D,
 };
 
 #define A_UIP 0x80
@@ -144,7 +156,7 @@ static void commit(struct rtc *rtc)
 		.day = decode(rtc, c[MONTHDAY]),
 	};
 	int64_t of_day = decode_hour(rtc, c[HOURS]) * 3600 + decode(rtc, c[MINUTES]) * 60 +
-		decode(rtc, c[SECONDS]);
+			 decode(rtc, c[SECONDS]);
 
 	d.year = d.year < YEAR_MIN ? YEAR_MIN : d.year > YEAR_MAX ? YEAR_MAX : d.year;
 	d.month = d.month < 1 ? 1 : d.month > 12 ? 12 : d.month;
@@ -278,7 +290,7 @@ static void on_arm(struct mail *mail)
 static bool is_time(uint8_t index)
 {
 	static const uint16_t bits = 1 << SECONDS | 1 << MINUTES | 1 << HOURS | 1 << WEEKDAY |
-		1 << MONTHDAY | 1 << MONTH | 1 << YEAR;
+				     1 << MONTHDAY | 1 << MONTH | 1 << YEAR;
 
 	return index == RTC_CENTURY || (index < REG_A && bits >> index & 1);
 }
@@ -291,7 +303,7 @@ static uint8_t read_reg(struct rtc *rtc, uint8_t index)
 
 	if (index == REG_A)
 		return rtc->cmos[REG_A] |
-			(!stopped && now - floor_div(now, NS) * NS >= NS - UIP_NS ? A_UIP : 0);
+		       (!stopped && now - floor_div(now, NS) * NS >= NS - UIP_NS ? A_UIP : 0);
 	if (index == REG_C) {
 		(void)catch_up(rtc); /* no pulse: what it finds is seen and cleared in one go */
 		value = rtc->cmos[REG_C];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cpuid.c - what the guest's CPUID says: all that KVM supports on this host (like `-cpu host`), less
- * what needs help we do not give, and with our own topology. (Intel SDM vol. 2A CPUID; AMD APM vol. 3
- * appendix E.)
+ * cpuid.c - what the guest's CPUID says: all that KVM supports on this host (like `-cpu host`),
+ * less what needs help we do not give, and with our own topology. (Intel SDM vol. 2A CPUID; AMD APM
+ * vol. 3 appendix E.)
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -23,10 +23,10 @@ static const struct {
 	int reg;
 	uint32_t bits;
 } dropped[] = {
-	{ 1, 0, ECX, 1u << 3 },   /* MONITOR/MWAIT: KVM makes it a no-op, a busy loop in the guest */
-	{ 1, 0, ECX, 1u << 27 },  /* OSXSAVE mirrors CR4; KVM keeps it */
-	{ 7, 0, EBX, 1u << 2 },   /* SGX needs EPC sections from us */
-	{ 7, 0, ECX, 1u << 30 },  /* SGX launch control */
+	{ 1, 0, ECX, 1u << 3 },	 /* MONITOR/MWAIT: KVM makes it a no-op, a busy loop in the guest */
+	{ 1, 0, ECX, 1u << 27 }, /* OSXSAVE mirrors CR4; KVM keeps it */
+	{ 7, 0, EBX, 1u << 2 },	 /* SGX needs EPC sections from us */
+	{ 7, 0, ECX, 1u << 30 }, /* SGX launch control */
 };
 
 /* Leaves that are ours alone or not offered at all. */
@@ -193,7 +193,8 @@ static void add_topology(struct kvm_cpuid2 *c, const struct place *p, uint32_t f
 
 static bool is_amd(const struct kvm_cpuid_entry2 *leaf0)
 {
-	return leaf0 && (leaf0->ebx == 0x68747541 /* Auth */ || leaf0->ebx == 0x6f677948 /* Hygo */);
+	return leaf0 &&
+	       (leaf0->ebx == 0x68747541 /* Auth */ || leaf0->ebx == 0x6f677948 /* Hygo */);
 }
 
 static void drop_features(struct kvm_cpuid_entry2 *e)

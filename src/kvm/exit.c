@@ -69,7 +69,8 @@ static const struct {
 	[KVM_EXIT_MMIO] = { "memory access", KVM_EXITED_MMIO, decode_mmio },
 	[KVM_EXIT_IRQ_WINDOW_OPEN] = { "interrupt window", KVM_EXITED_OTHER, NULL },
 	[KVM_EXIT_SHUTDOWN] = { "triple fault", KVM_EXITED_SHUTDOWN, NULL },
-	[KVM_EXIT_FAIL_ENTRY] = { "the processor refused to enter the guest", KVM_EXITED_ERROR, NULL },
+	[KVM_EXIT_FAIL_ENTRY] = { "the processor refused to enter the guest", KVM_EXITED_ERROR,
+		NULL },
 	[KVM_EXIT_INTR] = { "signal", KVM_EXITED_INTERRUPTED, NULL },
 	[KVM_EXIT_SET_TPR] = { "task priority", KVM_EXITED_OTHER, NULL },
 	[KVM_EXIT_INTERNAL_ERROR] = { "KVM internal error", KVM_EXITED_ERROR, NULL },
@@ -129,7 +130,8 @@ const char *kvm_vcpu_describe(
 		sys_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
 		return buf;
 	snprintf(buf + at, size - at,
-		"; vcpu %u rip %llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx "
+		"; vcpu %u rip %llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer "
+		"%llx "
 		"cs %x rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx",
 		vcpu->index, (unsigned long long)r.rip, (unsigned long long)r.rsp,
 		(unsigned long long)r.rflags, (unsigned long long)s.cr0, (unsigned long long)s.cr2,

@@ -56,8 +56,9 @@ int kvm_host_check(int fd, struct err *err)
 	if (version == -ENOTTY)
 		return err_set(err, ENOTTY, "what was opened is not the KVM device");
 	if (version != KVM_API_VERSION)
-		return err_set(err, EOPNOTSUPP, "this kernel speaks KVM API version %ld, needed is %d",
-			version, KVM_API_VERSION);
+		return err_set(err, EOPNOTSUPP,
+			"this kernel speaks KVM API version %ld, needed is %d", version,
+			KVM_API_VERSION);
 	for (unsigned i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
 		if (kvm_host_cap(fd, needed[i].cap))
 			continue;
@@ -95,9 +96,10 @@ static void hint_missing(struct err *err)
 	const char *flag = cpu_virt_flag();
 
 	if (!flag)
-		err_hint(err, "the processor offers no virtualisation (no vmx or svm in /proc/cpuinfo): "
-			      "switch it on in the firmware's settings, or, inside a virtual machine, "
-			      "switch on nested virtualisation in the host around it");
+		err_hint(err,
+			"the processor offers no virtualisation (no vmx or svm in /proc/cpuinfo): "
+			"switch it on in the firmware's settings, or, inside a virtual machine, "
+			"switch on nested virtualisation in the host around it");
 	else
 		err_hint(err, "load the module: sudo modprobe %s",
 			flag[0] == 'v' ? "kvm_intel" : "kvm_amd");
@@ -116,11 +118,13 @@ static void hint_permission(const char *path, struct err *err)
 	err_append(err, " (owner %s, group %s, mode %04o)", user ? user->pw_name : "unknown",
 		group ? group->gr_name : "unknown", (unsigned)st.st_mode & 07777);
 	if (group && (st.st_mode & 060) == 060)
-		err_hint(err, "add yourself to that group and log in again: sudo usermod -aG %s $USER",
+		err_hint(err,
+			"add yourself to that group and log in again: sudo usermod -aG %s $USER",
 			group->gr_name);
 	else
-		err_hint(err, "let a group use it: sudo chgrp kvm %s; sudo chmod 0660 %s; "
-			      "sudo usermod -aG kvm $USER; then log in again",
+		err_hint(err,
+			"let a group use it: sudo chgrp kvm %s; sudo chmod 0660 %s; "
+			"sudo usermod -aG kvm $USER; then log in again",
 			path, path);
 }
 

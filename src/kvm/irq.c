@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * irq.c - GSI routes and irqfds. KVM takes the routing table only as a whole: it is kept here, ready
- * to be handed over, the fixed pins first and then one entry per MSI route in use.
+ * irq.c - GSI routes and irqfds. KVM takes the routing table only as a whole: it is kept here,
+ * ready to be handed over, the fixed pins first and then one entry per MSI route in use.
  */
 #include <errno.h>
 #include <linux/kvm.h>

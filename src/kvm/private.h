@@ -17,7 +17,7 @@
 /* --- host.c --- */
 /* Opens the KVM device; the error says who may open it and how to become one of them. */
 int kvm_host_open(const char *path, struct err *err);
-/* -EOPNOTSUPP naming every capability we cannot do without that fd lacks. fd: /dev/kvm or the VM. */
+/* -EOPNOTSUPP naming every capability that is needed and missing. fd: /dev/kvm. */
 int kvm_host_check(int fd, struct err *err);
 /* KVM_CHECK_EXTENSION: 0 when unknown. */
 int kvm_host_cap(int fd, int cap);

@@ -3,9 +3,8 @@
  * state.c - a vCPU's state as created, and the way back to it.
  *
  * ioctls issued on the vCPU's own thread and fd, for its seccomp filter; keep this list whole:
- *   kvm_state_restore()   KVM_SET_NESTED_STATE KVM_SET_SREGS KVM_SET_REGS KVM_SET_XSAVE KVM_SET_XCRS
- *                         KVM_SET_DEBUGREGS KVM_SET_LAPIC KVM_SET_MSRS KVM_SET_VCPU_EVENTS
- *                         KVM_SET_MP_STATE
+ *   kvm_state_restore()   KVM_SET_NESTED_STATE KVM_SET_SREGS KVM_SET_REGS KVM_SET_XSAVE
+ * KVM_SET_XCRS KVM_SET_DEBUGREGS KVM_SET_LAPIC KVM_SET_MSRS KVM_SET_VCPU_EVENTS KVM_SET_MP_STATE
  *   kvm_vcpu_run(), kvm_vcpu_reset()   KVM_RUN
  *   kvm_vcpu_describe()   KVM_GET_REGS KVM_GET_SREGS
  */
@@ -30,16 +29,16 @@
 static const struct {
 	uint32_t first, last;
 } msr_kept[] = {
-	{ 0x10, 0x10 },             /* IA32_TIME_STAMP_COUNTER */
-	{ 0x1b, 0x1b },             /* IA32_APIC_BASE */
-	{ 0x3b, 0x3b },             /* IA32_TSC_ADJUST */
-	{ 0x8b, 0x8b },             /* IA32_BIOS_SIGN_ID */
-	{ 0xcf, 0xcf },             /* IA32_CORE_CAPABILITIES */
-	{ 0x10a, 0x10a },           /* IA32_ARCH_CAPABILITIES */
-	{ 0x345, 0x345 },           /* IA32_PERF_CAPABILITIES */
-	{ 0x480, 0x4ff },           /* VMX capabilities */
-	{ 0x6e0, 0x6e0 },           /* IA32_TSC_DEADLINE */
-	{ 0x800, 0x8ff },           /* x2APIC */
+	{ 0x10, 0x10 },		    /* IA32_TIME_STAMP_COUNTER */
+	{ 0x1b, 0x1b },		    /* IA32_APIC_BASE */
+	{ 0x3b, 0x3b },		    /* IA32_TSC_ADJUST */
+	{ 0x8b, 0x8b },		    /* IA32_BIOS_SIGN_ID */
+	{ 0xcf, 0xcf },		    /* IA32_CORE_CAPABILITIES */
+	{ 0x10a, 0x10a },	    /* IA32_ARCH_CAPABILITIES */
+	{ 0x345, 0x345 },	    /* IA32_PERF_CAPABILITIES */
+	{ 0x480, 0x4ff },	    /* VMX capabilities */
+	{ 0x6e0, 0x6e0 },	    /* IA32_TSC_DEADLINE */
+	{ 0x800, 0x8ff },	    /* x2APIC */
 	{ 0x40000000, 0x400001ff }, /* Hyper-V */
 	{ 0xc0000080, 0xc0000080 }, /* EFER */
 	{ 0xc0000100, 0xc0000101 }, /* FS and GS base */
@@ -50,12 +49,10 @@ static const struct {
 static const struct {
 	uint32_t first, last;
 } msr_unlisted[] = {
-	{ 0x200, 0x20f }, /* variable MTRRs */
-	{ 0x250, 0x250 }, /* fixed MTRRs */
-	{ 0x258, 0x259 },
-	{ 0x268, 0x26f },
-	{ 0x277, 0x277 }, /* PAT */
-	{ 0x2ff, 0x2ff }, /* MTRRdefType */
+	{ 0x200, 0x20f },				      /* variable MTRRs */
+	{ 0x250, 0x250 },				      /* fixed MTRRs */
+	{ 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 }, /* PAT */
+	{ 0x2ff, 0x2ff },				      /* MTRRdefType */
 };
 
 #define MSR_MISC_ENABLE 0x1a0
@@ -173,8 +170,8 @@ static int msr_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm, struct kvm_vcpu_st
 }
 
 /*
- * KVM stops at the first MSR it refuses (because of what the guest did to the vCPU). The others must
- * not suffer: the rest is then set one by one.
+ * KVM stops at the first MSR it refuses (because of what the guest did to the vCPU). The others
+ * must not suffer: the rest is then set one by one.
  */
 static void msr_restore(int fd, const struct kvm_msrs *msrs)
 {
@@ -196,7 +193,8 @@ static int save_fixed(int fd, struct kvm_vcpu_state *s, const struct kvm_vm *vm)
 		{ KVM_GET_LAPIC, &s->lapic },
 		{ KVM_GET_VCPU_EVENTS, &s->events },
 		{ KVM_GET_DEBUGREGS, &s->debugregs },
-		{ vm->xsave_size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, s->xsave },
+		{ vm->xsave_size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE,
+			s->xsave },
 	};
 
 	for (unsigned i = 0; i < sizeof(get) / sizeof(get[0]); i++) {

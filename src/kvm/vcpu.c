@@ -15,7 +15,7 @@
 #include "private.h"
 
 /* Bits of run->immediate_exit; for KVM any value but 0 means the same. */
-#define EXIT_KICK ((uint8_t)1)  /* kvm_vcpu_immediate_exit(): other threads */
+#define EXIT_KICK ((uint8_t)1)	/* kvm_vcpu_immediate_exit(): other threads */
 #define EXIT_FLUSH ((uint8_t)2) /* our own, while a pending access is completed */
 
 /* An access is split into at most this many exits before an instruction ends. */
@@ -36,12 +36,12 @@ static int set_cpuid(
 	return (int)r;
 }
 
-static int vcpu_set_up(
-	struct kvm_vcpu *vcpu, struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err)
+static int vcpu_set_up(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
+	const struct kvm_topology *topology, struct err *err)
 {
 	void *map;
-	int ret = sys_mmap(
-		NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0, &map);
+	int ret =
+		sys_mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0, &map);
 
 	if (ret < 0)
 		return err_set_errno(err, -ret, "mapping vCPU %u's run page", vcpu->index);
@@ -126,8 +126,9 @@ void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 }
 
 /*
- * After an access KVM holds a half-done instruction and would finish it, on top of the new registers,
- * in the next KVM_RUN. So it is finished now; immediate_exit keeps the guest from running on.
+ * After an access KVM holds a half-done instruction and would finish it, on top of the new
+ * registers, in the next KVM_RUN. So it is finished now; immediate_exit keeps the guest from
+ * running on.
  */
 static void ON_VCPU finish_access(struct kvm_vcpu *vcpu)
 {

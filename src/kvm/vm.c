@@ -27,7 +27,8 @@ static int vm_create(struct kvm_vm *vm, struct err *err)
 	if (fd < 0) {
 		err_set_errno(err, (int)-fd, "KVM cannot create a virtual machine");
 		if (err && fd == -EBUSY)
-			err_hint(err, "another hypervisor holds the processor's virtualisation: end it");
+			err_hint(err,
+				"another hypervisor holds the processor's virtualisation: end it");
 		return (int)fd;
 	}
 	vm->vm_fd = (int)fd;
@@ -91,7 +92,8 @@ static int vm_read_limits(struct kvm_vm *vm, struct err *err)
 	int ret, cap;
 
 	if (size < (long)sizeof(struct kvm_run))
-		return err_set(err, size < 0 ? (int)-size : EPROTO, "KVM_GET_VCPU_MMAP_SIZE failed");
+		return err_set(
+			err, size < 0 ? (int)-size : EPROTO, "KVM_GET_VCPU_MMAP_SIZE failed");
 	vm->run_size = (size_t)size;
 	cap = kvm_host_cap(vm->vm_fd, KVM_CAP_MAX_VCPUS);
 	if (cap == 0)
@@ -103,7 +105,8 @@ static int vm_read_limits(struct kvm_vm *vm, struct err *err)
 	if (!vm->slot_used)
 		return err_set_errno(err, ENOMEM, "memory slots");
 	cap = kvm_host_cap(vm->vm_fd, KVM_CAP_XSAVE2);
-	vm->xsave_size = cap > (int)sizeof(struct kvm_xsave) ? (size_t)cap : sizeof(struct kvm_xsave);
+	vm->xsave_size =
+		cap > (int)sizeof(struct kvm_xsave) ? (size_t)cap : sizeof(struct kvm_xsave);
 	cap = kvm_host_cap(vm->vm_fd, KVM_CAP_NESTED_STATE);
 	vm->nested_size = cap > 0 ? (size_t)cap : 0;
 	vm->tsc_deadline = kvm_host_cap(vm->vm_fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;

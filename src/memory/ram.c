@@ -55,15 +55,16 @@ static int open_unlinked(const char *folder, struct err *err)
 	int fd = -EEXIST;
 
 	for (unsigned i = 0; i < NAME_TRIES && fd == -EEXIST; i++) {
-		int n = snprintf(path, sizeof(path), "%s/portcullis-ram-%ld-%u", folder,
-			(long)getpid(), i);
+		int n = snprintf(
+			path, sizeof(path), "%s/portcullis-ram-%ld-%u", folder, (long)getpid(), i);
 
 		if (n < 0 || (size_t)n >= sizeof(path))
 			return err_set(err, ENAMETOOLONG, "memory path '%s' is too long", folder);
 		fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 	}
 	if (fd < 0)
-		return err_set_errno(err, -fd, "cannot create a file for guest RAM in '%s'", folder);
+		return err_set_errno(
+			err, -fd, "cannot create a file for guest RAM in '%s'", folder);
 	unlink(path);
 	return fd;
 }
@@ -84,7 +85,7 @@ static int check_folder(const char *path, struct err *err)
 
 /* What guest RAM is made of. */
 struct backing {
-	int fd;             /* -1: anonymous */
+	int fd;		    /* -1: anonymous */
 	uint64_t page_size; /* segments must be multiples of it */
 	uint64_t available; /* bytes, 0: unknown */
 };
@@ -128,7 +129,8 @@ static int check_pages(const struct ram_layout *layout, uint64_t page_size, stru
 
 		if (s->gpa % page_size || s->size % page_size || s->offset % page_size)
 			return err_set(err, EINVAL,
-				"guest RAM at 0x%llx, %llu bytes, cannot be made of pages of %llu bytes",
+				"guest RAM at 0x%llx, %llu bytes, cannot be made of pages of %llu "
+				"bytes",
 				(unsigned long long)s->gpa, (unsigned long long)s->size,
 				(unsigned long long)page_size);
 	}
@@ -136,8 +138,8 @@ static int check_pages(const struct ram_layout *layout, uint64_t page_size, stru
 }
 
 /* Fills *b; on failure its fd is -1. */
-static int backing_open(struct backing *b, const struct ram_layout *layout, const char *path,
-	struct err *err)
+static int backing_open(
+	struct backing *b, const struct ram_layout *layout, const char *path, struct err *err)
 {
 	int ret;
 
@@ -161,7 +163,7 @@ static int backing_open(struct backing *b, const struct ram_layout *layout, cons
 	return ret;
 }
 
-/* Address space for all segments, each at a distance from base that agrees with its GPA mod 1 GiB. */
+/* Address space for all segments; each one's HVA agrees with its GPA modulo 1 GiB. */
 static int place_segments(struct ram *ram, struct err *err)
 {
 	uint64_t at = 0;
@@ -175,8 +177,8 @@ static int place_segments(struct ram *ram, struct err *err)
 	ram->length = (size_t)((at + GIB - 1) / GIB * GIB);
 	ret = sys_reserve(ram->length, GIB, &ram->base);
 	if (ret < 0)
-		return err_set_errno(err, -ret, "reserving %zu bytes of address space for guest RAM",
-			ram->length);
+		return err_set_errno(err, -ret,
+			"reserving %zu bytes of address space for guest RAM", ram->length);
 	at = 0;
 	for (unsigned i = 0; i < ram->layout.count; i++) {
 		struct ram_segment *s = &ram->layout.segment[i];
@@ -196,7 +198,8 @@ static int map_segment(const struct ram *ram, const struct ram_segment *s, bool 
 
 	if (ram->fd < 0)
 		flags |= MAP_ANONYMOUS;
-	ret = sys_mmap(s->hva, s->size, PROT_READ | PROT_WRITE, flags, ram->fd, (off_t)s->offset, &got);
+	ret = sys_mmap(
+		s->hva, s->size, PROT_READ | PROT_WRITE, flags, ram->fd, (off_t)s->offset, &got);
 	if (ret < 0)
 		return ret;
 	/* Advice: a kernel that does not take it is no reason to fail. */

@@ -78,8 +78,8 @@ static void open_as(struct bench *b, enum chardev_kind kind)
 		fail_msg("%s", err.text);
 }
 
-static void refused(struct bench *b, enum chardev_kind kind, const char *path, int code,
-	const char *text)
+static void refused(
+	struct bench *b, enum chardev_kind kind, const char *path, int code, const char *text)
 {
 	struct chardev_options o = { .kind = kind, .path = path };
 	struct err err = { 0 };
@@ -288,8 +288,9 @@ static void *echo_client(void *opaque)
 		for (size_t i = 0; i < sizeof(buf); i++)
 			buf[i] = pattern(sent + i);
 		ssize_t n = sent < size
-			? write(e->fd, buf, size - sent < sizeof(buf) ? size - sent : sizeof(buf))
-			: 0;
+				    ? write(e->fd, buf,
+					      size - sent < sizeof(buf) ? size - sent : sizeof(buf))
+				    : 0;
 
 		sent += n > 0 ? (size_t)n : 0;
 		n = read(e->fd, buf, sizeof(buf));
@@ -515,9 +516,17 @@ static void test_full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_paste), T(test_slow_client), T(test_threads), T(test_clients),
-		T(test_last_words), T(test_stale_socket), T(test_bad_paths), T(test_client_side),
-		T(test_wait), T(test_file), T(test_full_disk),
+		T(test_paste),
+		T(test_slow_client),
+		T(test_threads),
+		T(test_clients),
+		T(test_last_words),
+		T(test_stale_socket),
+		T(test_bad_paths),
+		T(test_client_side),
+		T(test_wait),
+		T(test_file),
+		T(test_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

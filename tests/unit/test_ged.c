@@ -39,7 +39,7 @@ static void test_events(void **state)
 	ged_raise(&g, 0);
 	assert_true(sys_eventfd_drain(fd));
 	assert_int_equal(ged_access(&g, &w), IO_DONE); /* writes do nothing */
-	assert_int_equal(in(&g, 4, 4), 0);             /* nor does what lies behind */
+	assert_int_equal(in(&g, 4, 4), 0);	       /* nor does what lies behind */
 	assert_int_equal(in(&g, 0, 4), GED_POWER_BUTTON | GED_PCI_HOTPLUG);
 	assert_int_equal(in(&g, 0, 4), 0);
 	assert_false(ged_pending(&g));

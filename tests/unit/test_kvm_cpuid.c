@@ -13,7 +13,6 @@
 
 #define ROOM 64
 
-
 static struct kvm_cpuid2 *table_new(void)
 {
 	return calloc(1, sizeof(struct kvm_cpuid2) + ROOM * sizeof(struct kvm_cpuid_entry2));
@@ -22,11 +21,13 @@ static struct kvm_cpuid2 *table_new(void)
 static void add(struct kvm_cpuid2 *c, uint32_t function, uint32_t index, uint32_t eax, uint32_t ebx,
 	uint32_t ecx, uint32_t edx)
 {
-	c->entries[c->nent++] = (struct kvm_cpuid_entry2){ .function = function, .index = index,
-		.eax = eax, .ebx = ebx, .ecx = ecx, .edx = edx };
+	c->entries[c->nent++] = (struct kvm_cpuid_entry2){
+		.function = function, .index = index, .eax = eax, .ebx = ebx, .ecx = ecx, .edx = edx
+	};
 }
 
-static const struct kvm_cpuid_entry2 *get(const struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
+static const struct kvm_cpuid_entry2 *get(
+	const struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
 {
 	const struct kvm_cpuid_entry2 *found = NULL;
 
@@ -95,8 +96,16 @@ static void test_apic_ids(void **state)
 		unsigned sockets, cores, threads;
 		uint32_t last; /* APIC id of the last vCPU */
 	} rows[] = {
-		{ 1, 1, 1, 0 }, { 64, 1, 1, 63 }, { 1, 64, 1, 63 }, { 2, 4, 2, 15 }, { 1, 3, 1, 2 },
-		{ 1, 6, 2, 11 }, { 2, 3, 1, 6 }, { 2, 3, 2, 13 }, { 3, 3, 3, 42 }, { 5, 5, 2, 73 },
+		{ 1, 1, 1, 0 },
+		{ 64, 1, 1, 63 },
+		{ 1, 64, 1, 63 },
+		{ 2, 4, 2, 15 },
+		{ 1, 3, 1, 2 },
+		{ 1, 6, 2, 11 },
+		{ 2, 3, 1, 6 },
+		{ 2, 3, 2, 13 },
+		{ 3, 3, 3, 42 },
+		{ 5, 5, 2, 73 },
 	};
 
 	(void)state;
@@ -122,7 +131,8 @@ static void test_leaf_1(void **state)
 	const struct kvm_cpuid_entry2 *e = get(c, 1, 0);
 
 	(void)state;
-	/* APIC id 8 + 2 * 2 + 1; 3 cores take 2 bits, so 8 ids per package; CLFLUSH size is the host's. */
+	/* APIC id 8 + 2 * 2 + 1; 3 cores take 2 bits, so 8 ids per package; CLFLUSH size is the
+	 * host's. */
 	assert_int_equal(e->ebx, 13u << 24 | 8u << 16 | 0x0800);
 	assert_int_equal(e->edx >> 28 & 1, 1);
 	assert_int_equal(e->ecx >> 31, 1);

@@ -158,15 +158,24 @@ static void check_flat(const struct kvm_segment *s, uint16_t selector, uint8_t t
 }
 
 static const struct kvm_entry entry = {
-	.rip = 0x1000200, .rsp = 0x8ff0, .arg = 0x7000, .magic = 0x2badb002, .page_table = 0x9000,
-	.gdt = 0x500, .gdt_size = 32, .code_selector = 0x10, .data_selector = 0x18,
+	.rip = 0x1000200,
+	.rsp = 0x8ff0,
+	.arg = 0x7000,
+	.magic = 0x2badb002,
+	.page_table = 0x9000,
+	.gdt = 0x500,
+	.gdt_size = 32,
+	.code_selector = 0x10,
+	.data_selector = 0x18,
 };
 
 static void test_entry_long(void **state)
 {
 	struct kvm_entry e = entry;
 	struct kvm_regs r;
-	struct kvm_sregs s = { .cr0 = 0x60000010, .cr2 = 1, .apic_base = 0xfee00900,
+	struct kvm_sregs s = { .cr0 = 0x60000010,
+		.cr2 = 1,
+		.apic_base = 0xfee00900,
 		.tr = { .type = 11, .present = 1 } };
 
 	(void)state;

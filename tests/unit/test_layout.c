@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_layout.c - where guest RAM is put: known cases, and thousands of random ones against the rules.
+ * test_layout.c - where guest RAM is put: known cases, and thousands of random ones against the
+ * rules.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,16 +55,19 @@ static const struct layout_case cases[] = {
 	{ "holes overlap and come in any order", 16 * MIB, LIMIT, .n_reserved = 3,
 		.reserved = { { 12 * MIB, 14 * MIB - 1 }, { 4 * MIB, 8 * MIB - 1 },
 			{ 6 * MIB, 10 * MIB - 1 } },
-		.n_want = 3, .want = { { 0, 4 * MIB }, { 10 * MIB, 2 * MIB }, { 14 * MIB, 10 * MIB } },
+		.n_want = 3,
+		.want = { { 0, 4 * MIB }, { 10 * MIB, 2 * MIB }, { 14 * MIB, 10 * MIB } },
 		.top = 4 * GIB },
 	{ "a hole that goes on in the PCI hole", 3 * GIB, LIMIT, .n_reserved = 1,
 		.reserved = { { 3 * GIB - 2 * MIB, 3 * GIB + 5 } }, .n_want = 2,
-		.want = { { 0, 3 * GIB - 2 * MIB }, { 4 * GIB, 2 * MIB } }, .top = 4 * GIB + 2 * MIB },
+		.want = { { 0, 3 * GIB - 2 * MIB }, { 4 * GIB, 2 * MIB } },
+		.top = 4 * GIB + 2 * MIB },
 	{ "VT-d's usable ranges", 8 * GIB, LIMIT, .n_usable = 2,
 		.usable = { { 0, 0xfedfffff }, { 0xfef00000, (1ull << 48) - 1 } }, .n_want = 2,
 		.want = { { 0, 3 * GIB }, { 4 * GIB, 5 * GIB } }, .top = 9 * GIB },
 	{ "usable in any order, adjacent ones as one", 10 * MIB, LIMIT, .n_usable = 3,
-		.usable = { { 20 * MIB, UINT64_MAX }, { 4 * MIB, 8 * MIB - 1 }, { 0, 4 * MIB - 1 } },
+		.usable = { { 20 * MIB, UINT64_MAX }, { 4 * MIB, 8 * MIB - 1 },
+			{ 0, 4 * MIB - 1 } },
 		.n_want = 2, .want = { { 0, 8 * MIB }, { 20 * MIB, 2 * MIB } }, .top = 4 * GIB },
 	{ "usable is rounded in", 8 * MIB, LIMIT, .n_usable = 2,
 		.usable = { { 0, 5 * MIB }, { 9 * MIB, UINT64_MAX } }, .n_want = 2,
@@ -151,8 +155,8 @@ static void test_too_many_pieces(void **state)
 		holes[i].start = (4 * i + 2) * MIB;
 		holes[i].end = holes[i].start + 4095;
 	}
-	assert_int_equal(ram_layout(&l, RAM_SEGMENTS_MAX * 2 * MIB, NULL, 0, holes, RAM_SEGMENTS_MAX,
-				 LIMIT, &err),
+	assert_int_equal(ram_layout(&l, RAM_SEGMENTS_MAX * 2 * MIB, NULL, 0, holes,
+				 RAM_SEGMENTS_MAX, LIMIT, &err),
 		0);
 	assert_int_equal(l.count, RAM_SEGMENTS_MAX);
 	assert_int_equal(ram_layout(&l, RAM_SEGMENTS_MAX * 2 * MIB + 4096, NULL, 0, holes,
@@ -193,7 +197,7 @@ static void check_rules(const struct ram_layout *l, uint64_t size, const struct 
 	assert_true(l->top > last && l->top >= GPA_HIGH_RAM);
 }
 
-/* Complements of random holes as usable ranges must give the layout that the holes themselves give. */
+/* Random holes, once as reserved ranges and once as what lies between usable ones: the same. */
 static void test_random(void **state)
 {
 	uint64_t seed = 1;
@@ -203,13 +207,15 @@ static void test_random(void **state)
 	for (unsigned round = 0; round < 20000; round++) {
 		struct range holes[6], usable[7];
 		unsigned n = (unsigned)dice(&seed, 6) + 1;
-		uint64_t at = 2 * MIB, size = (dice(&seed, 3000) + 1) * MIB + 4096 * dice(&seed, 256);
+		uint64_t at = 2 * MIB,
+			 size = (dice(&seed, 3000) + 1) * MIB + 4096 * dice(&seed, 256);
 		uint64_t limit = 6 * GIB;
 		struct ram_layout a, b;
 		int ret;
 
 		usable[0].start = 0;
-		for (unsigned i = 0; i < n; i++) { /* on 2 MiB bounds, so that rounding is no matter */
+		for (unsigned i = 0; i < n;
+			i++) { /* on 2 MiB bounds, so that rounding is no matter */
 			at += (dice(&seed, 500) + 1) * 2 * MIB;
 			holes[i].start = at;
 			usable[i].end = at - 1;

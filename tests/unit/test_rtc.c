@@ -101,7 +101,8 @@ static void check_time(struct bench *b, const uint8_t want[8])
 
 	for (unsigned i = 0; i < 8; i++) {
 		if (rd(b, reg[i]) != want[i])
-			fail_msg("register %u is 0x%02x, not 0x%02x", reg[i], rd(b, reg[i]), want[i]);
+			fail_msg("register %u is 0x%02x, not 0x%02x", reg[i], rd(b, reg[i]),
+				want[i]);
 	}
 }
 
@@ -141,10 +142,11 @@ static void test_calendar(void **state)
 		if (day > 106000)
 			break; /* 2^63 ns are near */
 		gmtime_r(&t, &tm);
-		check_time(b, (uint8_t[]){ (uint8_t)tm.tm_sec, (uint8_t)tm.tm_min, (uint8_t)tm.tm_hour,
-				      (uint8_t)(tm.tm_wday + 1), (uint8_t)tm.tm_mday,
-				      (uint8_t)(tm.tm_mon + 1), (uint8_t)(tm.tm_year % 100),
-				      (uint8_t)((tm.tm_year + 1900) / 100) });
+		check_time(
+			b, (uint8_t[]){ (uint8_t)tm.tm_sec, (uint8_t)tm.tm_min, (uint8_t)tm.tm_hour,
+				   (uint8_t)(tm.tm_wday + 1), (uint8_t)tm.tm_mday,
+				   (uint8_t)(tm.tm_mon + 1), (uint8_t)(tm.tm_year % 100),
+				   (uint8_t)((tm.tm_year + 1900) / 100) });
 	}
 }
 
@@ -243,7 +245,8 @@ static void test_update_in_progress(void **state)
 	assert_int_equal(rd(b, REG_A), 0x7f);
 }
 
-/* Lets main arm its timer, moves the clock, and lets the timer go off. Milliseconds it was armed for. */
+/* Lets main arm its timer, moves the clock, and lets the timer go off. Milliseconds it was armed
+ * for. */
 static int64_t fire(struct bench *b, int64_t ns)
 {
 	int64_t ms = -1;
@@ -273,7 +276,7 @@ static void test_update_interrupt(void **state)
 	assert_true(near(fire(b, NS / 2), 500));
 	assert_true(irq(b));
 	assert_true(near(fire(b, NS), 1000));
-	assert_false(irq(b)); /* not acknowledged: the line is still up */
+	assert_false(irq(b));			     /* not acknowledged: the line is still up */
 	assert_int_equal(rd(b, REG_C) & 0xd0, 0xd0); /* the periodic flag is set too, as ever */
 	assert_int_equal(rd(b, REG_C), 0);
 	fire(b, NS);
@@ -401,9 +404,17 @@ static void test_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_reading), T(test_calendar), T(test_setting), T(test_stopped),
-		T(test_nonsense), T(test_update_in_progress), T(test_update_interrupt), T(test_alarm),
-		T(test_alarm_flag), T(test_periodic), T(test_memory),
+		T(test_reading),
+		T(test_calendar),
+		T(test_setting),
+		T(test_stopped),
+		T(test_nonsense),
+		T(test_update_in_progress),
+		T(test_update_interrupt),
+		T(test_alarm),
+		T(test_alarm_flag),
+		T(test_periodic),
+		T(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -512,7 +512,7 @@ static void test_reset(void **state)
 	loop_step(&b->loop, 0);
 	assert_int_equal(b->rooms, 1);
 	out(b, IER, 1);
-	assert_int_equal(feed(b, "a"), 1); /* that RTS was up is forgotten */
+	assert_int_equal(feed(b, "a"), 1);     /* that RTS was up is forgotten */
 	assert_int_equal(take(b, buf, 10), 1); /* last words are not */
 	assert_int_equal(buf[0], '!');
 }
@@ -522,10 +522,22 @@ static void test_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_power_on), T(test_linux_autoconfig), T(test_linux_thre_tests),
-		T(test_divisor_latch), T(test_loopback), T(test_overrun), T(test_priorities),
-		T(test_edges), T(test_wide_access), T(test_back_pressure), T(test_output_mail), T(test_output_race),
-		T(test_input_room), T(test_listening), T(test_rts), T(test_reset),
+		T(test_power_on),
+		T(test_linux_autoconfig),
+		T(test_linux_thre_tests),
+		T(test_divisor_latch),
+		T(test_loopback),
+		T(test_overrun),
+		T(test_priorities),
+		T(test_edges),
+		T(test_wide_access),
+		T(test_back_pressure),
+		T(test_output_mail),
+		T(test_output_race),
+		T(test_input_room),
+		T(test_listening),
+		T(test_rts),
+		T(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
