@@ -76,7 +76,7 @@ static int signals_init(struct main_thread *t, struct err *err)
 	return loop_fd_add(machine_loop(t->machine), &t->signals, EPOLLIN);
 }
 
-static int filters_build(struct main_thread *t, struct err *err)
+static int filters_build(struct main_thread *t, struct err *err) ON_MAIN
 {
 	int fds[POLICY_FDS], ret;
 
@@ -114,8 +114,8 @@ static int threads_start(struct main_thread *t, struct err *err)
 		struct worker *w = &t->workers[t->workers_started];
 
 		snprintf(name, sizeof(name), "vfio_worker%u", w->index);
-		ret = thread_start(&w->thread, name, t->seccomp ? &t->worker_filter : NULL,
-			NULL, vfio_worker_thread, w);
+		ret = thread_start(&w->thread, name, t->seccomp ? &t->worker_filter : NULL, NULL,
+			vfio_worker_thread, w);
 		if (ret)
 			return err_set_errno(err, -ret, "cannot start thread %s", name);
 	}
@@ -124,8 +124,8 @@ static int threads_start(struct main_thread *t, struct err *err)
 
 		snprintf(name, sizeof(name), "vcpu%u", v->kvm.index);
 		ret = thread_start(&v->thread, name,
-			t->seccomp ? &t->vcpu_filters[t->vcpus_started] : NULL, &v->tid, vcpu_thread,
-			v);
+			t->seccomp ? &t->vcpu_filters[t->vcpus_started] : NULL, &v->tid,
+			vcpu_thread, v);
 		if (ret)
 			return err_set_errno(err, -ret, "cannot start thread %s", name);
 	}
@@ -141,7 +141,7 @@ static void worker_stop(struct mail *mail)
 	w->loop.stop = true;
 }
 
-static void threads_join(struct main_thread *t)
+static void threads_join(struct main_thread *t) ON_MAIN
 {
 	for (unsigned i = 0; i < t->workers_started; i++) {
 		t->workers[i].end.run = worker_stop;
@@ -154,7 +154,8 @@ static void threads_join(struct main_thread *t)
 		pthread_join(t->vcpus[i].thread, NULL);
 }
 
-static int run(struct main_thread *t, void (*started)(void *), void *opaque, struct err *err)
+static int run(
+	struct main_thread *t, void (*started)(void *), void *opaque, struct err *err) ON_MAIN
 {
 	int ret = signals_init(t, err);
 

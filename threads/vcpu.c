@@ -40,7 +40,7 @@ static bool gate_wait(struct vcpu *v)
 	}
 }
 
-static void stop(struct vcpu *v, enum kvm_exit_kind kind, const char *why)
+static void stop(struct vcpu *v, enum kvm_exit_kind kind, const char *why) ON_VCPU
 {
 	atomic_store(&v->halted, true);
 	vcpu_report(v, (int)kind, why);
@@ -55,13 +55,14 @@ static uint64_t load(const void *data, uint8_t size)
 }
 
 /* KVM splits accesses that cross pages; sizes it cannot split come in bytes of up to eight. */
-static void dispatch(struct vcpu *v, struct kvm_exit *exit, enum bus_space space)
+static void dispatch(struct vcpu *v, struct kvm_exit *exit, enum bus_space space) ON_VCPU
 {
 	uint8_t *data = exit->data;
 
 	for (uint32_t i = 0; i < exit->count; i++, data += exit->size) {
-		struct io_access access = { .size = exit->size, .write = exit->write,
-			.request = &v->request };
+		struct io_access access = {
+			.size = exit->size, .write = exit->write, .request = &v->request
+		};
 
 		if (exit->write)
 			access.data = load(data, exit->size);
@@ -71,7 +72,7 @@ static void dispatch(struct vcpu *v, struct kvm_exit *exit, enum bus_space space
 	}
 }
 
-static void handle(struct vcpu *v, struct kvm_exit *exit)
+static void handle(struct vcpu *v, struct kvm_exit *exit) ON_VCPU
 {
 	char why[sizeof(v->why)];
 
@@ -99,13 +100,13 @@ static void handle(struct vcpu *v, struct kvm_exit *exit)
 }
 
 /* From one opening of the gate to the next closing. */
-static void run(struct vcpu *v)
+static void run(struct vcpu *v) ON_VCPU
 {
 	struct kvm_exit exit;
 
 	/*
-	 * immediate_exit is cleared before the gate is looked at again: whoever closes the gate sets it
-	 * afterwards, so either we see the closed gate or KVM_RUN returns at once.
+	 * immediate_exit is cleared before the gate is looked at again: whoever closes the gate
+	 * sets it afterwards, so either we see the closed gate or KVM_RUN returns at once.
 	 */
 	kvm_vcpu_immediate_exit(&v->kvm, false);
 	set_state(v, VCPU_RUNNING);

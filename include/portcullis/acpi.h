@@ -5,7 +5,8 @@
  * Layer: L3, includes base and memory; register addresses from devices.h and acpi_slots.h. Reads a
  *        plain description, never live objects.
  * The DSDT is ASL (src/acpi/dsdt.asl) compiled by iasl at build time: all behaviour is there. What
- * differs between machines (windows, interrupt routes, ports) is data in an SSDT that ssdt.c writes.
+ * differs between machines (windows, interrupt routes, ports) is data in an SSDT that ssdt.c
+ * writes.
  */
 #ifndef PORTCULLIS_ACPI_H
 #define PORTCULLIS_ACPI_H
@@ -17,20 +18,20 @@ struct err;
 struct ram;
 
 #define ACPI_CPUS_MAX 64
-#define ACPI_S5_TYPE 5      /* SLP_TYP that powers off: 0x34 to the sleep control register */
-#define ACPI_RESET_VALUE 6  /* to the reset register (0xcf9) */
+#define ACPI_S5_TYPE 5	   /* SLP_TYP that powers off: 0x34 to the sleep control register */
+#define ACPI_RESET_VALUE 6 /* to the reset register (0xcf9) */
 
 struct acpi_desc {
-	unsigned cpus;            /* 1..ACPI_CPUS_MAX */
-	const uint8_t *apic_ids;  /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
-	uint64_t ecam;                    /* 256 buses */
-	uint64_t mem32_start, mem32_end;  /* exclusive ends */
+	unsigned cpus;			 /* 1..ACPI_CPUS_MAX */
+	const uint8_t *apic_ids;	 /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
+	uint64_t ecam;			 /* 256 buses */
+	uint64_t mem32_start, mem32_end; /* exclusive ends */
 	uint64_t mem64_start, mem64_end;
-	uint16_t io_start;                /* PCI I/O window up to 0xffff */
-	bool native_hotplug;              /* _OSC grants native PCIe hot plug, no ACPI slots */
-	const uint8_t *ports;             /* devfns of the root ports on pcie.0 */
+	uint16_t io_start;    /* PCI I/O window up to 0xffff */
+	bool native_hotplug;  /* _OSC grants native PCIe hot plug, no ACPI slots */
+	const uint8_t *ports; /* devfns of the root ports on pcie.0 */
 	unsigned n_ports;
-	uint32_t intx_gsi[4];             /* GSI of (slot + pin) % 4 */
+	uint32_t intx_gsi[4]; /* GSI of (slot + pin) % 4 */
 };
 
 /* Tables live in [ACPI_GPA, ACPI_GPA_END): RAM that e820 calls ACPI / reserved. */
@@ -38,6 +39,7 @@ struct acpi_desc {
 #define ACPI_GPA_END 0x100000ull
 
 /* Writes all tables; *rsdp is the RSDP's GPA. -ENOSPC. Called at every machine reset. */
-int acpi_place(const struct acpi_desc *desc, const struct ram *ram, uint64_t *rsdp, struct err *err);
+int acpi_place(
+	const struct acpi_desc *desc, const struct ram *ram, uint64_t *rsdp, struct err *err);
 
 #endif

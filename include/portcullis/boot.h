@@ -24,24 +24,25 @@ struct boot_image {
 	enum boot_kind kind;
 	uint8_t *kernel, *initrd; /* owned, page-aligned anonymous memory; NULL: none */
 	size_t kernel_size, initrd_size;
-	char *cmdline;            /* owned, never NULL */
+	char *cmdline;			       /* owned, never NULL */
 	const char *kernel_path, *initrd_path; /* borrowed, for messages */
 };
 
 /*
- * Reads and recognises the kernel. Errors name the file and what is wrong: missing, empty, a folder,
- * truncated (which header promises what), not a kernel, too old boot protocol (< 2.12), no 64-bit
- * entry, command line longer than the kernel takes.
+ * Reads and recognises the kernel. Errors name the file and what is wrong: missing, empty, a
+ * folder, truncated (which header promises what), not a kernel, too old boot protocol (< 2.12), no
+ * 64-bit entry, command line longer than the kernel takes.
  */
 int boot_read(struct boot_image *image, const char *kernel, const char *initrd, const char *cmdline,
 	struct err *err);
 void boot_release(struct boot_image *image);
-/* The part of boot_read() that looks at the bytes of image->kernel and the command line: sets kind. */
+/* The part of boot_read() that looks at the bytes of image->kernel and the command line: sets kind.
+ */
 int boot_recognise(struct boot_image *image, struct err *err);
 /*
  * Copies kernel, initrd (as high as it may lie), zero page or start info with the e820 map, command
- * line, page tables and GDT into RAM. RAM's ACPI area and 0xa0000..0xfffff are reserved in e820, ECAM
- * too. -E2BIG names what does not fit and how much RAM there is.
+ * line, page tables and GDT into RAM. RAM's ACPI area and 0xa0000..0xfffff are reserved in e820,
+ * ECAM too. -E2BIG names what does not fit and how much RAM there is.
  */
 int boot_place(const struct boot_image *image, const struct ram *ram, uint64_t rsdp,
 	struct kvm_entry *entry, struct err *err);

@@ -42,7 +42,7 @@ struct vcpu {
 	struct vcpu_gate *gate;
 	struct machine *machine; /* only for vcpu_report() */
 	pthread_t thread;
-	_Atomic int tid;        /* of that thread, for query-cpus-fast */
+	_Atomic int tid;	/* of that thread, for query-cpus-fast */
 	_Atomic uint32_t state; /* enum vcpu_state; futex word */
 	_Atomic bool needs_reset;
 	_Atomic bool halted; /* cannot go on before a reset */
@@ -54,7 +54,8 @@ struct vcpu {
 /* Opens and closes for all vCPUs at once. */
 struct vcpu_gate {
 	_Atomic uint32_t open; /* futex word: GATE_* */
-	struct kvm_entry entry; /* what vCPU 0 starts with after a reset; written while all are parked */
+	struct kvm_entry
+		entry; /* what vCPU 0 starts with after a reset; written while all are parked */
 };
 enum { GATE_CLOSED, GATE_OPEN, GATE_END };
 
@@ -67,22 +68,40 @@ struct worker {
 	struct mail end;       /* tells the thread to return */
 };
 
-enum runstate { RUNSTATE_PRELAUNCH, RUNSTATE_RUNNING, RUNSTATE_PAUSED, RUNSTATE_SHUTDOWN,
-	RUNSTATE_INTERNAL_ERROR };
+enum runstate {
+	RUNSTATE_PRELAUNCH,
+	RUNSTATE_RUNNING,
+	RUNSTATE_PAUSED,
+	RUNSTATE_SHUTDOWN,
+	RUNSTATE_INTERNAL_ERROR
+};
 
-enum shutdown_cause { SHUTDOWN_GUEST_POWEROFF, SHUTDOWN_GUEST_RESET, SHUTDOWN_GUEST_PANIC,
-	SHUTDOWN_HOST_QUIT, SHUTDOWN_HOST_SIGNAL, SHUTDOWN_HOST_RESET, SHUTDOWN_HOST_ERROR };
+enum shutdown_cause {
+	SHUTDOWN_GUEST_POWEROFF,
+	SHUTDOWN_GUEST_RESET,
+	SHUTDOWN_GUEST_PANIC,
+	SHUTDOWN_HOST_QUIT,
+	SHUTDOWN_HOST_SIGNAL,
+	SHUTDOWN_HOST_RESET,
+	SHUTDOWN_HOST_ERROR
+};
 
 /* Things QMP tells its clients. Strings are borrowed for the call. */
 enum machine_event_kind {
-	MACHINE_SHUTDOWN, MACHINE_POWERDOWN, MACHINE_RESET, MACHINE_STOP, MACHINE_RESUME,
-	MACHINE_DEVICE_DELETED, MACHINE_DEVICE_UNPLUG_GUEST_ERROR, MACHINE_VFIO_DEVICE_ERROR,
+	MACHINE_SHUTDOWN,
+	MACHINE_POWERDOWN,
+	MACHINE_RESET,
+	MACHINE_STOP,
+	MACHINE_RESUME,
+	MACHINE_DEVICE_DELETED,
+	MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
+	MACHINE_VFIO_DEVICE_ERROR,
 };
 struct machine_event {
 	enum machine_event_kind kind;
-	bool guest;          /* RESET, SHUTDOWN: asked by the guest? */
-	const char *reason;  /* SHUTDOWN, RESET: QEMU's ShutdownCause; *_ERROR: stage or severity */
-	const char *device;  /* id */
+	bool guest;	    /* RESET, SHUTDOWN: asked by the guest? */
+	const char *reason; /* SHUTDOWN, RESET: QEMU's ShutdownCause; *_ERROR: stage or severity */
+	const char *device; /* id */
 	const char *path;
 };
 
@@ -101,7 +120,7 @@ struct machine_op {
  */
 int machine_new(struct machine **out, struct config *config, struct err *err) ON_MAIN;
 /* After all threads were joined. Devices are reset and closed, memory unmapped. */
-void machine_free(struct machine *machine);
+void machine_free(struct machine *machine) ON_MAIN;
 
 struct loop *machine_loop(struct machine *machine);
 unsigned machine_vcpus(struct machine *machine, struct vcpu **out);
@@ -119,10 +138,10 @@ void machine_end(struct machine *machine) ON_MAIN;
 /* Lets the vCPU threads return; they are parked. */
 void vcpus_end(struct machine *machine) ON_MAIN;
 
-int machine_run(struct machine *machine, struct err *err) ON_MAIN;  /* cont */
-void machine_pause(struct machine *machine) ON_MAIN;                /* stop */
+int machine_run(struct machine *machine, struct err *err) ON_MAIN; /* cont */
+void machine_pause(struct machine *machine) ON_MAIN;		   /* stop */
 void machine_reset(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
-void machine_powerdown(struct machine *machine) ON_MAIN;            /* power button */
+void machine_powerdown(struct machine *machine) ON_MAIN; /* power button */
 /* Leaves the main loop; the exit status is set by cause. */
 void machine_shutdown(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
 enum runstate machine_runstate(const struct machine *machine) ON_MAIN;

@@ -22,21 +22,21 @@ const char *runstate_name(enum runstate state);
 
 struct machine_cpu {
 	unsigned index, socket, core, thread; /* socket, core and thread number */
-	int tid;                              /* host thread id */
-	bool halted;                          /* cannot go on before a reset */
+	int tid;			      /* host thread id */
+	bool halted;			      /* cannot go on before a reset */
 };
 void machine_query_cpu(struct machine *machine, unsigned index, struct machine_cpu *out) ON_MAIN;
 
 /* Every function on bus, in devfn order; bus NULL: pcie.0. A bridge's child bus is fn->child. */
 typedef void (*machine_function_fn)(struct pci_function *fn, void *opaque);
-void machine_query_functions(struct machine *machine, struct pci_bus *bus, machine_function_fn fn,
-	void *opaque) ON_MAIN;
+void machine_query_functions(
+	struct machine *machine, struct pci_bus *bus, machine_function_fn fn, void *opaque) ON_MAIN;
 
 struct machine_vfio {
 	const char *id, *bus, *stage, *worker;
 	uint8_t devfn;
 	const char *last_error; /* "" when none */
-	unsigned slots;         /* memslots its BARs take */
+	unsigned slots;		/* memslots its BARs take */
 	struct vfio_pci *dev;
 };
 /* Every passed-through device, those being added or taken away too. */

@@ -23,9 +23,9 @@ struct policy_filter;
 #define THREAD_KICK_SIGNAL SIGUSR1
 
 /*
- * Creates a joinable thread named name (15 characters, shown in /proc/PID/task/TID/comm) that blocks
- * all signals but the kick, stores its thread id in tid (NULL: nowhere), installs filter (NULL: none)
- * and calls fn. 256 KiB stack. -errno.
+ * Creates a joinable thread named name (15 characters, shown in /proc/PID/task/TID/comm) that
+ * blocks all signals but the kick, stores its thread id in tid (NULL: nowhere), installs filter
+ * (NULL: none) and calls fn. 256 KiB stack. -errno.
  */
 int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
 	_Atomic int *tid, void *(*fn)(void *), void *arg);

@@ -55,8 +55,8 @@ static void device_unlink(struct machine *m, struct device *device)
 }
 
 /* Checks the words of the options against the machine; opens nothing. */
-static int device_place(struct device *device, const struct vfio_pci_options *options,
-	struct err *err)
+static int device_place(
+	struct device *device, const struct vfio_pci_options *options, struct err *err)
 {
 	struct machine *m = device->machine;
 	int devfn;
@@ -65,8 +65,10 @@ static int device_place(struct device *device, const struct vfio_pci_options *op
 		return err_set(err, EEXIST, "duplicate device id '%s'", options->id);
 	device->bus = topology_find_bus(m, options->bus ? options->bus : "pcie.0");
 	if (!device->bus) {
-		err_set(err, ENOENT, "vfio-pci '%s': bus '%s' not found", options->id, options->bus);
-		err_hint(err, "buses are pcie.0 and the ids of pcie-root-port devices given before");
+		err_set(err, ENOENT, "vfio-pci '%s': bus '%s' not found", options->id,
+			options->bus);
+		err_hint(
+			err, "buses are pcie.0 and the ids of pcie-root-port devices given before");
 		return -ENOENT;
 	}
 	devfn = topology_place(device->bus, options->addr, err);

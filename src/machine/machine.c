@@ -16,8 +16,10 @@
 static int vcpus_init(struct machine *m, struct err *err)
 {
 	const struct config *config = m->config;
-	struct kvm_topology topology = { .cpus = config->cpus, .sockets = config->sockets,
-		.cores = config->cores, .threads = config->threads };
+	struct kvm_topology topology = { .cpus = config->cpus,
+		.sockets = config->sockets,
+		.cores = config->cores,
+		.threads = config->threads };
 
 	m->vcpus = calloc(config->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)

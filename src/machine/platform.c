@@ -76,8 +76,11 @@ int platform_init(struct machine *m, struct err *err)
 	m->host.cf9_opaque = &m->power;
 	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		const struct place *p = &places[i];
-		struct bus_region region = { .base = p->base, .size = p->size, .fn = p->fn,
-			.opaque = (char *)m + p->opaque, .name = p->name };
+		struct bus_region region = { .base = p->base,
+			.size = p->size,
+			.fn = p->fn,
+			.opaque = (char *)m + p->opaque,
+			.name = p->name };
 
 		ret = bus_add(&m->bus, p->space, &region);
 		if (ret)

@@ -115,8 +115,8 @@ static int check_bus(struct machine *m, const struct vfio_pci_options *options, 
 	return -err->code;
 }
 
-static struct device *add_start(struct machine *m, const struct prop_type *type, void *options,
-	struct err *err)
+static struct device *add_start(
+	struct machine *m, const struct prop_type *type, void *options, struct err *err)
 {
 	if (type != &vfio_pci_type) {
 		err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);
@@ -131,8 +131,8 @@ static struct device *add_start(struct machine *m, const struct prop_type *type,
 	return device_new(m, options, err);
 }
 
-void machine_device_add(struct machine *m, const struct prop_type *type, void *options,
-	struct machine_op *op)
+void machine_device_add(
+	struct machine *m, const struct prop_type *type, void *options, struct machine_op *op)
 {
 	struct err err = { 0 };
 	struct device *device = add_start(m, type, options, &err);

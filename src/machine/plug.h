@@ -5,12 +5,13 @@
  * Layer: L4, main only.
  *
  *   device_add:  NEW -open-> ATTACHED -map, realize-> REALIZED -plug-> PLUGGED, guest told
- *   device_del:  PLUGGED -ask-> REQUESTED -guest lets go-> RELEASED -worker-> FENCED -worker-> CLOSED
+ *   device_del:  PLUGGED -ask-> REQUESTED -guest lets go-> RELEASED -worker-> FENCED -worker->
+ * CLOSED
  *
- * A device_del while it is being added cancels the add. `force`, a machine reset while REQUESTED and
- * the host taking the device back all release it without the guest's word. REQUESTED that lasts longer
- * than unplug-timeout goes back to PLUGGED: the device is the guest's again. RELEASED and FENCED that
- * last longer are reported, and finish when the kernel lets them.
+ * A device_del while it is being added cancels the add. `force`, a machine reset while REQUESTED
+ * and the host taking the device back all release it without the guest's word. REQUESTED that lasts
+ * longer than unplug-timeout goes back to PLUGGED: the device is the guest's again. RELEASED and
+ * FENCED that last longer are reported, and finish when the kernel lets them.
  */
 #ifndef PORTCULLIS_MACHINE_PLUG_H
 #define PORTCULLIS_MACHINE_PLUG_H
@@ -18,28 +19,28 @@
 #include "state.h"
 
 /* slots.c: how the guest hears of it, by ACPI or by the port's own slot registers. */
-void slots_init(struct machine *m);
+void slots_init(struct machine *m) ON_MAIN;
 void slots_release(struct machine *m);
-void slots_reset(struct machine *m);
+void slots_reset(struct machine *m) ON_MAIN;
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
-void slots_show(struct port *port, bool tell);
+void slots_show(struct port *port, bool tell) ON_MAIN;
 /* Does the guest know of what is behind port? Not so: an incomplete slot, or one without power. */
-bool slots_guest_has(struct port *port);
+bool slots_guest_has(struct port *port) ON_MAIN;
 /* Asks the guest to let go of everything behind port / takes that back. */
-void slots_ask(struct port *port);
-void slots_withdraw(struct port *port);
+void slots_ask(struct port *port) ON_MAIN;
+void slots_withdraw(struct port *port) ON_MAIN;
 
 /* unplug.c */
 /* The guest let go of these functions (bitmap) of this port: _EJ0, or slot power off. */
-void plug_guest_released(struct port *port, uint8_t functions);
+void plug_guest_released(struct port *port, uint8_t functions) ON_MAIN;
 /* Pulls what sits behind device's port without the guest's word. */
-void plug_surprise(struct device *device);
+void plug_surprise(struct device *device) ON_MAIN;
 /* A machine reset completes what the guest had been asked for; no vCPU runs. */
-void plug_on_reset(struct machine *m);
+void plug_on_reset(struct machine *m) ON_MAIN;
 /* The host asks for the device (VFIO's request event). */
-void plug_host_request(struct device *device);
+void plug_host_request(struct device *device) ON_MAIN;
 /* The device reports an error that it does not recover from by itself (AER). */
-void plug_device_error(struct device *device);
+void plug_device_error(struct device *device) ON_MAIN;
 /* The end of a device whose fds are closed: answers everybody and frees it. */
 void device_gone(struct device *device);
 const char *device_stage_name(enum device_stage stage);

@@ -34,8 +34,8 @@ void machine_query_cpu(struct machine *m, unsigned index, struct machine_cpu *ou
 	};
 }
 
-void machine_query_functions(struct machine *m, struct pci_bus *bus, machine_function_fn fn,
-	void *opaque)
+void machine_query_functions(
+	struct machine *m, struct pci_bus *bus, machine_function_fn fn, void *opaque)
 {
 	if (!bus)
 		bus = &m->pcie0;
@@ -52,8 +52,11 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 	char worker[16];
 
 	for (const struct device *d = m->devices; d; d = d->next) {
-		struct machine_vfio info = { .id = d->id, .bus = d->bus->name, .devfn = d->devfn,
-			.stage = device_stage_name(d->stage), .worker = worker,
+		struct machine_vfio info = { .id = d->id,
+			.bus = d->bus->name,
+			.devfn = d->devfn,
+			.stage = device_stage_name(d->stage),
+			.worker = worker,
 			/* A running job may be writing it. */
 			.last_error = d->job.running || d->reset_job.running ? "" : d->err.text,
 			.dev = d->vfio };

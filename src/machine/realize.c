@@ -40,7 +40,7 @@ static int all_devices(struct machine *m, int (*work)(struct device *, struct er
 }
 
 /* One after the other, so that the error named is that of the first device on the command line. */
-static int open_devices(struct machine *m, struct err *err)
+static int open_devices(struct machine *m, struct err *err) ON_MAIN
 {
 	struct config *config = m->config;
 
@@ -70,7 +70,8 @@ static int open_devices(struct machine *m, struct err *err)
 	return 0;
 }
 
-/* What all devices together allow: the intersection of usable ranges, the union of reserved ones. */
+/* What all devices together allow: the intersection of usable ranges, the union of reserved ones.
+ */
 struct dma_limits {
 	struct range usable[64], reserved[256];
 	unsigned n_usable, n_reserved;
@@ -118,7 +119,7 @@ static void collect_limits(struct machine *m, struct dma_limits *limits)
 	}
 }
 
-static int make_ram(struct machine *m, struct err *err)
+static int make_ram(struct machine *m, struct err *err) ON_MAIN
 {
 	const struct config *config = m->config;
 	struct ram_options options = { .path = config->mem_path, .prealloc = config->mem_prealloc };
@@ -159,7 +160,8 @@ static int place_mem64(struct machine *m, struct err *err)
 		m->windows.mem64_start = (m->ram.layout.top + gib - 1) & ~(gib - 1);
 	if (m->windows.mem64_start >= m->windows.mem64_end)
 		return err_set(err, E2BIG,
-			"%llu MiB of memory leave no room for PCI devices in the %u address bits of this CPU",
+			"%llu MiB of memory leave no room for PCI devices in the %u address bits "
+			"of this CPU",
 			(unsigned long long)(m->ram.layout.size >> 20), m->vm.phys_bits);
 	m->acpi.mem64_start = m->windows.mem64_start;
 	m->acpi.mem64_end = m->windows.mem64_end;

@@ -14,7 +14,7 @@
 
 #define IN_FLIGHT_RETRY_MS 1
 
-static void reset_finish(struct machine *m)
+static void reset_finish(struct machine *m) ON_MAIN
 {
 	struct err err = { 0 };
 
@@ -28,13 +28,13 @@ static void reset_finish(struct machine *m)
 	}
 	m->resetting = false;
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_RESET,
-		.guest = shutdown_by_guest(m->reset_cause),
-		.reason = shutdown_reason(m->reset_cause) });
+				.guest = shutdown_by_guest(m->reset_cause),
+				.reason = shutdown_reason(m->reset_cause) });
 	if (m->run_after_reset)
 		vcpus_go(m);
 }
 
-static void device_was_reset(struct device *device, int status)
+static void device_was_reset(struct device *device, int status) ON_MAIN
 {
 	struct machine *m = device->machine;
 
@@ -44,7 +44,7 @@ static void device_was_reset(struct device *device, int status)
 		reset_finish(m);
 }
 
-static void reset_devices(struct machine *m)
+static void reset_devices(struct machine *m) ON_MAIN
 {
 	plug_on_reset(m);
 	m->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
@@ -58,7 +58,7 @@ static void reset_devices(struct machine *m)
 		reset_finish(m);
 }
 
-static void reset_quiesce(void *opaque)
+static void reset_quiesce(void *opaque) ON_MAIN
 {
 	struct machine *m = opaque;
 

@@ -69,8 +69,8 @@ void machine_emit(struct machine *m, const struct machine_event *event)
 		m->on_event(m->on_event_opaque, event);
 }
 
-void machine_on_event(struct machine *m, void (*fn)(void *, const struct machine_event *),
-	void *opaque)
+void machine_on_event(
+	struct machine *m, void (*fn)(void *, const struct machine_event *), void *opaque)
 {
 	m->on_event = fn;
 	m->on_event_opaque = opaque;
@@ -81,7 +81,8 @@ int machine_run(struct machine *m, struct err *err)
 	if (m->runstate == RUNSTATE_RUNNING)
 		return 0;
 	if (m->runstate == RUNSTATE_INTERNAL_ERROR || m->ending)
-		return err_set(err, EINVAL, "the guest cannot go on after an internal error: reset it first");
+		return err_set(err, EINVAL,
+			"the guest cannot go on after an internal error: reset it first");
 	m->runstate = RUNSTATE_RUNNING;
 	if (m->resetting)
 		m->run_after_reset = true;
@@ -141,7 +142,8 @@ void machine_shutdown(struct machine *m, enum shutdown_cause cause)
 	if (m->ending)
 		return;
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_SHUTDOWN,
-		.guest = shutdown_by_guest(cause), .reason = shutdown_reason(cause) });
+				.guest = shutdown_by_guest(cause),
+				.reason = shutdown_reason(cause) });
 	if (m->config->no_shutdown && shutdown_by_guest(cause)) {
 		machine_pause(m);
 		m->runstate = RUNSTATE_SHUTDOWN;

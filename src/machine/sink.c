@@ -25,8 +25,10 @@ static int map_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t
 	if (!device)
 		return -ENODEV;
 	map = &device->bar[bar];
-	region = (struct bus_region){ .base = addr, .size = fn->bar[bar].size,
-		.fn = vfio_pci_bar_access, .opaque = vfio_pci_bar_opaque(device->vfio, bar),
+	region = (struct bus_region){ .base = addr,
+		.size = fn->bar[bar].size,
+		.fn = vfio_pci_bar_access,
+		.opaque = vfio_pci_bar_opaque(device->vfio, bar),
 		.name = "vfio-bar" };
 	map->space = fn->bar[bar].kind == PCI_BAR_IO ? BUS_PIO : BUS_MMIO;
 	ret = bus_add(&m->bus, map->space, &region);
@@ -83,7 +85,8 @@ static void commit(void *opaque)
 
 	role_enter_main();
 	if (bus_publish(&m->bus))
-		log_error("no memory for a new address map: the old one stays until the next change");
+		log_error(
+			"no memory for a new address map: the old one stays until the next change");
 }
 
 static int gsi_alloc(void *opaque, uint32_t *gsi)

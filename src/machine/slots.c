@@ -32,7 +32,7 @@ static void retry(void *opaque)
 	loop_timer_set(&m->loop, &m->slots_retry, RETRY_MS);
 }
 
-static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions)
+static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions) ON_MAIN
 {
 	struct port *port = port_of_devfn(opaque, devfn);
 
@@ -42,7 +42,7 @@ static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions)
 
 static const struct acpi_slots_ops acpi_ops = { .eject = acpi_eject };
 
-static void native_power(void *opaque, struct root_port *root, bool off)
+static void native_power(void *opaque, struct root_port *root, bool off) ON_MAIN
 {
 	(void)root;
 	if (off)

@@ -26,14 +26,14 @@
 
 /* Where a passed-through device is in its life; query-vfio shows it. */
 enum device_stage {
-	DEVICE_NEW,       /* options only */
+	DEVICE_NEW,	  /* options only */
 	DEVICE_ATTACHED,  /* open: the host cannot take it back silently any more */
 	DEVICE_REALIZED,  /* RAM mapped, reset, guest view made; not on a bus */
-	DEVICE_PLUGGED,   /* on its bus, in the guest's hands */
+	DEVICE_PLUGGED,	  /* on its bus, in the guest's hands */
 	DEVICE_REQUESTED, /* the guest was asked to let go */
 	DEVICE_RELEASED,  /* the guest let go (or was overruled); off the bus */
-	DEVICE_FENCED,    /* cannot write memory nor interrupt */
-	DEVICE_CLOSED,    /* every fd closed: the host may have it */
+	DEVICE_FENCED,	  /* cannot write memory nor interrupt */
+	DEVICE_CLOSED,	  /* every fd closed: the host may have it */
 };
 
 /* What is mapped in the guest for one BAR. */
@@ -65,18 +65,18 @@ struct device {
 	uint8_t devfn;
 	bool multifunction;
 	enum device_stage stage;
-	struct job job;       /* of its life: open .. close, one at a time */
+	struct job job;	      /* of its life: open .. close, one at a time */
 	struct job reset_job; /* of a machine reset, whatever else goes on */
-	struct err err;       /* of the last job that failed */
+	struct err err;	      /* of the last job that failed */
 	struct bar_map bar[PCI_BARS];
 
 	/* plug.c, unplug.c */
-	struct port *port;           /* whose slot it is in; NULL on pcie.0 */
-	struct machine_op *add_op;   /* device_add's, until it is plugged */
-	struct machine_op *del_ops;  /* device_del's, until it is gone */
-	struct err failure;          /* why device_add failed */
-	struct loop_timer deadline;  /* of the stage it is in */
-	bool cancelled;              /* device_del came before device_add was through */
+	struct port *port;	    /* whose slot it is in; NULL on pcie.0 */
+	struct machine_op *add_op;  /* device_add's, until it is plugged */
+	struct machine_op *del_ops; /* device_del's, until it is gone */
+	struct err failure;	    /* why device_add failed */
+	struct loop_timer deadline; /* of the stage it is in */
+	bool cancelled;		    /* device_del came before device_add was through */
 	bool host_wants_it;
 
 	/* What the worker tells main of its own accord. */
@@ -141,12 +141,12 @@ struct machine {
 };
 
 /* platform.c: the emulated devices and their places in the address maps. */
-int platform_init(struct machine *m, struct err *err);
+int platform_init(struct machine *m, struct err *err) ON_MAIN;
 void platform_release(struct machine *m);
-void platform_reset(struct machine *m);
+void platform_reset(struct machine *m) ON_MAIN;
 
 /* topology.c: pcie.0, root ports; finding buses and free slots. */
-int topology_init(struct machine *m, struct err *err);
+int topology_init(struct machine *m, struct err *err) ON_MAIN;
 void topology_release(struct machine *m);
 struct pci_bus *topology_find_bus(struct machine *m, const char *name);
 /* The port whose slot bus is; NULL for pcie.0. */
@@ -154,7 +154,7 @@ struct port *topology_port_of(struct machine *m, const struct pci_bus *bus);
 /* addr -1: first free. Returns devfn or -errno with text. */
 int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
 /* Addresses for everything, as firmware would, and mapped. */
-void topology_program(struct machine *m);
+void topology_program(struct machine *m) ON_MAIN;
 
 /* sink.c: what pci and vfio may ask of the machine. */
 void sink_init(struct machine *m);
@@ -171,7 +171,7 @@ int device_realize_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);
 int device_fence_job(struct device *device, struct err *err);
 int device_close_job(struct device *device, struct err *err);
-int device_plug(struct device *device, struct err *err);
+int device_plug(struct device *device, struct err *err) ON_MAIN;
 struct device *device_find(struct machine *m, const char *id);
 struct device *device_of_function(struct machine *m, const struct pci_function *fn);
 
@@ -184,6 +184,6 @@ void vcpus_go(struct machine *m);
 /* Every vCPU waits at the gate: none is even inside an access that somebody else finishes. */
 bool vcpus_parked(const struct machine *m);
 /* Kernel, tables and registers for a fresh start; vCPUs are stopped. */
-int machine_load(struct machine *m, struct err *err);
+int machine_load(struct machine *m, struct err *err) ON_MAIN;
 
 #endif

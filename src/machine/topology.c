@@ -49,14 +49,15 @@ int topology_place(struct pci_bus *bus, int32_t addr, struct err *err)
 	return err_set(err, EBUSY, "no free slot on bus '%s'", bus->name);
 }
 
-static int port_new(struct machine *m, struct root_port_options *options, struct err *err)
+static int port_new(struct machine *m, struct root_port_options *options, struct err *err) ON_MAIN
 {
 	struct port *port, **at = &m->ports;
 	const bool multifunction = options->multifunction, numbered = options->slot;
 	int devfn, ret;
 
 	if (options->bus && strcmp(options->bus, m->pcie0.name))
-		return err_set(err, EINVAL, "pcie-root-port '%s': bus '%s' is not pcie.0: root ports sit on pcie.0",
+		return err_set(err, EINVAL,
+			"pcie-root-port '%s': bus '%s' is not pcie.0: root ports sit on pcie.0",
 			options->id, options->bus);
 	devfn = topology_place(&m->pcie0, options->addr, err);
 	if (devfn < 0)
@@ -135,7 +136,7 @@ void topology_release(struct machine *m)
 		pci_function_release(&m->host_bridge);
 }
 
-static void map_bus(struct pci_bus *bus)
+static void map_bus(struct pci_bus *bus) ON_MAIN
 {
 	for (unsigned i = 0; i < 256; i++) {
 		struct pci_function *fn = atomic_load(&bus->function[i]);

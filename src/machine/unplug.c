@@ -19,16 +19,17 @@ static void deadline_set(struct device *device, void (*fn)(void *))
 {
 	device->deadline.fn = fn;
 	device->deadline.opaque = device;
-	loop_timer_set(&device->machine->loop, &device->deadline,
-		(uint64_t)timeout_s(device) * MS_PER_S);
+	loop_timer_set(
+		&device->machine->loop, &device->deadline, (uint64_t)timeout_s(device) * MS_PER_S);
 }
 
 static void unplug_error(struct device *device, struct err *err)
 {
-	machine_emit(device->machine,
-		&(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
-			.device = device->id, .path = device->id,
-			.reason = device_stage_name(device->stage) });
+	machine_emit(
+		device->machine, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
+					 .device = device->id,
+					 .path = device->id,
+					 .reason = device_stage_name(device->stage) });
 	ops_done(&device->del_ops, err);
 }
 
@@ -47,8 +48,8 @@ void device_gone(struct device *device)
 	device_free(device);
 	ops_done(&add, &failure);
 	if (was_plugged)
-		machine_emit(m, &(struct machine_event){ .kind = MACHINE_DEVICE_DELETED,
-			.device = id, .path = id });
+		machine_emit(m, &(struct machine_event){
+					.kind = MACHINE_DEVICE_DELETED, .device = id, .path = id });
 	ops_done(&del, NULL);
 }
 
@@ -75,14 +76,14 @@ static void taking_late(void *opaque)
 	struct err err = { 0 };
 
 	role_enter_main();
-	err_set(&err, ETIMEDOUT, "device '%s' is not given back within %u s (stage: %s)", device->id,
-		timeout_s(device), device_stage_name(device->stage));
+	err_set(&err, ETIMEDOUT, "device '%s' is not given back within %u s (stage: %s)",
+		device->id, timeout_s(device), device_stage_name(device->stage));
 	err_hint(&err, "the device or the host kernel does not answer; see the host's dmesg");
 	unplug_error(device, &err);
 }
 
 /* Off the bus; then the worker makes it harmless and closes it. */
-static void take(struct device *device)
+static void take(struct device *device) ON_MAIN
 {
 	struct machine *m = device->machine;
 
@@ -131,7 +132,7 @@ static void not_released(void *opaque)
 	slots_withdraw(device->port);
 }
 
-static void ask(struct device *device)
+static void ask(struct device *device) ON_MAIN
 {
 	device->stage = DEVICE_REQUESTED;
 	deadline_set(device, not_released);
@@ -163,7 +164,8 @@ void plug_on_reset(struct machine *m)
 void plug_host_request(struct device *device)
 {
 	if (!device->port) {
-		log_warn("device '%s': the host wants it back, but it sits on pcie.0: end the guest",
+		log_warn(
+			"device '%s': the host wants it back, but it sits on pcie.0: end the guest",
 			device->id);
 		return;
 	}
@@ -182,25 +184,28 @@ void plug_device_error(struct device *device)
 
 	log_error("device '%s' reports an unrecoverable error: the guest is stopped", device->id);
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
-		.device = device->id, .path = device->id, .reason = "fatal" });
+				.device = device->id,
+				.path = device->id,
+				.reason = "fatal" });
 	machine_pause(m);
 }
 
 /* The guest never saw it: there is nobody to ask. */
-static void take_unseen(struct device *device)
+static void take_unseen(struct device *device) ON_MAIN
 {
 	take(device);
 	slots_show(device->port, false);
 }
 
-static int del_check(struct machine *m, const char *id, bool force, struct device **out,
-	struct err *err)
+static int del_check(
+	struct machine *m, const char *id, bool force, struct device **out, struct err *err)
 {
 	struct device *device = device_find(m, id);
 
 	for (struct port *p = m->ports; p; p = p->next)
 		if (p->root.options.id && !strcmp(p->root.options.id, id))
-			return err_set(err, EINVAL, "device '%s' is a root port and cannot be unplugged", id);
+			return err_set(err, EINVAL,
+				"device '%s' is a root port and cannot be unplugged", id);
 	if (!device)
 		return err_set(err, ENODEV, "device '%s' not found", id);
 	*out = device;
@@ -210,8 +215,9 @@ static int del_check(struct machine *m, const char *id, bool force, struct devic
 		return -EINVAL;
 	}
 	if (device->stage >= DEVICE_RELEASED || (device->del_ops && !force))
-		return err_set(err, EBUSY, "device '%s' is already in the process of unplug (stage: %s)",
-			id, device_stage_name(device->stage));
+		return err_set(err, EBUSY,
+			"device '%s' is already in the process of unplug (stage: %s)", id,
+			device_stage_name(device->stage));
 	if (takeable(device) && !force && !m->resetting && m->runstate != RUNSTATE_RUNNING) {
 		err_set(err, EAGAIN, "the guest is not running and cannot release device '%s'", id);
 		err_hint(err, "use cont first, or \"force\": true");

@@ -13,8 +13,8 @@ void fake_kvm_clear(void)
 	fake_kvm.slot_limit = FAKE_KVM_SLOTS;
 }
 
-int kvm_slot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
-	unsigned *slot)
+int kvm_slot_add(
+	struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly, unsigned *slot)
 {
 	(void)vm, (void)gpa, (void)hva, (void)size, (void)readonly;
 	for (unsigned i = 0; i < fake_kvm.slot_limit; i++) {

@@ -46,8 +46,9 @@ static void port_init(struct machine_rig *rig, bool native)
 	struct err err = { 0 };
 
 	assert_int_equal(props_init(&root_port_type, options), 0);
-	assert_int_equal(props_parse(&root_port_type, options,
-				 native ? "id=rp1,addr=1,native-hotplug=on" : "id=rp1,addr=1", &err),
+	assert_int_equal(
+		props_parse(&root_port_type, options,
+			native ? "id=rp1,addr=1,native-hotplug=on" : "id=rp1,addr=1", &err),
 		0);
 	device = (struct config_device){ .type = &root_port_type, .options = options };
 	rig->config.devices = &device;
@@ -189,15 +190,20 @@ static uint32_t finish(struct machine_rig *rig, enum io_status status, struct io
 
 uint32_t rig_slot_read(struct machine_rig *rig, unsigned offset, unsigned size)
 {
-	struct io_access access = { .offset = offset, .size = (uint8_t)size, .request = &rig->request };
+	struct io_access access = {
+		.offset = offset, .size = (uint8_t)size, .request = &rig->request
+	};
 
 	return finish(rig, acpi_slots_access(&rig->m.slots, &access), &access);
 }
 
 void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
 {
-	struct io_access access = { .offset = offset, .size = (uint8_t)size, .data = value,
-		.write = true, .request = &rig->request };
+	struct io_access access = { .offset = offset,
+		.size = (uint8_t)size,
+		.data = value,
+		.write = true,
+		.request = &rig->request };
 
 	finish(rig, acpi_slots_access(&rig->m.slots, &access), &access);
 }
@@ -215,7 +221,8 @@ void rig_guest_ejects(struct machine_rig *rig)
 uint32_t rig_config_read(struct machine_rig *rig, unsigned offset, unsigned size)
 {
 	struct io_access access = { .offset = (uint64_t)PORT_DEVFN << 12 | offset,
-		.size = (uint8_t)size, .request = &rig->request };
+		.size = (uint8_t)size,
+		.request = &rig->request };
 
 	return finish(rig, pci_host_ecam(&rig->m.host, &access), &access);
 }
@@ -223,7 +230,10 @@ uint32_t rig_config_read(struct machine_rig *rig, unsigned offset, unsigned size
 void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
 {
 	struct io_access access = { .offset = (uint64_t)PORT_DEVFN << 12 | offset,
-		.size = (uint8_t)size, .data = value, .write = true, .request = &rig->request };
+		.size = (uint8_t)size,
+		.data = value,
+		.write = true,
+		.request = &rig->request };
 
 	finish(rig, pci_host_ecam(&rig->m.host, &access), &access);
 }

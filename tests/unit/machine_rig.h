@@ -23,7 +23,7 @@ struct rig_event {
 struct rig_op {
 	struct machine_op op;
 	bool done;
-	struct err err;    /* code 0: success */
+	struct err err;	   /* code 0: success */
 	unsigned at_event; /* events before the answer */
 };
 

@@ -278,7 +278,8 @@ static void wrong_words(void **state)
 	assert_int_equal(op.err.code, EINVAL);
 }
 
-/* The n-th call on the host fails, for every n until all succeed: nothing is left, a retry works. */
+/* The n-th call on the host fails, for every n until all succeed: nothing is left, a retry works.
+ */
 static void fault_at_every_call(void **state)
 {
 	struct machine_rig *rig = *state;
