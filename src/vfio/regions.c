@@ -28,13 +28,14 @@ static void span_remove(struct vfio_region *region, unsigned i)
 		(region->n_spans - i) * sizeof(region->span[0]));
 }
 
-/* Keeps spans sorted; what does not fit is trapped. start and end are clipped to whole pages. */
+/*
+ * Keeps spans sorted; what does not fit is trapped. [start, end) lies inside the region and is
+ * clipped to whole pages.
+ */
 static void span_add(struct vfio_region *region, uint64_t start, uint64_t end)
 {
 	unsigned at = 0;
 
-	if (end > region->size)
-		end = region->size;
 	start = page_up(start);
 	end = page_down(end);
 	if (start >= end || region->n_spans == REGION_PIECES_MAX)

@@ -198,6 +198,7 @@ static int card_reset(struct vfio_device_io *io)
 	if (fault(card))
 		return -card->fail_errno;
 	card->resets++;
+	card->resets_armed += card->type != -1;
 	card->silent = card->silent_reads;
 	return card->reset_error;
 }

@@ -55,6 +55,7 @@ struct fake_card {
 
 	struct fake_irq_call call[FAKE_CALLS_MAX];
 	unsigned n_calls, disables;
+	unsigned resets_armed; /* resets with an interrupt still armed */
 	unsigned resets, config_writes, region_writes;
 	int reset_error, map_error;
 	unsigned silent_reads; /* after a reset the card answers ones so many times */

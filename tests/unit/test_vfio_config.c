@@ -288,6 +288,7 @@ static void test_flr(void **state)
 	assert_int_equal(rig.machine.bar_at[0], 0);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+	assert_int_equal(rig.card.resets_armed, 0);
 	/* The bit itself never reaches the device: the reset is ours to do. */
 	assert_int_equal(device(0x80 + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_BCR_FLR, 0);
 }
@@ -322,12 +323,15 @@ static void test_power_resets(void **state)
 	unsigned resets = rig.card.resets;
 
 	(void)state;
+	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
 	fake_write(&rig, PCI_COMMAND, 2, 6);
 	fake_write(&rig, 0x60 + PCI_PM_CTRL, 2, 3);
 	assert_int_equal(rig.card.resets, resets);
+	assert_int_equal(rig.machine.bar_at[0], 0xd0000000);
 	fake_write(&rig, 0x60 + PCI_PM_CTRL, 2, 0);
 	assert_int_equal(rig.card.resets, resets + 1);
 	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(rig.machine.bar_at[0], 0);
 }
 
 static void test_vpd(void **state)
@@ -498,11 +502,175 @@ static void test_overlap(void **state)
 	assert_int_equal(rig.dev->irqs.msix.n, 0);
 }
 
+/* The firewall alone, of one card with a few bytes changed. */
+static struct vfio_firewall fw;
+static struct pci_function fn;
+
+struct change {
+	uint16_t at;
+	uint8_t size;
+	uint32_t value;
+};
+
+static void build(void (*fill)(struct fake_card *), const struct vfio_firewall_facts *facts,
+	const struct change *changes)
+{
+	static struct fake_card card;
+
+	fake_card_init(&card);
+	fill(&card);
+	for (; changes && changes->size; changes++)
+		pci_put(card.config, changes->at, changes->size, changes->value);
+	assert_int_equal(vfio_firewall_build(&fw, &fn, card.config, facts), 0);
+	fake_card_release(&card);
+}
+
+static const struct vfio_firewall_facts everything = {
+	.config_size = 4096, .can_reset = true, .intx = true, .msi = 32, .msix = 2048
+};
+
+static void test_fewer_vectors(void **state)
+{
+	struct vfio_firewall_facts facts = everything;
+	const struct change left_by_host[] = { { 0x44, 4, 0xfee01004 }, { 0x4c, 2, 0x4123 },
+		{ 0x42, 2, 0x018b | 2 << 4 }, { 0 } };
+
+	(void)state;
+	facts.msi = 6;
+	facts.msix = 9;
+	build(fake_card_edu, &facts, left_by_host);
+	/* Four of 32; off, and nothing of the host's message shows. */
+	assert_int_equal(pci_get(fn.config, 0x42, 2), 0x0184);
+	assert_int_equal(pci_get(fn.wmask, 0x50, 4), 0xf);
+	assert_int_equal(pci_get(fn.config, 0x44, 4), 0);
+	assert_int_equal(pci_get(fn.config, 0x4c, 2), 0);
+	build(fake_card_nvme, &facts, NULL);
+	assert_int_equal(pci_get(fn.config, 0x42, 2), 8);
+	facts.msi = facts.msix = 0;
+	build(fake_card_edu, &facts, NULL);
+	assert_int_equal(fw.msi, 0);
+	assert_int_equal(fn.config[PCI_CAPABILITY_LIST], 0);
+	build(fake_card_nvme, &facts, NULL);
+	assert_int_equal(fw.msix, 0);
+	assert_int_equal(fn.config[PCI_CAPABILITY_LIST], 0x80);
+}
+
+static void test_express_types(void **state)
+{
+	static const struct {
+		unsigned type;
+		bool root;
+		int want; /* -1: hidden */
+	} cases[] = {
+		{ PCI_EXP_TYPE_ENDPOINT, true, PCI_EXP_TYPE_RC_END },
+		{ PCI_EXP_TYPE_ENDPOINT, false, PCI_EXP_TYPE_ENDPOINT },
+		{ PCI_EXP_TYPE_LEG_END, true, -1 },
+		{ PCI_EXP_TYPE_LEG_END, false, PCI_EXP_TYPE_LEG_END },
+		{ PCI_EXP_TYPE_RC_END, true, PCI_EXP_TYPE_RC_END },
+		{ PCI_EXP_TYPE_RC_END, false, PCI_EXP_TYPE_ENDPOINT },
+		{ PCI_EXP_TYPE_ROOT_PORT, false, -1 },
+		{ PCI_EXP_TYPE_UPSTREAM, true, -1 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct vfio_firewall_facts facts = everything;
+		const struct change changes[] = { { 0x82, 2, 0x0102 | cases[i].type << 4 },
+			{ 0x80 + PCI_EXP_SLTCAP, 4, 0x12345678 }, { 0 } };
+
+		facts.root_bus = cases[i].root;
+		build(fake_card_nvme, &facts, changes);
+		if (cases[i].want < 0) {
+			assert_int_equal(fw.exp, 0);
+			/* Without it nobody gets at the extended space. */
+			assert_int_equal(pci_get(fn.config, 0x100, 4), 0);
+			continue;
+		}
+		/* No slot behind an endpoint. */
+		assert_int_equal(pci_get(fn.config, 0x82, 2), 2 | cases[i].want << 4);
+		assert_int_equal(pci_get(fn.config, 0x80 + PCI_EXP_SLTCAP, 4), 0);
+	}
+	/* The integrated one behind a port has been given a link: 2.5 GT/s, one lane. */
+	build(fake_card_nvme, &everything, (const struct change[]){ { 0x82, 2, 0x92 }, { 0 } });
+	assert_int_equal(pci_get(fn.config, 0x80 + PCI_EXP_LNKCAP, 4), 0x11);
+	assert_int_equal(pci_get(fn.config, 0x80 + PCI_EXP_LNKSTA, 2), 0x11);
+	assert_int_equal(pci_get(fw.live, 0x80 + PCI_EXP_LNKSTA, 2), 0);
+}
+
+static void test_no_reset(void **state)
+{
+	struct vfio_firewall_facts facts = everything;
+	const struct change af[] = { { 0x61, 1, 0xe0 }, { 0xe0, 4, 0x03060013 }, { 0 } };
+
+	(void)state;
+	build(fake_card_nvme, &facts, af);
+	assert_int_equal(fw.af, 0xe0);
+	assert_int_equal(pci_get(fn.config, 0x84, 4) & PCI_EXP_DEVCAP_FLR, PCI_EXP_DEVCAP_FLR);
+	/* FLR is not promised when it cannot be done. */
+	facts.can_reset = false;
+	build(fake_card_nvme, &facts, af);
+	assert_int_equal(fw.af, 0);
+	assert_int_equal(pci_get(fn.config, 0x84, 4) & PCI_EXP_DEVCAP_FLR, 0);
+}
+
+static void test_odds(void **state)
+{
+	const struct change asleep[] = { { 0x64, 2, 0x010b }, { 0 } };
+	const struct change extended[] = { { 0x100, 4, 0x00010001 }, { 0 } };
+
+	(void)state;
+	/* A card that the host left in D3 is in D0 for the guest; PME enable does not show. */
+	build(fake_card_nvme, &everything, asleep);
+	assert_int_equal(pci_get(fn.config, 0x64, 2), 0x0008);
+	/* Conventional, with something where extended space would be. */
+	build(fake_card_edu, &everything, extended);
+	assert_int_equal(pci_get(fn.config, 0x100, 4), 0);
+}
+
+static void fill_no_flr(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->flags = VFIO_DEVICE_FLAGS_PCI;
+}
+START(no_flr, fill_no_flr, "rp1")
+
+static void test_flr_impossible(void **state)
+{
+	(void)state;
+	fake_write(&rig, PCI_COMMAND, 2, 6);
+	assert_false(fake_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR));
+	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 6);
+}
+
+/* What a kernel, or a mediated device, may say about BARs. */
+static void fill_odd_bars(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->region[0].size = 0x6000;
+	card->region[1].size = 0x1000;
+	card->region[2].size = 8;
+	card->region[PCI_ROM].size = 0x800;
+	card->region[PCI_ROM].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+}
+START(odd_bars, fill_odd_bars, "rp1")
+
+static void test_odd_bars(void **state)
+{
+	(void)state;
+	/* Sizes are powers of two, at least 16; the upper half of a 64-bit BAR is none itself. */
+	assert_int_equal(rig.dev->fn.bar[0].size, 0x8000);
+	assert_int_equal(rig.dev->fn.bar[1].kind, PCI_BAR_NONE);
+	assert_int_equal(rig.dev->fn.bar[2].size, 16);
+	/* Past what the device has: ones. */
+	assert_int_equal(fake_bar_read(&rig, 0, 0x6000, 4), 0xffffffff);
+	/* A ROM is read-only even if the kernel would write it. */
+	fake_bar_write(&rig, PCI_ROM, 0, 4, 1);
+	assert_int_equal(rig.card.region_writes, 0);
+}
+
 static void test_bridge(void **state)
 {
 	static uint8_t raw[PCI_CONFIG_SIZE];
-	static struct vfio_firewall fw;
-	static struct pci_function fn;
 	struct vfio_firewall_facts facts = { .config_size = 256 };
 
 	(void)state;
@@ -538,6 +706,12 @@ int main(void)
 		CASE(test_dead_device, nvme_port),
 		CASE(test_garbage, e1000e),
 		CASE(test_overlap, overlap),
+		CASE(test_flr_impossible, no_flr),
+		CASE(test_odd_bars, odd_bars),
+		cmocka_unit_test(test_fewer_vectors),
+		cmocka_unit_test(test_express_types),
+		cmocka_unit_test(test_no_reset),
+		cmocka_unit_test(test_odds),
 		cmocka_unit_test(test_broken_lists),
 		cmocka_unit_test(test_broken_ext_lists),
 		cmocka_unit_test(test_bridge),

@@ -116,6 +116,12 @@ static void fill_not_pci(struct fake_card *card)
 	card->flags = VFIO_DEVICE_FLAGS_RESET;
 }
 
+static void fill_no_config(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->config_size = 32;
+}
+
 static void fill_bridge(struct fake_card *card)
 {
 	fake_card_nvme(card);
@@ -129,6 +135,7 @@ static void test_refused(void **state)
 		const char *text;
 	} cases[] = {
 		{ fill_not_pci, "not a PCI device" },
+		{ fill_no_config, "does not give config space" },
 		{ fill_bridge, "is a bridge" },
 	};
 
@@ -187,6 +194,10 @@ static void test_fence(void **state)
 	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
 	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	fake_bar_write(&rig, 3, 12 + 16, 4, 0);
+	fake_write(&rig, 0xe0 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+	assert_int_equal(rig.card.resets, 1);
+	vfio_pci_bar_moved(rig.dev, 0, 0xd0000000, true);
+	fake_step(&rig);
 	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 3);
 	assert_int_equal(rig.card.type, -1);
 }

@@ -102,6 +102,7 @@ static void test_sparse(void **state)
 	static const struct region_span two[] = { { 0x4000, 0x2000 }, { 0, 0x1000 } };
 	static const struct region_span bad[] = { { 0x9000, 0x1000 }, { 0x7000, ~0ull },
 		{ ~0ull - 0xfff, 0x2000 }, { 0x1234, 0x2000 }, { 0x2000, 0x100 }, { 0x0, 0x4000 } };
+	static const struct region_span overlap[] = { { 0x2000, 0x2000 }, { 0x3000, 0x2000 } };
 	struct vfio_region region;
 	union info info = { .bytes = { 0 } };
 
@@ -117,6 +118,9 @@ static void test_sparse(void **state)
 	add_sparse(&info, 80, 6, bad, 6);
 	parse(&region, &info, 0x8000, RWM | CAPS);
 	assert_string_equal(spans(&region), "2000+1000");
+	add_sparse(&info, 80, 2, overlap, 2);
+	parse(&region, &info, 0x8000, RWM | CAPS);
+	assert_string_equal(spans(&region), "2000+2000");
 	/* None: nothing may be mapped. */
 	add_sparse(&info, 80, 0, bad, 0);
 	parse(&region, &info, 0x8000, RWM | CAPS);

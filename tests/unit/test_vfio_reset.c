@@ -86,6 +86,7 @@ static void test_multifunction_bit_stays(void **state)
 static void test_slow(void **state)
 {
 	(void)state;
+	rig.dev->reset_deadline_ms = 10000;
 	rig.card.silent_reads = 4;
 	assert_int_equal(vfio_reset_function(rig.dev, NULL), 0);
 	assert_false(rig.dev->quarantined);
@@ -134,6 +135,7 @@ static void test_kernel_refuses(void **state)
 	assert_int_equal(vfio_reset_function(rig.dev, &err), -ENODEV);
 	assert_non_null(strstr(err.text, "cannot reset"));
 	/* Busy: tried until the deadline. */
+	rig.dev->reset_deadline_ms = 500;
 	rig.card.reset_error = -EAGAIN;
 	rig.card.resets = 0;
 	assert_int_equal(vfio_reset_function(rig.dev, &err), -EAGAIN);
