@@ -152,7 +152,5 @@ void vfio_container_unmap_all(struct vfio_container *container)
 
 		(void)vfio_container_unmap(container, last.iova, last.size);
 	}
-	vfio_container_unreserve(container, container->ram_pieces);
-	container->ram_pieces = 0;
 	container->ram_mapped = false;
 }

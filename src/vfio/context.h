@@ -53,7 +53,6 @@ struct vfio_container {
 	uint64_t page_sizes; /* bit mask of IOMMU page sizes, 0: unknown */
 	uint32_t maps_left;  /* mappings the kernel still allows, UINT32_MAX: unknown */
 	bool ram_mapped;
-	unsigned ram_pieces; /* entries reserved in the ledger for RAM */
 };
 
 struct vfio_group {

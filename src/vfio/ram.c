@@ -208,7 +208,6 @@ int vfio_ram_map(struct vfio_attachment *attachment, struct err *err)
 		vfio_container_unreserve(container, pieces);
 		return ret;
 	}
-	container->ram_pieces = pieces;
 	container->ram_mapped = true;
 	return 0;
 }

@@ -287,7 +287,7 @@ static bool is_vfio_driver(const struct vfio_sysfs_device *device)
 
 	if (strstr(device->driver, "vfio"))
 		return true;
-	return device->driver[0] && path_set(path, "%s/vfio-dev", device->path) == 0 &&
+	return path_set(path, "%s/vfio-dev", device->path) == 0 &&
 	       exists(path);
 }
 

@@ -24,6 +24,7 @@
 #define FAKE_DEVICES_MAX 16
 #define FAKE_SPACES_MAX 16
 #define FAKE_MAPS_MAX 4096
+#define FAKE_RANGES_MAX 80
 
 enum fake_fd_kind {
 	FAKE_FD_FREE,
@@ -78,7 +79,7 @@ struct fake_vfio_host {
 	int set_iommu_error;	/* errno of VFIO_SET_IOMMU */
 	int open_error;		/* errno of opening a group */
 	unsigned busy;		/* GET_DEVICE_FD says EAGAIN so often */
-	struct range ranges[8]; /* usable IOVA */
+	struct range ranges[FAKE_RANGES_MAX]; /* usable IOVA */
 	unsigned n_ranges;
 	uint32_t dma_avail;			     /* UINT32_MAX: the kernel does not tell */
 	uint64_t pin_limit;			     /* bytes per space before ENOMEM */

@@ -40,7 +40,7 @@ static long get_info(const struct fake_vfio_host *fake, struct vfio_iommu_type1_
 			/* struct vfio_iommu_type1_info_cap_iova_range with its array */
 			struct vfio_info_cap_header header;
 			uint32_t nr_iovas, reserved;
-			struct vfio_iova_range range[8];
+			struct vfio_iova_range range[FAKE_RANGES_MAX];
 		} ranges;
 	} all = { 0 };
 	uint32_t room = info->argsz, whole = sizeof(all);
@@ -182,7 +182,10 @@ static long group_ioctl(
 
 	switch (cmd) {
 	case VFIO_GROUP_GET_STATUS:
-		status->flags = fake_vfio_viable(fake, fd->index) ? VFIO_GROUP_FLAGS_VIABLE : 0;
+		/* The kernel may say more than we know of. */
+		status->flags = 1u << 7;
+		if (fake_vfio_viable(fake, fd->index))
+			status->flags |= VFIO_GROUP_FLAGS_VIABLE;
 		if (fd->space >= 0)
 			status->flags |= VFIO_GROUP_FLAGS_CONTAINER_SET;
 		return 0;

@@ -303,6 +303,14 @@ static void test_constraints(void **state)
 	vfio_attachment_constraints(a, &constraints);
 	assert_int_equal(constraints.n_usable, 0);
 	vfio_detach(a);
+	/* More ranges than are kept. */
+	for (unsigned i = 0; i < FAKE_RANGES_MAX; i++)
+		fake.ranges[i] = (struct range){ i << 20, (i << 20) + 0xfff };
+	fake.n_ranges = FAKE_RANGES_MAX;
+	assert_int_equal(attach(DEV_A, &a), 0);
+	vfio_attachment_constraints(a, &constraints);
+	assert_int_equal(constraints.n_usable, VFIO_USABLE_MAX);
+	vfio_detach(a);
 }
 
 /* RAM is laid out already: a device whose limits it breaks is refused before anything is mapped. */
@@ -326,8 +334,10 @@ static void test_hot_plugged_constraints(void **state)
 	assert_says(err.text, "0x100000000-0x14fffffff is out of reach for '" DEV_C "'");
 	assert_says(err.text, "0x0-0xfedfffff");
 	fake.ranges[1] = (struct range){ 0xfef00000, 0xffffffff };
-	fake.ranges[2] = (struct range){ 0x100000000, 0x1ffffffff };
-	fake.n_ranges = 3;
+	/* RAM may lie across ranges that touch. */
+	fake.ranges[2] = (struct range){ 0x100000000, 0x120000000 };
+	fake.ranges[3] = (struct range){ 0x120000001, 0x1ffffffff };
+	fake.n_ranges = 4;
 	assert_int_equal(attach(DEV_C, &c), 0);
 	vfio_detach(c);
 	vfio_detach(a);
@@ -440,12 +450,11 @@ static void test_zone_full(void **state)
 static void test_many_cycles(void **state)
 {
 	unsigned fds = fake_process_fds(), capacity = 0;
+	struct vfio_attachment *a, *c;
 
 	(void)state;
 	vfio_context_set_ram(context, &ram);
 	for (int i = 0; i < 500; i++) {
-		struct vfio_attachment *a, *c;
-
 		assert_int_equal(attach(DEV_A, &a), 0);
 		assert_int_equal(attach(DEV_C, &c), 0);
 		assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
@@ -456,6 +465,13 @@ static void test_many_cycles(void **state)
 		vfio_detach(i % 2 ? c : a);
 	}
 	assert_int_equal(fake_process_fds(), fds);
+	assert_int_equal(attach(DEV_A, &a), 0);
+	for (int i = 0; i < 500; i++) {
+		assert_int_equal(attach(DEV_C, &c), 0);
+		vfio_detach(c);
+	}
+	assert_int_equal(a->container->ledger.capacity, 2 * VFIO_DEVICE_MAPS);
+	vfio_detach(a);
 }
 
 int main(void)

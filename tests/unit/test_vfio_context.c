@@ -208,6 +208,9 @@ static void test_out_of_memory_rolls_back(void **state)
 	assert_int_equal(fake.maps, 4);
 	assert_int_equal(fake_vfio_total_maps(&fake), 0);
 	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOMEM);
+	assert_int_equal(a->container->ledger.capacity, VFIO_DEVICE_MAPS + 5);
 	/* The cause is gone: the same call works. */
 	fake.pin_limit = UINT64_MAX;
 	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);

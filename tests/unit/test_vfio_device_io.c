@@ -117,7 +117,8 @@ static void test_chain(void **state)
 	assert_ptr_equal(vfio_info_cap(&chain, size, 16, 3, 16), &chain.cap[2]);
 	/* Out of bounds, not aligned, in a circle. */
 	assert_null(vfio_info_cap(&chain, 44, 16, 4, 4));
-	assert_null(vfio_info_cap(&chain, size, 18, 1, 4));
+	memcpy((char *)&chain + 2, &(struct vfio_info_cap_header){ .id = 7 }, 8);
+	assert_null(vfio_info_cap(&chain, size, 2, 7, 8));
 	assert_null(vfio_info_cap(&chain, size, 0x7ffffff0, 1, 4));
 	chain.cap[2].next = 16;
 	assert_null(vfio_info_cap(&chain, size, 16, 4, 8));

@@ -180,11 +180,13 @@ static void test_more_ranges_than_room(void **state)
 	(void)state;
 	assert_int_equal(add_object("iommufd0", -1), 0);
 	assert_int_equal(attach(DEV_A, &a), 0);
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < FAKE_RANGES_MAX; i++)
 		fake.ranges[i] = (struct range){ i << 20, (i << 20) + 0xfff };
-	fake.n_ranges = 8;
+	fake.n_ranges = FAKE_RANGES_MAX;
 	assert_int_equal(a->container->ops->refresh(a->container, &err), 0);
-	assert_int_equal(a->container->n_usable, 8);
+	assert_int_equal(a->container->n_usable, VFIO_USABLE_MAX);
+	assert_int_equal(
+		a->container->usable[VFIO_USABLE_MAX - 1].start, (VFIO_USABLE_MAX - 1) << 20);
 	fake.n_ranges = 0;
 	assert_int_equal(a->container->ops->refresh(a->container, &err), 0);
 	assert_int_equal(a->container->n_usable, 1);
