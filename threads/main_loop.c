@@ -18,6 +18,7 @@
 #include <portcullis/policy.h>
 #include <portcullis/sys.h>
 #include <portcullis/thread.h>
+#include <portcullis/vcpu.h>
 
 struct main_thread {
 	struct machine *machine;

@@ -13,6 +13,7 @@
 
 #include <portcullis/log.h>
 #include <portcullis/thread.h>
+#include <portcullis/vcpu.h>
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 {

@@ -5,6 +5,7 @@
  * It does what is posted to its loop, and what the device's eventfds ask for.
  */
 #include <portcullis/thread.h>
+#include <portcullis/vcpu.h>
 
 void *vfio_worker_thread(void *opaque)
 {

@@ -9,64 +9,20 @@
 #ifndef PORTCULLIS_MACHINE_H
 #define PORTCULLIS_MACHINE_H
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <portcullis/bus.h>
 #include <portcullis/config.h>
-#include <portcullis/kvm.h>
-#include <portcullis/loop.h>
 #include <portcullis/role.h>
 
 struct err;
+struct loop;
 struct machine;
-struct device;
+struct prop_type;
+struct vcpu;
+struct worker;
 
 #define MACHINE_CPUS_MAX 64
-
-/* What a vCPU is doing, for pause and reset. Written by the vCPU, read by main. */
-enum vcpu_state {
-	VCPU_PARKED,  /* waiting on the gate */
-	VCPU_RUNNING, /* in KVM_RUN or handling an access */
-	VCPU_WAITING, /* in io_wait(): owns nothing, counts as stopped */
-	VCPU_ENDED,
-};
-
-struct vcpu {
-	struct kvm_vcpu kvm;
-	struct bus_reader reader;
-	struct io_request request;
-	struct bus *bus;
-	struct vcpu_gate *gate;
-	struct machine *machine; /* only for vcpu_report() */
-	pthread_t thread;
-	_Atomic int tid;	/* of that thread, for query-cpus-fast */
-	_Atomic uint32_t state; /* enum vcpu_state; futex word */
-	_Atomic bool needs_reset;
-	_Atomic bool halted; /* cannot go on before a reset */
-	struct mail stopped; /* how it reports why it cannot go on */
-	char why[256];
-	int exit_kind; /* enum kvm_exit_kind that stopped it */
-};
-
-/* Opens and closes for all vCPUs at once. */
-struct vcpu_gate {
-	_Atomic uint32_t open; /* futex word: GATE_* */
-	struct kvm_entry
-		entry; /* what vCPU 0 starts with after a reset; written while all are parked */
-};
-enum { GATE_CLOSED, GATE_OPEN, GATE_END };
-
-/* A loop that some thread runs for the VFIO device it is given. */
-struct worker {
-	struct loop loop;
-	pthread_t thread;
-	unsigned index;
-	struct device *device; /* main's: NULL = idle */
-	struct mail end;       /* tells the thread to return */
-};
 
 enum runstate {
 	RUNSTATE_PRELAUNCH,
@@ -160,8 +116,5 @@ void machine_device_add(struct machine *machine, const struct prop_type *type, v
 	struct machine_op *op) ON_MAIN;
 void machine_device_del(
 	struct machine *machine, const char *id, bool force, struct machine_op *op) ON_MAIN;
-
-/* vCPU threads: why one cannot go on. The machine stops (internal error) or resets/ends. */
-void vcpu_report(struct vcpu *vcpu, int exit_kind, const char *why) ON_VCPU;
 
 #endif

@@ -22,6 +22,7 @@
 #include <portcullis/pci.h>
 #include <portcullis/pci_host.h>
 #include <portcullis/root_port.h>
+#include <portcullis/vcpu.h>
 #include <portcullis/vfio.h>
 
 /* Where a passed-through device is in its life; query-vfio shows it. */

@@ -27,7 +27,8 @@ LAYERS = {
 HEADERS = {
     "err": "base", "log": "base", "loop": "base", "prop": "base", "role": "base", "sys": "base",
     "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
-    "config": "machine", "machine_query": "machine", "options": "cli", "thread": "threads",
+    "config": "machine", "machine_query": "machine", "vcpu": "machine",
+    "pci_host": "pci", "options": "cli", "thread": "threads",
 }
 
 # What a contract's users need although its module is not theirs: (file or folder, header, reason).
