@@ -62,10 +62,7 @@ int kvm_irqfd_add(struct kvm_vm *vm, uint32_t gsi, int fd, int resample_fd);
 int kvm_irqfd_del(struct kvm_vm *vm, uint32_t gsi, int fd);
 int kvm_signal_msi(struct kvm_vm *vm, uint64_t addr, uint32_t data);
 
-/*
- * Tells KVM about a VFIO group or device fd (KVM_DEV_VFIO_FILE, or GROUP on older kernels: the same
- * numbers). -ENODEV: this kernel has no KVM VFIO device; passthrough works without.
- */
+/* Tells KVM of a VFIO group or device fd. -ENODEV: this KVM does not care; passthrough works. */
 int kvm_vfio_add(struct kvm_vm *vm, int fd);
 void kvm_vfio_del(struct kvm_vm *vm, int fd);
 
