@@ -64,10 +64,15 @@ static int open_stdout(struct chardev *c)
 	return fd_dup(STDOUT_FILENO);
 }
 
-/* A background job must not touch the terminal's input: the kernel would stop it. */
+/*
+ * A background job must not touch the terminal's input: the kernel would stop it. A terminal that
+ * does not control us has no jobs.
+ */
 static bool in_foreground(void)
 {
-	return tcgetpgrp(STDIN_FILENO) == getpgrp();
+	pid_t group = tcgetpgrp(STDIN_FILENO);
+
+	return group < 0 || group == getpgrp();
 }
 
 static int open_stdio(struct chardev *c, struct err *err)

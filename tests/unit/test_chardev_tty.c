@@ -103,7 +103,9 @@ struct terminal {
 	struct termios before;
 };
 
-static void start_on_terminal(struct terminal *t, bool background)
+enum job { FOREGROUND, BACKGROUND, NO_JOB /* the terminal does not control it */ };
+
+static void start_on_terminal(struct terminal *t, enum job job)
 {
 	assert_int_equal(openpty(&t->master, &t->slave, NULL, NULL, NULL), 0);
 	tcgetattr(t->slave, &t->before);
@@ -112,8 +114,9 @@ static void start_on_terminal(struct terminal *t, bool background)
 		return;
 	close(t->master);
 	setsid();
-	ioctl(t->slave, TIOCSCTTY, 0);
-	if (background) {
+	if (job != NO_JOB)
+		ioctl(t->slave, TIOCSCTTY, 0);
+	if (job == BACKGROUND) {
 		/* Our parent in the session has the terminal; we are another process group. */
 		if (fork())
 			pause();
@@ -182,7 +185,7 @@ static void test_keys(void **state)
 	struct termios raw;
 
 	(void)state;
-	start_on_terminal(&t, false);
+	start_on_terminal(&t, FOREGROUND);
 	expect(t.master, "up\r");
 	tcgetattr(t.slave, &raw);
 	assert_int_equal(raw.c_lflag & (ISIG | ICANON | ECHO), 0);
@@ -209,10 +212,13 @@ static void test_keys(void **state)
 static void test_guest_ends(void **state)
 {
 	struct terminal t;
+	struct termios raw;
 
 	(void)state;
-	start_on_terminal(&t, false);
+	start_on_terminal(&t, NO_JOB);
 	expect(t.master, "up");
+	tcgetattr(t.slave, &raw);
+	assert_int_equal(raw.c_lflag & (ISIG | ICANON | ECHO), 0);
 	type(t.master, "bye~");
 	assert_int_equal(exit_status(t.pid), 11);
 	expect(t.master, "bye~"); /* the last words came out */
@@ -227,7 +233,7 @@ static void test_background(void **state)
 	struct termios now;
 
 	(void)state;
-	start_on_terminal(&t, true);
+	start_on_terminal(&t, BACKGROUND);
 	expect(t.master, "up");
 	tcgetattr(t.slave, &now);
 	assert_int_equal(now.c_lflag, t.before.c_lflag);
