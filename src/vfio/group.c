@@ -32,18 +32,18 @@ static long own_uid(const struct vfio_host *host)
 
 static int not_permitted(const struct vfio_host *host, const char *path, int code, struct err *err)
 {
+	long uid = own_uid(host);
 	struct stat st;
 
 	if (fstatat(AT_FDCWD, path, &st, 0) < 0)
 		return err_set_errno(err, code, "cannot open '%s'", path);
 	err_set_errno(err, code, "cannot open '%s' (owner %u:%u, mode %04o) as uid %ld", path,
-		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777),
-		own_uid(host));
+		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777), uid);
 	err_hint(err,
-		"give that user the node: chown UID %s; or run as root; in a container the node "
-		"must"
-		" also be allowed by its device rules",
-		path);
+		"give the node to that user (chown %ld %s) or run as root; in a container its "
+		"device"
+		" rules must allow the node as well",
+		uid, path);
 	return -code;
 }
 
