@@ -158,8 +158,8 @@ static void commit(struct rtc *rtc)
 	int64_t of_day = decode_hour(rtc, c[HOURS]) * 3600 + decode(rtc, c[MINUTES]) * 60 +
 			 decode(rtc, c[SECONDS]);
 
+	/* Odd months and days are counted on from the year; the year alone could overflow. */
 	d.year = d.year < YEAR_MIN ? YEAR_MIN : d.year > YEAR_MAX ? YEAR_MAX : d.year;
-	d.month = d.month < 1 ? 1 : d.month > 12 ? 12 : d.month;
 	rtc->offset_ns = (days_of_date(d) * 86400 + of_day) * NS + NS / 2 - rtc->now();
 	rtc->checked_ns = guest_now(rtc);
 }

@@ -12,15 +12,11 @@
 /* The lowest free number, max_slots when there is none. */
 static unsigned slot_find(const struct kvm_vm *vm)
 {
-	for (unsigned i = 0; i * 64 < vm->max_slots; i++) {
-		unsigned slot;
+	unsigned i = 0;
 
-		if (~vm->slot_used[i] == 0)
-			continue;
-		slot = i * 64 + (unsigned)__builtin_ctzll(~vm->slot_used[i]);
-		return slot < vm->max_slots ? slot : vm->max_slots;
-	}
-	return vm->max_slots;
+	while (i < vm->max_slots && vm->slot_used[i / 64] >> i % 64 & 1)
+		i++;
+	return i;
 }
 
 int kvm_slot_add(
