@@ -32,8 +32,8 @@ static int unknown_type(const char *name, struct err *err)
  * A file descriptor that the client gave us: by its name (getfd) or its number (add-fd). It is the
  * device's from now on. Other numbers would be this program's own.
  */
-static int take_fd(struct qmp_request *r, const struct json *value, char text[static 16],
-	struct err *err)
+static int take_fd(
+	struct qmp_request *r, const struct json *value, char text[static 16], struct err *err)
 {
 	int fd = -1;
 
@@ -156,7 +156,7 @@ static void put_default(struct json_writer *w, const struct prop *p)
 	if (p->kind == PROP_BOOL && !parse_bool(p->def, &boolean))
 		json_put_bool(w, "default-value", boolean);
 	else if ((p->kind == PROP_SIZE && !parse_size(p->def, 1, &number)) ||
-		(p->kind == PROP_UINT && !parse_u64(p->def, &number)))
+		 (p->kind == PROP_UINT && !parse_u64(p->def, &number)))
 		json_put_uint(w, "default-value", number);
 	else
 		json_put_string(w, "default-value", p->def);

@@ -6,8 +6,8 @@
 #include "session.h"
 
 /* Members of an event's data and where their values come from. */
-static void put_member(struct json_writer *w, const struct qmp_member *m,
-	const struct machine_event *event)
+static void put_member(
+	struct json_writer *w, const struct qmp_member *m, const struct machine_event *event)
 {
 	const struct {
 		const char *name, *value;

@@ -71,7 +71,8 @@ int named_fds_name(struct named_fds *fds, const char *name, struct err *err)
 
 	if (!*name || (*name >= '0' && *name <= '9') || strlen(name) >= FD_NAME_MAX)
 		return err_set(err, EINVAL,
-			"Parameter 'fdname' expects a name not starting with a digit, of at most %d "
+			"Parameter 'fdname' expects a name not starting with a digit, of at most "
+			"%d "
 			"bytes",
 			FD_NAME_MAX - 1);
 	if (!place)
@@ -172,8 +173,7 @@ int fdsets_remove(struct fdsets *sets, int64_t set, int fd, struct err *err)
 	if (fd >= 0)
 		return err_set(err, ENOENT,
 			"File descriptor named 'fdset-id:%" PRId64 ", fd:%d' not found", set, fd);
-	return err_set(
-		err, ENOENT, "File descriptor named 'fdset-id:%" PRId64 "' not found", set);
+	return err_set(err, ENOENT, "File descriptor named 'fdset-id:%" PRId64 "' not found", set);
 }
 
 bool fdsets_take(struct fdsets *sets, int fd)

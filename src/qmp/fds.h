@@ -3,8 +3,8 @@
  * fds.h - file descriptors that clients handed over (SCM_RIGHTS). (private to src/qmp)
  *
  * Layer: L5, main only. Every fd here is owned here until it is taken.
- * getfd names belong to the client that gave them; fd sets (add-fd) belong to all. Fds whose numbers
- * a seccomp filter gives a meaning (FD_ZONE_DEVICE and up) are refused.
+ * getfd names belong to the client that gave them; fd sets (add-fd) belong to all. Fds whose
+ * numbers a seccomp filter gives a meaning (FD_ZONE_DEVICE and up) are refused.
  */
 #ifndef PORTCULLIS_QMP_FDS_H
 #define PORTCULLIS_QMP_FDS_H

@@ -134,7 +134,7 @@ static void store(struct frame *f, char c)
 static bool ends_word(const struct frame *f, char c)
 {
 	return f->in_message && !f->in_string && !f->depth && !f->skip_depth &&
-		(is_space(c) || c == '{' || c == '[');
+	       (is_space(c) || c == '{' || c == '[');
 }
 
 size_t frame_feed(struct frame *f, const char *data, size_t len, enum frame_status *status)

@@ -2,9 +2,9 @@
 /*
  * json.c - text to tree; the only file that knows yajl, and of yajl only its events.
  *
- * yajl does not check whether its allocator gave it memory. It is therefore fed from the arena, with
- * JSON_RESERVE bytes set aside that our own values never take: more than it can ask for while it
- * reads one message within the caps.
+ * yajl does not check whether its allocator gave it memory. It is therefore fed from the arena,
+ * with JSON_RESERVE bytes set aside that our own values never take: more than it can ask for while
+ * it reads one message within the caps.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -3,10 +3,9 @@
  * json.h - JSON in and out, with caps on everything a peer decides. (private to src/qmp and tests)
  *
  * Layer: L5, includes base only. One thread at a time per arena or writer.
- * In:    a message becomes a tree of struct json inside an arena of fixed size; nothing is freed but
- *        the arena as a whole, and nothing can grow beyond it.
- * Out:   struct json_writer appends to a buffer with a limit; running into it is remembered, and told
- *        once at the end.
+ * In:    a message becomes a tree of struct json inside an arena of fixed size; nothing is freed
+ * but the arena as a whole, and nothing can grow beyond it. Out:   struct json_writer appends to a
+ * buffer with a limit; running into it is remembered, and told once at the end.
  */
 #ifndef PORTCULLIS_QMP_JSON_H
 #define PORTCULLIS_QMP_JSON_H
@@ -18,8 +17,8 @@
 struct err;
 
 #define JSON_DEPTH_MAX 64
-#define JSON_VALUES_MAX 2048            /* per message */
-#define JSON_MESSAGE_MAX 65536          /* bytes per message */
+#define JSON_VALUES_MAX 2048		/* per message */
+#define JSON_MESSAGE_MAX 65536		/* bytes per message */
 #define JSON_ARENA_SIZE (1024u * 1024u) /* enough for any message within the caps above */
 
 enum json_kind {
@@ -50,8 +49,8 @@ int json_arena_init(struct json_arena *arena);
 void json_arena_release(struct json_arena *arena);
 
 /*
- * Parses one value; what the arena held before is gone. -EINVAL: not JSON, a key given twice, U+0000;
- * -E2BIG: deeper, longer or with more values than the caps allow.
+ * Parses one value; what the arena held before is gone. -EINVAL: not JSON, a key given twice,
+ * U+0000; -E2BIG: deeper, longer or with more values than the caps allow.
  */
 int json_parse(struct json_arena *arena, const char *text, size_t len, const struct json **out,
 	struct err *err);
@@ -63,7 +62,7 @@ const char *json_kind_name(enum json_kind kind);
 struct json_writer {
 	char *buf; /* owned */
 	size_t used, room, limit;
-	bool failed;    /* no memory, or over the limit: buf is not to be used */
+	bool failed;	/* no memory, or over the limit: buf is not to be used */
 	bool has_value; /* the next one needs a comma */
 };
 

@@ -140,8 +140,7 @@ int listen_open(struct listen_socket *s, const struct config_qmp *config, struct
 	int ret;
 
 	*s = (struct listen_socket){ .fd = -1 };
-	ret = config->kind == QMP_UNIX ? open_unix(s, config->path, err)
-				       : open_tcp(s, config, err);
+	ret = config->kind == QMP_UNIX ? open_unix(s, config->path, err) : open_tcp(s, config, err);
 	if (!ret && listen(s->fd, BACKLOG) < 0)
 		ret = err_set_errno(err, errno, "-qmp: cannot listen on '%s'",
 			config->path ? config->path : config->host);

@@ -13,9 +13,9 @@ struct config_qmp;
 struct err;
 
 struct listen_socket {
-	int fd;           /* owned, -1: closed */
+	int fd;		  /* owned, -1: closed */
 	const char *path; /* borrowed; NULL: TCP */
-	dev_t dev;        /* of the name we made, so that only that is removed */
+	dev_t dev;	  /* of the name we made, so that only that is removed */
 	ino_t ino;
 };
 

@@ -33,7 +33,8 @@ const struct qmp_event_type *qmp_event_find(enum machine_event_kind kind)
 
 static int wrong_type(const char *what, const char *expected, struct err *err)
 {
-	return err_set(err, EINVAL, "Invalid parameter type for '%s', expected: %s", what, expected);
+	return err_set(
+		err, EINVAL, "Invalid parameter type for '%s', expected: %s", what, expected);
 }
 
 static const struct {

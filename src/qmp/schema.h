@@ -2,11 +2,11 @@
 /*
  * schema.h - the one table of commands, events and their types. (private to src/qmp and tests)
  *
- * Layer: L5. Read by: argument checking, query-commands, query-events, query-qmp-schema, docs/qmp.md
- * and the tests that compare every reply with its type.
+ * Layer: L5. Read by: argument checking, query-commands, query-events, query-qmp-schema,
+ * docs/qmp.md and the tests that compare every reply with its type.
  *
- * A type is named by "str", "int", "bool", "any", the name of an entry of qmp_types, or "[NAME]" for
- * an array of NAME.
+ * A type is named by "str", "int", "bool", "any", the name of an entry of qmp_types, or "[NAME]"
+ * for an array of NAME.
  */
 #ifndef PORTCULLIS_QMP_SCHEMA_H
 #define PORTCULLIS_QMP_SCHEMA_H
@@ -28,7 +28,7 @@ struct qmp_member {
 struct qmp_type {
 	const char *name;
 	const struct qmp_member *members; /* object: ends with name == NULL; or NULL */
-	const char *const *values;        /* enum: NULL-terminated; or NULL */
+	const char *const *values;	  /* enum: NULL-terminated; or NULL */
 };
 struct qmp_command {
 	const char *name;
@@ -39,8 +39,8 @@ struct qmp_command {
 	 * exactly when `returns` is set.
 	 */
 	int (*fn)(struct qmp_request *request, struct err *err);
-	bool open_args;     /* members that are not in args go to fn unchecked */
-	bool enodev_class;  /* ENODEV is class DeviceNotFound */
+	bool open_args;	   /* members that are not in args go to fn unchecked */
+	bool enodev_class; /* ENODEV is class DeviceNotFound */
 	const char *doc;
 };
 struct qmp_event_type {
@@ -50,9 +50,9 @@ struct qmp_event_type {
 	const char *doc;
 };
 
-extern const struct qmp_type qmp_types[];         /* ends with name == NULL */
-extern const struct qmp_command qmp_commands[];   /* ends with name == NULL */
-extern const struct qmp_event_type qmp_events[];  /* ends with name == NULL */
+extern const struct qmp_type qmp_types[];	 /* ends with name == NULL */
+extern const struct qmp_command qmp_commands[];	 /* ends with name == NULL */
+extern const struct qmp_event_type qmp_events[]; /* ends with name == NULL */
 
 const struct qmp_type *qmp_type_find(const char *name);
 const struct qmp_command *qmp_command_find(const char *name);

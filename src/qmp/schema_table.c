@@ -5,18 +5,40 @@
  */
 #include "schema.h"
 
-#define MEMBERS(...) (const struct qmp_member[]){ __VA_ARGS__, { .name = NULL } }
-#define VALUES(...) (const char *const[]){ __VA_ARGS__, NULL }
-#define OBJECT(type, ...) { .name = type, .members = MEMBERS(__VA_ARGS__) }
-#define ENUM(type, ...) { .name = type, .values = VALUES(__VA_ARGS__) }
-#define HAS(member, of, text) { .name = member, .type = of, .doc = text }
-#define MAY_HAVE(member, of, text) { .name = member, .type = of, .optional = true, .doc = text }
+#define MEMBERS(...)                                                                               \
+	(const struct qmp_member[])                                                                \
+	{                                                                                          \
+		__VA_ARGS__,                                                                       \
+		{                                                                                  \
+			.name = NULL                                                               \
+		}                                                                                  \
+	}
+#define VALUES(...)                                                                                \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+#define OBJECT(type, ...)                                                                          \
+	{                                                                                          \
+		.name = type, .members = MEMBERS(__VA_ARGS__)                                      \
+	}
+#define ENUM(type, ...)                                                                            \
+	{                                                                                          \
+		.name = type, .values = VALUES(__VA_ARGS__)                                        \
+	}
+#define HAS(member, of, text)                                                                      \
+	{                                                                                          \
+		.name = member, .type = of, .doc = text                                            \
+	}
+#define MAY_HAVE(member, of, text)                                                                 \
+	{                                                                                          \
+		.name = member, .type = of, .optional = true, .doc = text                          \
+	}
 
 const struct qmp_type qmp_types[] = {
 	/* arguments */
 	OBJECT("QmpCapabilities", MAY_HAVE("enable", "[str]", "none is offered")),
-	OBJECT("DeviceAdd",
-		HAS("driver", "str", "device type, as with -device"),
+	OBJECT("DeviceAdd", HAS("driver", "str", "device type, as with -device"),
 		MAY_HAVE("id", "str", "name of the new device"),
 		MAY_HAVE("bus", "str", "id of a pcie-root-port")),
 	OBJECT("DeviceDel",
@@ -24,11 +46,9 @@ const struct qmp_type qmp_types[] = {
 		MAY_HAVE("force", "bool", "take it away without the guest's word")),
 	OBJECT("DeviceListProperties", HAS("typename", "str", "device type")),
 	OBJECT("FdName", HAS("fdname", "str", "name for the fd; does not start with a digit")),
-	OBJECT("AddFd",
-		MAY_HAVE("fdset-id", "int", "set to add to; a new one otherwise"),
+	OBJECT("AddFd", MAY_HAVE("fdset-id", "int", "set to add to; a new one otherwise"),
 		MAY_HAVE("opaque", "str", "text kept with the fd")),
-	OBJECT("RemoveFd",
-		HAS("fdset-id", "int", NULL),
+	OBJECT("RemoveFd", HAS("fdset-id", "int", NULL),
 		MAY_HAVE("fd", "int", "one of the set; all otherwise")),
 
 	/* replies */
@@ -39,8 +59,8 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("CommandInfo", HAS("name", "str", NULL)),
 	OBJECT("EventInfo", HAS("name", "str", NULL)),
 	ENUM("RunState", "prelaunch", "running", "paused", "shutdown", "internal-error"),
-	OBJECT("StatusInfo", HAS("running", "bool", NULL), HAS("singlestep", "bool", "always false"),
-		HAS("status", "RunState", NULL)),
+	OBJECT("StatusInfo", HAS("running", "bool", NULL),
+		HAS("singlestep", "bool", "always false"), HAS("status", "RunState", NULL)),
 	OBJECT("NameInfo", MAY_HAVE("name", "str", "of -name")),
 	OBJECT("UuidInfo", HAS("UUID", "str", "of -uuid, zeros otherwise")),
 	OBJECT("KvmInfo", HAS("enabled", "bool", NULL), HAS("present", "bool", NULL)),
@@ -60,9 +80,8 @@ const struct qmp_type qmp_types[] = {
 
 	OBJECT("PciMemoryRange", HAS("base", "int", NULL), HAS("limit", "int", "inclusive")),
 	OBJECT("PciMemoryRegion", HAS("bar", "int", "6: expansion ROM"),
-		HAS("type", "str", "'io' or 'memory'"),
-		HAS("address", "int", "-1: not decoded"), HAS("size", "int", NULL),
-		MAY_HAVE("prefetch", "bool", "memory only"),
+		HAS("type", "str", "'io' or 'memory'"), HAS("address", "int", "-1: not decoded"),
+		HAS("size", "int", NULL), MAY_HAVE("prefetch", "bool", "memory only"),
 		MAY_HAVE("mem_type_64", "bool", "memory only")),
 	OBJECT("PciBusInfo", HAS("number", "int", NULL), HAS("secondary", "int", NULL),
 		HAS("subordinate", "int", NULL), HAS("io_range", "PciMemoryRange", NULL),
@@ -85,8 +104,9 @@ const struct qmp_type qmp_types[] = {
 		HAS("size", "int", "bytes"), HAS("mapped", "bool", "else every access is trapped")),
 	ENUM("VfioStage", "new", "attached", "realized", "plugged", "requested", "guest-released",
 		"fenced", "closed"),
-	OBJECT("VfioDeviceInfo", HAS("id", "str", NULL), HAS("host", "str", "address or sysfs folder"),
-		HAS("bus", "str", NULL), HAS("slot", "int", NULL), HAS("function", "int", NULL),
+	OBJECT("VfioDeviceInfo", HAS("id", "str", NULL),
+		HAS("host", "str", "address or sysfs folder"), HAS("bus", "str", NULL),
+		HAS("slot", "int", NULL), HAS("function", "int", NULL),
 		HAS("stage", "VfioStage", "of plug and unplug"),
 		HAS("backend", "str", "'group' or 'iommufd'"),
 		HAS("worker", "str", "the thread that serves it"),
@@ -124,65 +144,122 @@ const struct qmp_type qmp_types[] = {
 };
 
 const struct qmp_command qmp_commands[] = {
-	{ .name = "qmp_capabilities", .args = "QmpCapabilities", .fn = qmp_cmd_capabilities,
+	{ .name = "qmp_capabilities",
+		.args = "QmpCapabilities",
+		.fn = qmp_cmd_capabilities,
 		.doc = "The first command of every client; no other is taken before." },
-	{ .name = "query-version", .returns = "VersionInfo", .fn = qmp_cmd_query_version,
+	{ .name = "query-version",
+		.returns = "VersionInfo",
+		.fn = qmp_cmd_query_version,
 		.doc = "The program's version." },
-	{ .name = "query-commands", .returns = "[CommandInfo]", .fn = qmp_cmd_query_commands,
+	{ .name = "query-commands",
+		.returns = "[CommandInfo]",
+		.fn = qmp_cmd_query_commands,
 		.doc = "Every command there is." },
-	{ .name = "query-events", .returns = "[EventInfo]", .fn = qmp_cmd_query_events,
+	{ .name = "query-events",
+		.returns = "[EventInfo]",
+		.fn = qmp_cmd_query_events,
 		.doc = "Every event there is." },
-	{ .name = "query-qmp-schema", .returns = "[SchemaInfo]", .fn = qmp_cmd_query_schema,
+	{ .name = "query-qmp-schema",
+		.returns = "[SchemaInfo]",
+		.fn = qmp_cmd_query_schema,
 		.doc = "Commands, events and types, as QEMU describes its own." },
-	{ .name = "query-status", .returns = "StatusInfo", .fn = qmp_cmd_query_status,
+	{ .name = "query-status",
+		.returns = "StatusInfo",
+		.fn = qmp_cmd_query_status,
 		.doc = "Does the guest run?" },
-	{ .name = "query-name", .returns = "NameInfo", .fn = qmp_cmd_query_name,
+	{ .name = "query-name",
+		.returns = "NameInfo",
+		.fn = qmp_cmd_query_name,
 		.doc = "The machine's name." },
-	{ .name = "query-uuid", .returns = "UuidInfo", .fn = qmp_cmd_query_uuid,
+	{ .name = "query-uuid",
+		.returns = "UuidInfo",
+		.fn = qmp_cmd_query_uuid,
 		.doc = "The machine's UUID." },
-	{ .name = "query-kvm", .returns = "KvmInfo", .fn = qmp_cmd_query_kvm,
+	{ .name = "query-kvm",
+		.returns = "KvmInfo",
+		.fn = qmp_cmd_query_kvm,
 		.doc = "KVM is always in use." },
-	{ .name = "query-machines", .returns = "[MachineInfo]", .fn = qmp_cmd_query_machines,
+	{ .name = "query-machines",
+		.returns = "[MachineInfo]",
+		.fn = qmp_cmd_query_machines,
 		.doc = "The machine types there are." },
-	{ .name = "query-target", .returns = "TargetInfo", .fn = qmp_cmd_query_target,
+	{ .name = "query-target",
+		.returns = "TargetInfo",
+		.fn = qmp_cmd_query_target,
 		.doc = "The guest's architecture." },
-	{ .name = "query-cpus", .returns = "[CpuInfo]", .fn = qmp_cmd_query_cpus,
+	{ .name = "query-cpus",
+		.returns = "[CpuInfo]",
+		.fn = qmp_cmd_query_cpus,
 		.doc = "The vCPUs, in the words of QEMU before 6.0." },
-	{ .name = "query-cpus-fast", .returns = "[CpuInfoFast]", .fn = qmp_cmd_query_cpus_fast,
+	{ .name = "query-cpus-fast",
+		.returns = "[CpuInfoFast]",
+		.fn = qmp_cmd_query_cpus_fast,
 		.doc = "The vCPUs and their threads." },
-	{ .name = "query-pci", .returns = "[PciInfo]", .fn = qmp_cmd_query_pci,
+	{ .name = "query-pci",
+		.returns = "[PciInfo]",
+		.fn = qmp_cmd_query_pci,
 		.doc = "The PCI devices as the guest has set them up." },
-	{ .name = "query-vfio", .returns = "[VfioDeviceInfo]", .fn = qmp_cmd_query_vfio,
+	{ .name = "query-vfio",
+		.returns = "[VfioDeviceInfo]",
+		.fn = qmp_cmd_query_vfio,
 		.doc = "The passed-through devices: where they stand, how they are reached." },
-	{ .name = "device-list-properties", .args = "DeviceListProperties",
-		.returns = "[ObjectPropertyInfo]", .fn = qmp_cmd_device_list_properties,
-		.enodev_class = true, .doc = "The properties of a device type." },
+	{ .name = "device-list-properties",
+		.args = "DeviceListProperties",
+		.returns = "[ObjectPropertyInfo]",
+		.fn = qmp_cmd_device_list_properties,
+		.enodev_class = true,
+		.doc = "The properties of a device type." },
 	{ .name = "stop", .fn = qmp_cmd_stop, .doc = "Stops all vCPUs." },
 	{ .name = "cont", .fn = qmp_cmd_cont, .doc = "Lets the vCPUs run." },
-	{ .name = "system_reset", .fn = qmp_cmd_system_reset,
+	{ .name = "system_reset",
+		.fn = qmp_cmd_system_reset,
 		.doc = "Resets the machine, passed-through devices included." },
-	{ .name = "system_powerdown", .fn = qmp_cmd_system_powerdown,
+	{ .name = "system_powerdown",
+		.fn = qmp_cmd_system_powerdown,
 		.doc = "Presses the power button." },
-	{ .name = "quit", .fn = qmp_cmd_quit,
+	{ .name = "quit",
+		.fn = qmp_cmd_quit,
 		.doc = "Ends the program; devices are reset and given back." },
-	{ .name = "device_add", .args = "DeviceAdd", .open_args = true, .fn = qmp_cmd_device_add,
-		.doc = "Plugs a device in. Every property of -device is an argument. The reply comes "
+	{ .name = "device_add",
+		.args = "DeviceAdd",
+		.open_args = true,
+		.fn = qmp_cmd_device_add,
+		.doc = "Plugs a device in. Every property of -device is an argument. The reply "
+		       "comes "
 		       "when the guest has been told, or everything has been taken back." },
-	{ .name = "device_del", .args = "DeviceDel", .fn = qmp_cmd_device_del, .enodev_class = true,
-		.doc = "Asks the guest to let go of a device and takes it out. The reply comes after "
+	{ .name = "device_del",
+		.args = "DeviceDel",
+		.fn = qmp_cmd_device_del,
+		.enodev_class = true,
+		.doc = "Asks the guest to let go of a device and takes it out. The reply comes "
+		       "after "
 		       "DEVICE_DELETED: the device's last file descriptor is closed, the host may "
-		       "have it. If the guest does not let go within the device's unplug-timeout, the "
+		       "have it. If the guest does not let go within the device's unplug-timeout, "
+		       "the "
 		       "reply is an error and the device stays." },
-	{ .name = "getfd", .args = "FdName", .fn = qmp_cmd_getfd,
-		.doc = "Names the file descriptor that was sent along (SCM_RIGHTS). The name is this "
+	{ .name = "getfd",
+		.args = "FdName",
+		.fn = qmp_cmd_getfd,
+		.doc = "Names the file descriptor that was sent along (SCM_RIGHTS). The name is "
+		       "this "
 		       "client's, and goes with it." },
-	{ .name = "closefd", .args = "FdName", .fn = qmp_cmd_closefd,
+	{ .name = "closefd",
+		.args = "FdName",
+		.fn = qmp_cmd_closefd,
 		.doc = "Closes a named file descriptor." },
-	{ .name = "add-fd", .args = "AddFd", .returns = "AddFdInfo", .fn = qmp_cmd_add_fd,
+	{ .name = "add-fd",
+		.args = "AddFd",
+		.returns = "AddFdInfo",
+		.fn = qmp_cmd_add_fd,
 		.doc = "Puts the file descriptor that was sent along into a set." },
-	{ .name = "remove-fd", .args = "RemoveFd", .fn = qmp_cmd_remove_fd,
+	{ .name = "remove-fd",
+		.args = "RemoveFd",
+		.fn = qmp_cmd_remove_fd,
 		.doc = "Closes a set, or one file descriptor of it." },
-	{ .name = "query-fdsets", .returns = "[FdsetInfo]", .fn = qmp_cmd_query_fdsets,
+	{ .name = "query-fdsets",
+		.returns = "[FdsetInfo]",
+		.fn = qmp_cmd_query_fdsets,
 		.doc = "The sets of file descriptors." },
 	{ .name = NULL },
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server.c - listeners and clients. Clients that died are freed by a mail to our own loop, when none
- * of their functions is on the stack.
+ * server.c - listeners and clients. Clients that died are freed by a mail to our own loop, when
+ * none of their functions is on the stack.
  */
 #include <errno.h>
 #include <stdlib.h>

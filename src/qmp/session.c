@@ -220,8 +220,8 @@ int qmp_cmd_capabilities(struct qmp_request *r, struct err *err)
 	const struct json *enable = r->args ? json_get(r->args, "enable") : NULL;
 
 	if (enable && enable->first)
-		return err_set(err, EINVAL, "Capability '%s' is not available",
-			enable->first->text);
+		return err_set(
+			err, EINVAL, "Capability '%s' is not available", enable->first->text);
 	r->session->negotiated = true;
 	return 0;
 }
@@ -253,8 +253,8 @@ static int find_command(struct qmp_request *r, const char *name, struct err *err
 	bool negotiating = !strcmp(name, NEGOTIATION);
 
 	if (!r->session->negotiated && !negotiating)
-		return err_set(err, ENOENT,
-			"Expecting capabilities negotiation with '" NEGOTIATION "'");
+		return err_set(
+			err, ENOENT, "Expecting capabilities negotiation with '" NEGOTIATION "'");
 	if (r->session->negotiated && negotiating)
 		return err_set(err, ENOENT,
 			"Capabilities negotiation is already complete, command ignored");

@@ -3,8 +3,8 @@
  * session.h - one client's side of the protocol, without its socket. (private to src/qmp and tests)
  *
  * Layer: L5, main only. Messages come in by session_message(), replies and events leave by send().
- * Order: a session's commands are answered in their order. While one is held (device_add, device_del)
- *        session_busy() is true and the owner feeds nothing; resume() says when that is over.
+ * Order: a session's commands are answered in their order. While one is held (device_add,
+ * device_del) session_busy() is true and the owner feeds nothing; resume() says when that is over.
  */
 #ifndef PORTCULLIS_QMP_SESSION_H
 #define PORTCULLIS_QMP_SESSION_H
@@ -55,8 +55,9 @@ struct qmp_request {
 	const struct qmp_command *command;
 	const struct json *args; /* object or NULL; checked against the command's type */
 	const struct json *id;
-	struct json_writer *out;                   /* a value goes there with key QMP_RETURN */
-	void (*after)(struct qmp_context *context); /* set by the command: after its reply was sent */
+	struct json_writer *out; /* a value goes there with key QMP_RETURN */
+	void (*after)(
+		struct qmp_context *context); /* set by the command: after its reply was sent */
 };
 #define QMP_RETURN "return"
 #define QMP_LATER 1

@@ -127,8 +127,8 @@ static void handle_input(struct wire *w) ON_MAIN
 	while (may_read(w) && w->in_pos < w->in_len) {
 		enum frame_status status;
 
-		w->in_pos += frame_feed(
-			&w->frame, w->in + w->in_pos, w->in_len - w->in_pos, &status);
+		w->in_pos +=
+			frame_feed(&w->frame, w->in + w->in_pos, w->in_len - w->in_pos, &status);
 		if (status == FRAME_MESSAGE)
 			session_message(&w->session, w->frame.buf, w->frame.used);
 		else if (status == FRAME_BAD)
@@ -158,7 +158,9 @@ static void receive(struct wire *w)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { .iov_base = w->in, .iov_len = sizeof(w->in) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
 		.msg_controllen = sizeof(control) };
 	ssize_t n = recvmsg(w->lfd.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 

@@ -5,9 +5,9 @@
  * Layer: L5, main only.
  * Input:  read in pieces of WIRE_INPUT bytes, and only while the client reads its replies and no
  *         command of its own is held. What was read and not yet handled waits in the piece.
- * Output: queued up to WIRE_OUTPUT_MAX bytes; a client whose queue would grow beyond is disconnected.
- * Death:  wire_die() closes the socket at once and calls on_death(); the owner frees the client
- *         later, when no function of it is on the stack (wire_idle()).
+ * Output: queued up to WIRE_OUTPUT_MAX bytes; a client whose queue would grow beyond is
+ * disconnected. Death:  wire_die() closes the socket at once and calls on_death(); the owner frees
+ * the client later, when no function of it is on the stack (wire_idle()).
  */
 #ifndef PORTCULLIS_QMP_WIRE_H
 #define PORTCULLIS_QMP_WIRE_H
@@ -22,22 +22,22 @@
 #include "session.h"
 
 #define WIRE_INPUT 4096u
-#define WIRE_OUTPUT_LOW 65536u              /* more than that unread: no further command is taken */
+#define WIRE_OUTPUT_LOW 65536u /* more than that unread: no further command is taken */
 #define WIRE_OUTPUT_MAX (4u * 1024u * 1024u)
 
 struct wire {
 	struct qmp_session session; /* first: callbacks cast back */
-	struct wire *next;          /* the owner's list */
+	struct wire *next;	    /* the owner's list */
 	struct loop *loop;
-	struct loop_fd lfd;         /* fd owned, -1: dead */
-	uint32_t events;            /* what the loop waits for now */
+	struct loop_fd lfd; /* fd owned, -1: dead */
+	uint32_t events;    /* what the loop waits for now */
 	struct frame frame;
 	char in[WIRE_INPUT];
 	size_t in_pos, in_len;
 	char *out; /* owned */
 	size_t out_pos, out_len, out_room;
-	bool eof;          /* the peer sends no more */
-	unsigned nesting;  /* functions of this client on the stack */
+	bool eof;	  /* the peer sends no more */
+	unsigned nesting; /* functions of this client on the stack */
 	void (*on_death)(struct wire *wire);
 };
 

@@ -9,10 +9,14 @@
 static const char intro[] =
 	"# What each thread may ask of the kernel\n\n"
 	"Generated from the tables in `seccomp/` by `tests/tools/policy_doc.c`; do not edit.\n\n"
-	"One line is one rule; several rules for a call are alternatives. Whatever is not listed kills\n"
-	"the process, but for `clone3`, which answers `ENOSYS`. `arg0` is a call's first argument.\n"
-	"Pinned fds: `POLICY_FD_OWN` is the vCPU's own, `POLICY_FD_VM` and `POLICY_FD_KVM_DEVICE` are\n"
-	"KVM's, `POLICY_FD_LOG` is where messages go. Fds of passed-through devices have numbers in\n"
+	"One line is one rule; several rules for a call are alternatives. Whatever is not listed "
+	"kills\n"
+	"the process, but for `clone3`, which answers `ENOSYS`. `arg0` is a call's first "
+	"argument.\n"
+	"Pinned fds: `POLICY_FD_OWN` is the vCPU's own, `POLICY_FD_VM` and `POLICY_FD_KVM_DEVICE` "
+	"are\n"
+	"KVM's, `POLICY_FD_LOG` is where messages go. Fds of passed-through devices have numbers "
+	"in\n"
 	"`FD_ZONE_DEVICE`, eventfds from `FD_ZONE_EVENT` up.\n";
 
 /* A bar would end the table's cell. */

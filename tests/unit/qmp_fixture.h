@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * qmp_fixture.h - a machine that only remembers what was asked of it.
+ *
+ * Layer: tests. Included by one file of a program: it defines what src/qmp needs of src/machine.
+ */
+#ifndef PORTCULLIS_QMP_FIXTURE_H
+#define PORTCULLIS_QMP_FIXTURE_H
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <portcullis/config.h>
+#include <portcullis/err.h>
+#include <portcullis/machine_query.h>
+#include <portcullis/pci.h>
+#include <portcullis/vfio.h>
+
+struct machine {
+	struct config config;
+	struct loop loop;
+	enum runstate state;
+	char calls[1024];      /* what was called, one word each */
+	struct machine_op *op; /* of device_add or device_del, not answered yet */
+	const struct prop_type *type;
+	struct vfio_pci_options *options;
+	bool answer_at_once;
+	int answer; /* errno */
+	int run_error;
+	struct pci_bus bus;
+	struct pci_function host, nic;
+	void (*on_event)(void *opaque, const struct machine_event *event);
+	void *on_event_opaque;
+};
+
+static void machine_note(struct machine *m, const char *what)
+{
+	strcat(m->calls, what);
+	strcat(m->calls, " ");
+}
+
+static void machine_setup(struct machine *m)
+{
+	*m = (struct machine){ .state = RUNSTATE_RUNNING };
+	m->config.name = (char *)(uintptr_t) "vm";
+	memset(m->config.uuid, 0xab, sizeof(m->config.uuid));
+	pci_bus_init(&m->bus, "pcie.0", NULL, NULL);
+	pci_function_init(&m->host, "host", NULL, NULL);
+	pci_put(m->host.config, 0, 4, 0x29c08086);
+	pci_put(m->host.config, 0x0a, 2, 0x0600);
+	pci_function_init(&m->nic, "net", NULL, NULL);
+	m->nic.devfn = PCI_DEVFN(3, 1);
+	pci_put(m->nic.config, 0x0a, 2, 0x0200);
+	pci_put(m->nic.config, 0x3d, 1, 1);
+	pci_set_bar(&m->nic, 0, PCI_BAR_MEM64, 0x4000, true);
+	pci_set_bar(&m->nic, 2, PCI_BAR_IO, 0x20, false);
+	m->nic.bar[0].mapped = true;
+	m->nic.bar[0].mapped_at = 0x8000000000;
+	atomic_store(&m->host.bus, &m->bus);
+	atomic_store(&m->nic.bus, &m->bus);
+}
+
+static void machine_teardown(struct machine *m)
+{
+	pci_function_release(&m->host);
+	pci_function_release(&m->nic);
+	if (m->options) {
+		props_release(m->type, m->options);
+		free(m->options);
+	}
+}
+
+/* Ends the operation that waits. */
+static void machine_answer(struct machine *m, int code)
+{
+	struct machine_op *op = m->op;
+	struct err err = { 0 };
+
+	m->op = NULL;
+	if (code)
+		err_set(&err, code, "device 'x' says no");
+	op->done(op, code ? &err : NULL);
+}
+
+enum runstate machine_runstate(const struct machine *m)
+{
+	return m->state;
+}
+
+const struct config *machine_config(const struct machine *m)
+{
+	return &m->config;
+}
+
+struct loop *machine_loop(struct machine *m)
+{
+	return &m->loop;
+}
+
+void machine_on_event(
+	struct machine *m, void (*fn)(void *, const struct machine_event *), void *opaque)
+{
+	m->on_event = fn;
+	m->on_event_opaque = opaque;
+}
+
+unsigned machine_vcpus(struct machine *m, struct vcpu **out)
+{
+	(void)m;
+	*out = NULL;
+	return 2;
+}
+
+void machine_query_cpu(struct machine *m, unsigned index, struct machine_cpu *out)
+{
+	(void)m;
+	*out = (struct machine_cpu){ .index = index, .core = index, .tid = 1000 + (int)index };
+}
+
+void machine_query_functions(
+	struct machine *m, struct pci_bus *bus, machine_function_fn fn, void *opaque)
+{
+	if (bus)
+		return;
+	fn(&m->host, opaque);
+	fn(&m->nic, opaque);
+}
+
+void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
+{
+	(void)m;
+	(void)fn;
+	(void)opaque;
+}
+
+const char *runstate_name(enum runstate state)
+{
+	return state == RUNSTATE_RUNNING ? "running" : "paused";
+}
+
+int machine_run(struct machine *m, struct err *err)
+{
+	machine_note(m, "run");
+	if (m->run_error)
+		return err_set(err, m->run_error, "cannot run");
+	m->state = RUNSTATE_RUNNING;
+	return 0;
+}
+
+void machine_pause(struct machine *m)
+{
+	machine_note(m, "pause");
+	m->state = RUNSTATE_PAUSED;
+}
+
+void machine_reset(struct machine *m, enum shutdown_cause cause)
+{
+	machine_note(m, cause == SHUTDOWN_HOST_RESET ? "reset" : "reset?");
+}
+
+void machine_powerdown(struct machine *m)
+{
+	machine_note(m, "powerdown");
+}
+
+void machine_shutdown(struct machine *m, enum shutdown_cause cause)
+{
+	machine_note(m, cause == SHUTDOWN_HOST_QUIT ? "quit" : "quit?");
+}
+
+void machine_device_add(
+	struct machine *m, const struct prop_type *type, void *options, struct machine_op *op)
+{
+	machine_note(m, "add");
+	if (m->options)
+		props_release(m->type, m->options);
+	free(m->options);
+	m->type = type;
+	m->options = options;
+	m->op = op;
+	if (m->answer_at_once)
+		machine_answer(m, m->answer);
+}
+
+void machine_device_del(struct machine *m, const char *id, bool force, struct machine_op *op)
+{
+	machine_note(m, force ? "force-del" : "del");
+	machine_note(m, id);
+	m->op = op;
+	if (m->answer_at_once)
+		machine_answer(m, m->answer);
+}
+
+#endif

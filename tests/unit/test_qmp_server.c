@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_qmp_server.c - real sockets: listeners, many clients, slow ones, vanishing ones, fds.
+ *
+ * One thread: clients write, the loop is stepped until it has nothing to do, clients read.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <portcullis/qmp.h>
+
+#include "qmp_fixture.h"
+
+#include "../../src/qmp/wire.h"
+
+static struct machine machine;
+static struct config_qmp sockets[2];
+static struct config config;
+static struct qmp *qmp;
+static char folder[64], path[96];
+
+static void pump(void)
+{
+	for (unsigned i = 0; i < 40; i++)
+		loop_step(&machine.loop, 0);
+}
+
+static int setup(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	machine_setup(&machine);
+	strcpy(folder, "/tmp/test_qmp.XXXXXX");
+	if (!mkdtemp(folder) || loop_init(&machine.loop))
+		return -1;
+	snprintf(path, sizeof(path), "%s/qmp", folder);
+	sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = path };
+	config = (struct config){ .qmp = sockets, .n_qmp = 1 };
+	if (qmp_open(&qmp, &config, &err) || qmp_serve(qmp, &machine, &err))
+		fail_msg("%s", err.text);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	qmp_free(qmp);
+	qmp = NULL;
+	loop_release(&machine.loop);
+	machine_teardown(&machine);
+	rmdir(folder);
+	return 0;
+}
+
+static int dial(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	strcpy(addr.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* Everything there is to read now; "EOF" at the end when the server closed. */
+static const char *hear(int fd)
+{
+	static char text[1 << 20];
+	size_t used = 0;
+
+	pump();
+	for (;;) {
+		ssize_t n = recv(fd, text + used, sizeof(text) - used - 4, 0);
+		if (n <= 0) {
+			strcpy(text + used, n == 0 || errno != EAGAIN ? "EOF" : "");
+			return text;
+		}
+		used += (size_t)n;
+		pump();
+	}
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+#define NEGOTIATE "{\"execute\": \"qmp_capabilities\"}"
+#define STATUS "{\"execute\": \"query-target\"}"
+#define DONE "{\"return\": {}}\r\n"
+#define TARGET "{\"return\": {\"arch\": \"x86_64\"}}\r\n"
+
+static int client(void)
+{
+	int fd = dial();
+
+	hear(fd);
+	say(fd, NEGOTIATE "\n");
+	assert_string_equal(hear(fd), DONE);
+	return fd;
+}
+
+static void test_greeting(void **state)
+{
+	int fd = dial();
+	(void)state;
+
+	assert_memory_equal(hear(fd), "{\"QMP\": {\"version\": ", 20);
+	close(fd);
+	pump();
+}
+
+static void test_mode(void **state)
+{
+	struct stat st;
+	(void)state;
+
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	qmp_free(qmp);
+	qmp = NULL;
+	assert_int_equal(stat(path, &st), -1);
+}
+
+static void test_pieces(void **state)
+{
+	int fd = client();
+	(void)state;
+
+	for (const char *c = STATUS; *c; c++) {
+		assert_int_equal(send(fd, c, 1, 0), 1);
+		pump();
+	}
+	assert_string_equal(hear(fd), TARGET);
+	say(fd, STATUS STATUS "\r\n" STATUS "\n");
+	assert_string_equal(hear(fd), TARGET TARGET TARGET);
+	close(fd);
+	pump();
+}
+
+static void test_many_clients(void **state)
+{
+	int fds[40];
+	(void)state;
+
+	for (unsigned i = 0; i < 40; i++)
+		fds[i] = client();
+	machine.on_event(machine.on_event_opaque, &(struct machine_event){ .kind = MACHINE_STOP });
+	for (unsigned i = 0; i < 40; i++) {
+		assert_memory_equal(hear(fds[i]), "{\"event\": \"STOP\"", 16);
+		say(fds[i], STATUS);
+		assert_string_equal(hear(fds[i]), TARGET);
+		close(fds[i]);
+	}
+	pump();
+}
+
+static const char add[] = "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", "
+			  "\"id\": \"a\", \"host\": \"1a:0.0\"}}";
+
+/* A held command holds its own client's later commands, and nobody else's. */
+static void test_held(void **state)
+{
+	int fd = client(), other = client();
+	(void)state;
+
+	say(fd, add);
+	say(fd, STATUS);
+	assert_string_equal(hear(fd), "");
+	say(fd, STATUS);
+	assert_string_equal(hear(fd), "");
+	say(other, STATUS);
+	assert_string_equal(hear(other), TARGET);
+	machine_answer(&machine, 0);
+	assert_string_equal(hear(fd), DONE TARGET TARGET);
+	close(fd);
+	close(other);
+	pump();
+}
+
+/* Answered before device_add returns to us. */
+static void test_not_held(void **state)
+{
+	int fd = client();
+	(void)state;
+
+	machine.answer_at_once = true;
+	say(fd, add);
+	say(fd, STATUS);
+	assert_string_equal(hear(fd), DONE TARGET);
+	close(fd);
+	pump();
+}
+
+static void test_gone_while_held(void **state)
+{
+	int fd = client();
+	(void)state;
+
+	say(fd, add);
+	pump();
+	assert_non_null(machine.op);
+	close(fd);
+	pump();
+	machine_answer(&machine, 0);
+	pump();
+	fd = client();
+	close(fd);
+	pump();
+}
+
+/* `echo command | client`: the peer's last byte comes before our answer. */
+static void test_half_closed(void **state)
+{
+	int fd = dial();
+	(void)state;
+
+	say(fd, NEGOTIATE STATUS);
+	shutdown(fd, SHUT_WR);
+	assert_non_null(strstr(hear(fd), DONE TARGET "EOF"));
+	close(fd);
+	fd = dial();
+	say(fd, NEGOTIATE);
+	say(fd, add);
+	shutdown(fd, SHUT_WR);
+	hear(fd);
+	machine_answer(&machine, 0);
+	assert_string_equal(hear(fd), DONE "EOF");
+	close(fd);
+	pump();
+}
+
+/* A client that reads nothing: its commands wait, and events beyond the cap end it. */
+static void test_never_reads(void **state)
+{
+	int fd = client(), other = client();
+	unsigned sent = 0;
+	(void)state;
+
+	while (send(fd, STATUS, strlen(STATUS), MSG_NOSIGNAL) > 0 && sent < 1000000) {
+		sent++;
+		if (sent % 1000 == 0)
+			pump();
+	}
+	assert_true(sent < 1000000); /* the server stopped reading */
+	for (unsigned i = 0; i < 100000; i++) {
+		machine.on_event(
+			machine.on_event_opaque, &(struct machine_event){ .kind = MACHINE_STOP });
+		if (i % 1000 == 0)
+			hear(other);
+	}
+	hear(other);
+	say(other, STATUS);
+	assert_string_equal(hear(other), TARGET);
+	/* what was queued in the socket, then the end */
+	while (recv(fd, (char[4096]){ 0 }, 4096, 0) > 0)
+		;
+	assert_int_equal(recv(fd, (char[1]){ 0 }, 1, 0), 0);
+	close(fd);
+	close(other);
+	pump();
+}
+
+/* A reply longer than the socket takes at once arrives whole. */
+static void test_long_reply(void **state)
+{
+	int fd = client();
+	const char *text;
+	int size = 4096;
+	(void)state;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	for (unsigned i = 0; i < 20; i++)
+		say(fd, "{\"execute\": \"query-qmp-schema\"}");
+	text = hear(fd);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_memory_equal(text, "{\"return\": [", 12);
+		text = strstr(text, "]}\r\n");
+		assert_non_null(text);
+		text += 4;
+	}
+	assert_string_equal(text, "");
+	close(fd);
+	pump();
+}
+
+static void test_garbage(void **state)
+{
+	int fd = client();
+	(void)state;
+
+	say(fd, "\x01\x02 }}}} nonsense {\"a\":[}\n" STATUS);
+	assert_non_null(strstr(hear(fd), TARGET));
+	close(fd);
+	pump();
+}
+
+static void send_fd(int to, int fd, const char *text)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(to, &msg, 0), strlen(text));
+}
+
+static unsigned open_fds(void)
+{
+	unsigned n = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void test_fd_passing(void **state)
+{
+	unsigned before = open_fds();
+	int fd = client(), given = open("/dev/null", O_RDONLY);
+	(void)state;
+
+	send_fd(fd, given, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}");
+	assert_string_equal(hear(fd), DONE);
+	for (unsigned i = 0; i < 30; i++) /* more than are kept, never asked for */
+		send_fd(fd, given, " ");
+	assert_string_equal(hear(fd), "");
+	say(fd, "{\"execute\": \"closefd\", \"arguments\": {\"fdname\": \"x\"}}");
+	assert_string_equal(hear(fd), DONE);
+	close(fd);
+	close(given);
+	pump();
+	assert_int_equal(open_fds(), before);
+}
+
+/* --- listeners --- */
+
+static int try_open(struct err *err)
+{
+	struct qmp *second = NULL;
+	int ret = qmp_open(&second, &config, err);
+
+	qmp_free(second);
+	return ret;
+}
+
+static void test_live_socket(void **state)
+{
+	struct err err = { 0 };
+	int fd;
+	(void)state;
+
+	assert_int_equal(try_open(&err), -EADDRINUSE);
+	assert_non_null(strstr(err.text, path));
+	fd = client(); /* and it still is the first one's */
+	close(fd);
+	pump();
+}
+
+static void test_stale_socket(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct err err = { 0 };
+	int fd;
+	(void)state;
+
+	qmp_free(qmp);
+	qmp = NULL;
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	close(fd);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(try_open(&err), 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void test_file_in_the_way(void **state)
+{
+	struct err err = { 0 };
+	int fd;
+	(void)state;
+
+	qmp_free(qmp);
+	qmp = NULL;
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(fd);
+	assert_int_equal(try_open(&err), -EEXIST);
+	assert_int_equal(access(path, F_OK), 0);
+	unlink(path);
+	sockets[0].path = (char *)(uintptr_t) "/nonexistent/qmp";
+	assert_int_equal(try_open(&err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/qmp"));
+}
+
+/* Somebody else's socket under our name is not removed at the end. */
+static void test_name_not_ours(void **state)
+{
+	int fd;
+	(void)state;
+
+	unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(fd);
+	qmp_free(qmp);
+	qmp = NULL;
+	assert_int_equal(access(path, F_OK), 0);
+	unlink(path);
+}
+
+static int free_port(void)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	close(fd);
+	return ntohs(addr.sin_port);
+}
+
+static void test_tcp(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct err err = { 0 };
+	int fd, port = free_port();
+	(void)state;
+
+	qmp_free(qmp);
+	sockets[1] = (struct config_qmp){
+		.kind = QMP_TCP, .host = (char *)(uintptr_t) "127.0.0.1", .port = (uint16_t)port
+	};
+	config.n_qmp = 2;
+	if (qmp_open(&qmp, &config, &err) || qmp_serve(qmp, &machine, &err))
+		fail_msg("%s", err.text);
+	addr.sin_port = htons((uint16_t)port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	usleep(10000);
+	assert_memory_equal(hear(fd), "{\"QMP\"", 6);
+	close(fd);
+	fd = client(); /* the unix socket beside it */
+	close(fd);
+	pump();
+	/* the port is taken */
+	sockets[0] = sockets[1];
+	config.n_qmp = 1;
+	assert_int_equal(try_open(&err), -EADDRINUSE);
+	sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = path };
+}
+
+static void test_nothing_asked(void **state)
+{
+	struct qmp *none = qmp;
+	(void)state;
+
+	config.n_qmp = 0;
+	assert_int_equal(qmp_open(&none, &config, NULL), 0);
+	assert_null(none);
+	assert_int_equal(qmp_serve(NULL, &machine, NULL), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_greeting),
+		TEST(test_mode),
+		TEST(test_pieces),
+		TEST(test_many_clients),
+		TEST(test_held),
+		TEST(test_not_held),
+		TEST(test_gone_while_held),
+		TEST(test_half_closed),
+		TEST(test_never_reads),
+		TEST(test_long_reply),
+		TEST(test_garbage),
+		TEST(test_fd_passing),
+		TEST(test_live_socket),
+		TEST(test_stale_socket),
+		TEST(test_file_in_the_way),
+		TEST(test_name_not_ours),
+		TEST(test_tcp),
+		TEST(test_nothing_asked),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
