@@ -284,7 +284,7 @@ int root_port_init(struct root_port *port, struct root_port_options *options, st
 
 void root_port_release(struct root_port *port)
 {
-	if (!port || !port->bus.sink)
+	if (!port)
 		return;
 	if (port->settle.armed)
 		loop_timer_cancel(port->bus.sink->main, &port->settle);

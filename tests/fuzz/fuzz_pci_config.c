@@ -188,18 +188,34 @@ static void check_bars(struct machine *m)
 	}
 }
 
+/* A register of the card holds what was written, where it can be written. */
+static void check_written(const struct machine *m, uint64_t offset, const struct io_access *access)
+{
+	const uint8_t *wmask = m->card.wmask, *config = m->card.config;
+	unsigned reg = offset & 0xfff;
+
+	for (unsigned i = 0; i < access->size; i++) {
+		uint8_t byte = (uint8_t)(access->data >> (8 * i));
+
+		must(((config[reg + i] ^ byte) & wmask[reg + i]) == 0);
+	}
+}
+
 static void cycle(struct machine *m, io_fn fn, void *opaque, uint64_t offset, const uint8_t *in)
 {
 	struct io_access access = {
 		.offset = offset, .size = (uint8_t)(1u << (in[1] & 3)), .write = in[1] & 4
 	};
+	bool whole = access.size <= 4 && !(offset & (access.size - 1u));
 
-	(void)m;
-	if (access.write)
-		for (unsigned i = 0; i < access.size; i++)
-			access.data |= (uint64_t)in[5 + i % 3] << (8 * i);
+	for (unsigned i = 0; access.write && i < access.size; i++)
+		access.data |= (uint64_t)in[5 + i % 3] << (8 * i);
 	must(fn(opaque, &access) == IO_DONE);
 	must(access.write || access.size == 8 || access.data >> (8 * access.size) == 0);
+	if (fn == pci_host_ecam && access.write && whole &&
+		pci_host_find(&m->host, (uint8_t)(offset >> 20), (uint8_t)(offset >> 12)) ==
+			&m->card)
+		check_written(m, offset, &access);
 }
 
 static void swap_card(struct machine *m, unsigned port)
@@ -223,7 +239,9 @@ static void step(struct machine *m, const uint8_t *in)
 	/* Host bridge, ports, card as firmware numbered them; then wherever the guest puts it. */
 	static const uint32_t there[] = { 0x000, 0x008, 0x009, 0x100, 0x200 };
 	uint32_t function = in[2] < 0xc0 ? there[in[2] % 5] : (uint32_t)in[2] << 8 | in[5];
-	uint32_t offset = function << 12 | (uint32_t)(in[4] & 0xf) << 8 | in[3];
+	/* Most of what there is to find is in the header. */
+	uint32_t reg = in[4] & 0xf0 ? in[3] & 0x3f : (uint32_t)in[4] << 8 | in[3];
+	uint32_t offset = function << 12 | reg;
 
 	switch (in[0] % 8) {
 	case 0:
