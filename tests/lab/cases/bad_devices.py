@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad `-device vfio-pci`: an error that names the thing and the remedy, status 1, and a host left as it was.
 
 The VMM may word its messages as it likes: the cases look for the facts a user needs.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad kernels, memory sizes and options: an error that names the thing, status 1, no crash and no hang."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An e1000e network card: MSI-X, MSI, INTx, I/O and ROM BARs."""
 
 from l1.case import case, check

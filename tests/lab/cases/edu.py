@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QEMU's edu device: DMA addresses and MSI vectors of the test's own choosing. See l2/edu.c."""
 
 from l1.case import case, check

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guest's machine: processors, memory, power, and what its kernel thinks of it."""
 
 import signal

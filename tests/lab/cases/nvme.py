@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An NVMe drive: 64-bit BAR, MSI-X, DMA both ways."""
 
 from l1.case import case, check, check_equal

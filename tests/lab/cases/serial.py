@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The serial port: a terminal for people, a pipe for programs."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several devices in one guest."""
 
 from cases.e1000e import reach_gateway

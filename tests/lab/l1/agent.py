@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """The first process of L1's user space: runs the cases L0 sends, each in a process of its own.
 
 It talks JSON lines with L0 over a virtio-serial port: a heartbeat every second, so that L0 can tell a dead

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a case declares itself. Imported by L0 too, to know what there is to run: no side effects here."""
 
 import dataclasses

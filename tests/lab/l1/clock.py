@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time for deadlines: the wall's, less what L0 says was taken from L1 by others on the machine.
 
 See labkit/steal.py. The agent keeps the figure in a file that every process here has mapped.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guest (L2) behind its serial console: run commands there, read what came out."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """L1 as a host: its PCI devices, their drivers and their IOMMU groups."""
 
 import hashlib

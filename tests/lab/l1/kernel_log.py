@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What L1's kernel said during a case: a DMA fault or an oops is a failure even when the case passed."""
 
 import re

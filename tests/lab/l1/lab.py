@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a case is given: the host's devices, the means to start the program under test, a line to L0."""
 
 import json
@@ -181,6 +182,10 @@ class L0:
     def image_checksum(self, device, size, offset=0):
         """SHA-256 of part of a drive's image file, as L0 sees it."""
         return self._ask(op="image-checksum", device=device, size=size, offset=offset)
+
+    def say(self, text):
+        """A line for whoever watches the run."""
+        self._ask(op="say", text=text)
 
     def write_image(self, device, data, offset=0):
         return self._ask(op="image-write", device=device, hex=data.hex(), offset=offset)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes of L1: finding what a case left behind, and telling what a stuck one is doing."""
 
 import os

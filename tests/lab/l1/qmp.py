@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small QMP client for the VMM under test."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program under test, or QEMU in its place: started, watched, ended."""
 
 import dataclasses

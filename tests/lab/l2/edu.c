@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Drives QEMU's edu device (1234:11e8) from the guest's user space: it has no driver, so every register, DMA
  * address and interrupt is under the test's control.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A newc cpio archive, written without needing root for its device nodes."""
 
 import stat

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The machines cases run on: which devices L1 has, how much memory, which kernel command line.
 
 A device's name is how a case finds it (`lab.host.pci("nvme0")`). A device with a `port` sits behind a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The initramfs of L1 (just enough to reach the 9p root) and of L2 (the whole guest)."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Debian's kernel as L1's and L2's kernel: downloaded and unpacked into the cache, never installed."""
 
 import lzma

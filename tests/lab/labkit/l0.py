@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One L1: a QEMU process, the JSON channel to the agent inside it, and QEMU's own monitor."""
 
 import ctypes

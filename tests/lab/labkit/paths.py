@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where things are. Downloads and built images live outside the tree, so `make clean` costs nothing."""
 
 import contextlib

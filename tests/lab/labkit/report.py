@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the user sees: a line per case, what everybody said when one fails, a summary."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs cases in L1s: one boot for many cases, some L1s side by side, reruns when the lab itself failed."""
 
 import collections
@@ -7,6 +8,7 @@ import threading
 import time
 
 from . import report
+from .hosts import HOSTS
 from .l0 import HEARTBEAT_LIMIT, L1, LabFault
 
 MAX_RERUNS = 2          # of one case, after lab faults
@@ -24,9 +26,22 @@ class Result:
     reruns: int = 0
 
 
+@dataclasses.dataclass
+class Settings:
+    """What all the cases of a run have in common."""
+
+    vmm: str                # portcullis or qemu
+    paths: dict             # program, kernel, vmlinux, initrd: as L1 sees them, which is as we do
+    folder: object          # for logs
+    kernel: object          # L1's
+    jobs: int = 1           # L1s side by side
+    scale: float = 1        # of deadlines
+    l2_append: str = ""     # for the guests' kernels
+    announce: bool = True   # a line per case that passes
+
+
 class Runner:
     def __init__(self, cases, settings):
-        """settings: vmm, paths, l2_append, jobs, folder, hosts, kernel_of(host), scale."""
         self._settings = settings
         self._queues = collections.OrderedDict()
         for case in cases:
@@ -97,8 +112,7 @@ class Runner:
         with self._lock:
             self._boots += 1
             folder = self._settings.folder / f"l1-{self._boots}-{host_name}"
-        host = self._settings.hosts[host_name]
-        l1 = L1(host, self._settings.kernel_of(host), folder)
+        l1 = L1(HOSTS[host_name], self._settings.kernel, folder)
         case = first
         try:
             self._doing(worker, f"booting L1 ({host_name})")
@@ -184,6 +198,8 @@ class Runner:
             extra += f"  (after {result.reruns} lab fault{'s' if result.reruns > 1 else ''})"
         if result.status == "skip":
             extra = f"  {result.message}"
+        if result.status == "pass" and not self._settings.announce:
+            return
         report.line(f"{words[result.status]}  {result.name:<32} {result.seconds:6.1f}s{extra}")
         if result.status == "fail":
             report.line(_account(result))
@@ -245,4 +261,8 @@ def _image_write(l1, message):
         image.write(bytes.fromhex(message["hex"]))
 
 
-_REQUESTS = {"qmp": _qmp, "image-checksum": _image_checksum, "image-write": _image_write}
+def _say(l1, message):
+    report.line(message["text"])
+
+
+_REQUESTS = {"say": _say, "qmp": _qmp, "image-checksum": _image_checksum, "image-write": _image_write}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time as L1 experiences it: without the time its threads were ready to run and had no processor.
 
 A lab shares its machine with builds and other labs, and may get a quarter of a processor. Deadlines counted
