@@ -517,6 +517,41 @@ static void test_reset(void **state)
 	assert_int_equal(buf[0], '!');
 }
 
+/* Whatever a guest does: the port stays within its bounds, and afterwards it still works. */
+static void test_random(void **state)
+{
+	struct bench *b = *state;
+	uint8_t buf[64];
+	uint64_t dice = 1;
+
+	for (unsigned i = 0; i < 300000; i++) {
+		struct io_access a = { 0 };
+
+		dice = dice * 6364136223846793005ull + 1442695040888963407ull;
+		a.offset = dice >> 33 & 15;
+		a.size = (uint8_t)(1u << (dice >> 37 & 3));
+		a.write = dice >> 40 & 1;
+		a.data = dice >> 41;
+		if ((dice >> 50 & 63) == 0)
+			loop_step(&b->loop, 0);
+		else if ((dice >> 50 & 63) < 4)
+			take(b, buf, dice >> 56 & 63);
+		else if ((dice >> 50 & 63) < 8)
+			serial_feed(&b->serial, buf, dice >> 56 & 63);
+		else
+			serial_access(&b->serial, &a);
+		assert_true(b->serial.rx_count <= SERIAL_FIFO && b->serial.rx_head < SERIAL_FIFO);
+		assert_true(b->serial.tx_count <= SERIAL_RING && b->serial.tx_head < SERIAL_RING);
+		assert_int_equal(b->serial.irq_level, !(b->serial.ier == 0) && b->serial.irq_level);
+	}
+	out(b, LCR, 0);
+	out(b, MCR, 2);
+	out(b, FCR, 3);
+	in(b, LSR);
+	assert_int_equal(feed(b, "k"), 1);
+	assert_int_equal(in(b, DATA), 'k');
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -538,6 +573,7 @@ int main(void)
 		T(test_listening),
 		T(test_rts),
 		T(test_reset),
+		T(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
