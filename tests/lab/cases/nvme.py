@@ -4,7 +4,7 @@
 from l1.case import case, check, check_equal
 from l1.host import checksum, write_random
 
-SIZE = 8 << 20      # bytes of the drive that are written and read back
+SIZE = 4 << 20      # bytes of the drive that are written and read back
 ROOT_PORT = "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1"
 
 

@@ -24,8 +24,9 @@ def _shared():
 
 
 def set_stolen(seconds):
-    struct.pack_into("<d", _shared(), 0, seconds)
+    # A slice is copied by one store; pack_into would let a reader see the zeroes it starts with.
+    _shared()[0:8] = struct.pack("<d", seconds)
 
 
 def now():
-    return time.monotonic() - struct.unpack_from("<d", _shared(), 0)[0]
+    return time.monotonic() - struct.unpack("<d", _shared()[0:8])[0]

@@ -44,7 +44,8 @@ class Runner:
     def __init__(self, cases, settings):
         self._settings = settings
         self._queues = collections.OrderedDict()
-        for case in cases:
+        # Long ones first, so that none of them is alone at the end; deadlines tell which they are.
+        for case in sorted(cases, key=lambda case: -case.deadline):
             self._queues.setdefault(case.host, collections.deque()).append(case)
         self._lock = threading.Lock()
         self._working = collections.Counter()   # L1s now running, by host
