@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#define LENGTH_BYTES 3 /* package lengths are always written in three bytes, which any value fits  \
-			*/
+/* Package lengths are always written in three bytes, which any value fits. */
+#define LENGTH_BYTES 3
 
 void aml_raw(struct aml *aml, const void *bytes, size_t count)
 {
