@@ -28,18 +28,14 @@ static const struct sc_rule rules_main[] = {
 	VM_IOCTL(KVM_SET_IRQCHIP, "reset: PIC and IOAPIC"),
 	VM_IOCTL(KVM_SET_PIT2, "reset: timer"),
 	RULE(getpid, "libc's pthread_kill"),
-	RULE(tgkill, "getting a vCPU out of KVM_RUN",
-		ARG_IS(2, SIGUSR1)),
+	RULE(tgkill, "getting a vCPU out of KVM_RUN", ARG_IS(2, SIGUSR1)),
 
 	/* the way out */
-	RULE(futex, "libc's pthread_join",
-		ARG_IS(1, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME)),
+	RULE(futex, "libc's pthread_join", ARG_IS(1, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME)),
 	RULE(newfstatat, "are the pidfile and the sockets still ours"),
 	RULE(unlink, "removing the pidfile and unix sockets"),
-	RULE(ioctl, "libc's tcsetattr: the terminal as it was",
-		ARG_IS(1, TCSETS)),
-	RULE(ioctl, "libc's tcsetattr: the terminal as it was",
-		ARG_IS(1, TCGETS)),
+	RULE(ioctl, "libc's tcsetattr: the terminal as it was", ARG_IS(1, TCSETS)),
+	RULE(ioctl, "libc's tcsetattr: the terminal as it was", ARG_IS(1, TCGETS)),
 	RULE(exit_group, "the end"),
 	RULES_END,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vcpu.c - all that a vCPU's thread may ask of the kernel: threads/vcpu.c says what it does with it.
+ * vcpu.c - all that a vCPU's thread may ask of the kernel: threads/vcpu.c says what it does with
+ * it.
  *
  * No memory is mapped, nothing is opened, no VFIO or memslot call is made: an access that needs one
  * is deferred to the thread that owns it. The thread is taken to be the guest's from its first
@@ -13,7 +14,8 @@
 
 #include "rules.h"
 
-#define VCPU_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_FD(0, POLICY_FD_OWN), ARG_NAMED(1, cmd, #cmd))
+#define VCPU_IOCTL(cmd, reason)                                                                    \
+	RULE(ioctl, reason, ARG_FD(0, POLICY_FD_OWN), ARG_NAMED(1, cmd, #cmd))
 
 static const struct sc_rule rules_vcpu[] = {
 	VCPU_IOCTL(KVM_RUN, "running the guest"),

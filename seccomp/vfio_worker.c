@@ -48,7 +48,8 @@ _Static_assert(VFIO_IOMMU_MAP_DMA == VFIO_DEVICE_PCI_HOT_RESET, "one line for bo
 #define OPEN_CREATES (O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
 #define DEVICE_IOCTL(cmd, reason)                                                                  \
-	RULE(ioctl, reason, ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE), ARG_NAMED(1, cmd, #cmd))
+	RULE(ioctl, reason, ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE),                      \
+		ARG_NAMED(1, cmd, #cmd))
 #define ANY_IOCTL(cmd, reason) RULE(ioctl, reason, ARG_NAMED(1, cmd, #cmd))
 
 static const struct sc_rule rules_worker[] = {
@@ -95,8 +96,8 @@ static const struct sc_rule rules_worker[] = {
 		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
 
 	/* KVM's VFIO device: coherency, PTE tracking */
-	RULE(ioctl, "KVM learns of a group or device",
-		ARG_FD(0, POLICY_FD_KVM_DEVICE), ARG_IS(1, KVM_SET_DEVICE_ATTR)),
+	RULE(ioctl, "KVM learns of a group or device", ARG_FD(0, POLICY_FD_KVM_DEVICE),
+		ARG_IS(1, KVM_SET_DEVICE_ATTR)),
 
 	/* waiting for a device after reset */
 	RULE(clock_nanosleep, "polling a device that is coming back from reset"),

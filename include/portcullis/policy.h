@@ -22,9 +22,9 @@ struct sock_fprog;
 
 enum arg_op {
 	ARG_END,
-	ARG_EQ,     /* low 32 bits equal value (ioctl commands, fds, flags) */
+	ARG_EQ,	    /* low 32 bits equal value (ioctl commands, fds, flags) */
 	ARG_MASKED, /* (low 32 bits & mask) == value */
-	ARG_GE,     /* value <= whole register < ARG_GE_END; value a power of two; one per rule */
+	ARG_GE,	    /* value <= whole register < ARG_GE_END; value a power of two; one per rule */
 	ARG_OWN_FD, /* low 32 bits equal fds[value] given at build time; no such fd: no such rule */
 };
 #define ARG_GE_END 0x1000000u
@@ -36,14 +36,15 @@ struct arg_test {
 	const char *text; /* value (and mask) as written in the table, for docs */
 };
 struct sc_rule {
-	int nr; /* __NR_x */
+	int nr;		  /* __NR_x */
 	const char *name; /* "x" */
 	const char *why;
 	struct arg_test test[3];
 };
 struct policy {
 	const char *role;
-	const struct sc_rule *const *parts; /* NULL-terminated list of tables, each ends with why == NULL */
+	const struct sc_rule *const
+		*parts; /* NULL-terminated list of tables, each ends with why == NULL */
 };
 
 /* The tables' words. RULE(write, "why", TEST...) */
@@ -57,18 +58,33 @@ struct policy {
 	}
 #define ARG_IS(n, v) ARG_NAMED(n, v, #v)
 /* For macros around this one, which would expand v before it is made text. */
-#define ARG_NAMED(n, v, name) { .arg = n, .op = ARG_EQ, .value = (uint32_t)(v), .text = name }
+#define ARG_NAMED(n, v, name)                                                                      \
+	{                                                                                          \
+		.arg = n, .op = ARG_EQ, .value = (uint32_t)(v), .text = name                       \
+	}
 #define ARG_BITS(n, m, v)                                                                          \
-	{ .arg = n, .op = ARG_MASKED, .value = (uint32_t)(v), .mask = (uint32_t)(m), .text = #m " == " #v }
-#define ARG_WITHOUT(n, m) { .arg = n, .op = ARG_MASKED, .mask = (uint32_t)(m), .text = #m " == 0" }
-#define ARG_FROM(n, v) { .arg = n, .op = ARG_GE, .value = (uint32_t)(v), .text = #v }
-#define ARG_FD(n, which) { .arg = n, .op = ARG_OWN_FD, .value = which, .text = #which }
+	{                                                                                          \
+		.arg = n, .op = ARG_MASKED, .value = (uint32_t)(v), .mask = (uint32_t)(m),         \
+		.text = #m " == " #v                                                               \
+	}
+#define ARG_WITHOUT(n, m)                                                                          \
+	{                                                                                          \
+		.arg = n, .op = ARG_MASKED, .mask = (uint32_t)(m), .text = #m " == 0"              \
+	}
+#define ARG_FROM(n, v)                                                                             \
+	{                                                                                          \
+		.arg = n, .op = ARG_GE, .value = (uint32_t)(v), .text = #v                         \
+	}
+#define ARG_FD(n, which)                                                                           \
+	{                                                                                          \
+		.arg = n, .op = ARG_OWN_FD, .value = which, .text = #which                         \
+	}
 
 enum policy_fd {
-	POLICY_FD_OWN,        /* the vCPU's own fd */
-	POLICY_FD_VM,         /* KVM's VM fd */
+	POLICY_FD_OWN,	      /* the vCPU's own fd */
+	POLICY_FD_VM,	      /* KVM's VM fd */
 	POLICY_FD_KVM_DEVICE, /* the KVM VFIO device */
-	POLICY_FD_LOG,        /* where log_line() writes */
+	POLICY_FD_LOG,	      /* where log_line() writes */
 	POLICY_FDS,
 };
 

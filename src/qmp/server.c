@@ -40,6 +40,7 @@ struct qmp {
 	unsigned n_clients;
 	struct mail reap;
 	bool reap_posted;
+	bool full_told; /* since there was room */
 };
 
 static void post_reap(struct qmp *qmp)
@@ -68,6 +69,7 @@ static void reap(struct mail *mail)
 		wire_release(wire);
 		free(wire);
 		qmp->n_clients--;
+		qmp->full_told = false;
 	}
 	if (again)
 		post_reap(qmp);
@@ -83,7 +85,9 @@ static void add_client(struct qmp *qmp, int fd)
 	struct client *client;
 
 	if (qmp->n_clients == CLIENTS_MAX) {
-		log_warn("QMP client refused: there are %d already", CLIENTS_MAX);
+		if (!qmp->full_told)
+			log_warn("QMP clients refused: there are %d already", CLIENTS_MAX);
+		qmp->full_told = true;
 		sys_close(fd);
 		return;
 	}

@@ -264,7 +264,7 @@ static int find_command(struct qmp_request *r, const char *name, struct err *err
 	return 0;
 }
 
-void session_message(struct qmp_session *session, const char *text, size_t len)
+static void handle_message(struct qmp_session *session, const char *text, size_t len) ON_MAIN
 {
 	struct qmp_request r = { .session = session, .context = session->context };
 	const struct json *request;
@@ -286,6 +286,15 @@ void session_message(struct qmp_session *session, const char *text, size_t len)
 		return;
 	}
 	run_command(&r);
+}
+
+void session_message(struct qmp_session *session, const char *text, size_t len)
+{
+	struct qmp_context *context = session->context;
+
+	context->handling = true;
+	handle_message(session, text, len);
+	context->handling = false;
 }
 
 void session_bad_input(struct qmp_session *session, const char *why)

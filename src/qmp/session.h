@@ -26,6 +26,7 @@ struct qmp_command;
 struct qmp_context {
 	struct machine *machine;
 	struct json_arena arena; /* of the message being handled */
+	bool handling;		 /* a message: none other may be, not even from a nested loop */
 	struct fdsets fdsets;
 	struct qmp_session *sessions;
 };

@@ -11,6 +11,8 @@
 
 #include "wire.h"
 
+#define AGAIN_MS 1
+
 bool wire_alive(const struct wire *w)
 {
 	return w->lfd.fd >= 0;
@@ -26,6 +28,7 @@ void wire_die(struct wire *w)
 	if (!wire_alive(w))
 		return;
 	session_close(&w->session);
+	loop_timer_cancel(w->loop, &w->again);
 	loop_fd_del(w->loop, &w->lfd);
 	sys_closep(&w->lfd.fd);
 	w->on_death(w);
@@ -185,6 +188,11 @@ static void finish_if_done(struct wire *w)
 
 static void go_on(struct wire *w) ON_MAIN
 {
+	/* A command may step the loop while it waits; no other is handled inside of it. */
+	if (w->session.context->handling) {
+		loop_timer_set(w->loop, &w->again, AGAIN_MS);
+		return;
+	}
 	w->nesting++;
 	handle_input(w);
 	finish_if_done(w);
@@ -197,6 +205,8 @@ static void on_ready(void *opaque, uint32_t events)
 	struct wire *w = opaque;
 
 	role_enter_main();
+	if (w->session.context->handling)
+		return; /* told again */
 	w->nesting++;
 	if (events & EPOLLOUT)
 		flush(w);
@@ -207,6 +217,12 @@ static void on_ready(void *opaque, uint32_t events)
 		wire_die(w);
 	go_on(w);
 	w->nesting--;
+}
+
+static void go_on_later(void *opaque)
+{
+	role_enter_main();
+	go_on(opaque);
 }
 
 static void wire_resume(struct qmp_session *session)
@@ -227,6 +243,7 @@ int wire_open(struct wire *w, struct qmp_context *context, struct loop *loop, in
 	w->session.send = wire_send;
 	w->session.resume = wire_resume;
 	w->events = EPOLLIN;
+	w->again = (struct loop_timer){ .fn = go_on_later, .opaque = w };
 	w->lfd = (struct loop_fd){ .fd = fd, .fn = on_ready, .opaque = w };
 	if (!ret)
 		ret = loop_fd_add(loop, &w->lfd, w->events);

@@ -36,8 +36,9 @@ struct wire {
 	size_t in_pos, in_len;
 	char *out; /* owned */
 	size_t out_pos, out_len, out_room;
-	bool eof;	  /* the peer sends no more */
-	unsigned nesting; /* functions of this client on the stack */
+	bool eof;		 /* the peer sends no more */
+	unsigned nesting;	 /* functions of this client on the stack */
+	struct loop_timer again; /* when a message is being handled: look later */
 	void (*on_death)(struct wire *wire);
 };
 

@@ -15,7 +15,7 @@ FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-Iinclude", f"-I{BUILD}/gen"]
 # Where a vCPU's thread comes in: its own function and whatever answers an access.
 ROOTS = re.compile(
     r"^(vcpu_thread|kick_handler|bus_dispatch|io_wait|io_defer|\w+_access|pci_host_\w+|"
-    r"\w*config_read|\w*config_write)$")
+    r"\w*config_read|\w*config_write|write_config)$")
 # Functions of those names that other threads run.
 NOT_ROOTS = {"pci_host_bridge_init"}
 FORBIDDEN = re.compile(

@@ -28,6 +28,7 @@ struct machine {
 	bool answer_at_once;
 	int answer; /* errno */
 	int run_error;
+	void (*on_pause)(void); /* as if stopping the vCPUs stepped the loop */
 	struct pci_bus bus;
 	struct pci_function host, nic;
 	void (*on_event)(void *opaque, const struct machine_event *event);
@@ -151,6 +152,8 @@ int machine_run(struct machine *m, struct err *err)
 void machine_pause(struct machine *m)
 {
 	machine_note(m, "pause");
+	if (m->on_pause)
+		m->on_pause();
 	m->state = RUNSTATE_PAUSED;
 }
 

@@ -390,6 +390,25 @@ static void test_named_fds(void **state)
 		ERROR("GenericError", "File descriptor named 'a' not found"));
 }
 
+/* More than there is room for is closed, and the rest still comes in order. */
+static void test_too_many_fds(void **state)
+{
+	int fds[FDS_MAX + 1];
+	(void)state;
+
+	for (unsigned i = 0; i <= FDS_MAX; i++) {
+		fds[i] = dev_null();
+		named_fds_received(&talk.session.fds, fds[i]);
+	}
+	assert_int_equal(talk.session.fds.n_received, FDS_MAX);
+	assert_false(is_open(fds[FDS_MAX]));
+	for (unsigned i = 0; i < FDS_MAX; i++) {
+		assert_int_equal(named_fds_pop(&talk.session.fds), fds[i]);
+		close(fds[i]);
+	}
+	assert_int_equal(named_fds_pop(&talk.session.fds), -1);
+}
+
 static void test_fds_end_with_client(void **state)
 {
 	int named = dev_null(), waiting = dev_null();
@@ -461,6 +480,13 @@ static void test_device_fd(void **state)
 		b);
 	says(message, "{\"return\": {}}");
 	says("{\"execute\": \"query-fdsets\"}", "{\"return\": []}");
+	named_fds_received(&talk.session.fds, dup(b));
+	snprintf(message, sizeof(message),
+		"{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
+		"\"a\", \"iommufd\": \"i\", \"host\": \"1a:0.0\", \"fd\": \"%dx\"}}",
+		talk.session.fds.received[0]);
+	talk_say(&talk, "{\"execute\": \"add-fd\"}");
+	assert_non_null(strstr(talk_say(&talk, message), "handed over"));
 	assert_true(is_open(a) && is_open(b)); /* the device's now */
 	close(a);
 	close(b);
@@ -483,6 +509,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_client_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_named_fds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_many_fds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fds_end_with_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fdsets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_fd, setup, teardown),
