@@ -3,9 +3,9 @@
  * caps.h - capability lists: bounded walks, and the table that says what a guest may see and write.
  * (private to src/vfio and tests)
  *
- * Pure: works on a copy of config space. A device's lists are not trusted: they may loop, overlap or
- * point outside; the walk returns what is well formed and counts the rest.
- * Spec: PCI Local Bus 3.0 ch. 6.7, PCI Express 5.0 ch. 7.
+ * Pure:  works on a copy of config space. A device's lists are not trusted: they may loop, overlap
+ *        or point outside; the walk returns what is well formed and counts the rest.
+ * Spec:  PCI Local Bus 3.0 ch. 6.7, PCI Express 5.0 ch. 7.
  */
 #ifndef PORTCULLIS_VFIO_CAPS_H
 #define PORTCULLIS_VFIO_CAPS_H
@@ -13,12 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CAPS_MAX 48      /* standard capabilities: (256 - 64) / 4 */
+#define CAPS_MAX 48	 /* standard capabilities: (256 - 64) / 4 */
 #define EXT_CAPS_MAX 128 /* extended; more than any device has */
 
 struct cap {
 	uint16_t id, offset;
-	uint16_t room; /* bytes up to the next capability or the end of the space */
+	uint16_t room;	 /* bytes up to the next capability or the end of the space */
 	uint8_t version; /* extended only */
 };
 
@@ -44,20 +44,20 @@ enum cap_effect {
 };
 
 struct cap_field {
-	uint8_t offset; /* into the capability */
-	uint8_t size;   /* 1, 2 or 4 */
-	uint8_t effect; /* enum cap_effect bits */
-	uint32_t live;  /* bits read from the device each time; others from our copy */
-	uint32_t hide;  /* bits that read as zero */
-	uint32_t keep;  /* bits the guest may write in our copy */
-	uint32_t pass;  /* bits the guest may write in the device (write-one-to-clear ones included) */
+	uint8_t offset;	  /* into the capability */
+	uint8_t size;	  /* 1, 2 or 4 */
+	uint8_t effect;	  /* enum cap_effect bits */
+	uint32_t live;	  /* bits read from the device each time; others from our copy */
+	uint32_t hide;	  /* bits that read as zero */
+	uint32_t keep;	  /* bits the guest may write in our copy */
+	uint32_t pass;	  /* bits the guest may write in the device, write-one-to-clear too */
 	uint32_t trigger; /* CAP_FLR: bits that do it */
 };
 
 struct cap_policy {
 	uint16_t id;
-	uint16_t size;     /* bytes shown; 0: what the capability itself says (vendor-specific) */
-	bool live;         /* bytes in no field: read from the device; else from our copy. Read-only. */
+	uint16_t size; /* bytes shown; 0: what the capability itself says (vendor-specific) */
+	bool live;     /* bytes in no field: read from the device, else from our copy */
 	const char *name;
 	const struct cap_field *fields; /* ends with size 0 */
 };

@@ -25,18 +25,18 @@ struct vfio_firewall {
 	uint8_t trigger[PCI_CONFIG_SIZE];
 	/* Offsets of what the guest sees, 0: it does not. */
 	uint16_t pm, msi, msix, exp, af;
-	unsigned hidden; /* capabilities taken away */
-	unsigned broken; /* list pointers that led nowhere */
+	unsigned hidden;     /* capabilities taken away */
+	unsigned broken;     /* list pointers that led nowhere */
 	atomic_ulong denied; /* guest writes that changed nothing because they may not */
 };
 
 /* What the firewall has to know beyond the device's own config space. */
 struct vfio_firewall_facts {
-	unsigned config_size;      /* bytes the device has: 256 or 4096 */
-	bool root_bus;             /* plugged on pcie.0, not behind a root port */
-	bool can_reset;            /* a function reset the guest asks for can be done */
-	bool intx;                 /* the kernel offers INTx */
-	unsigned msi, msix;        /* vectors the kernel offers, 0: hide the capability */
+	unsigned config_size; /* bytes the device has: 256 or 4096 */
+	bool root_bus;	      /* plugged on pcie.0, not behind a root port */
+	bool can_reset;	      /* a function reset the guest asks for can be done */
+	bool intx;	      /* the kernel offers INTx */
+	unsigned msi, msix;   /* vectors the kernel offers, 0: hide the capability */
 };
 
 /*

@@ -7,7 +7,7 @@
  * in fn->config and the MSI-X table (vCPUs, under fn->lock). What vCPUs read without the lock - io,
  * regions, firewall masks - is constant from realize until main has unplugged the function.
  * Life: vCPUs post requests after they have left the bus map, so one may reach a mailbox when the
- * device is already unplugged. Each takes a reference inside the map; the last one frees the device.
+ * device is already unplugged. Each takes a reference inside the map; the last one frees it.
  */
 #ifndef PORTCULLIS_VFIO_DEVICE_H
 #define PORTCULLIS_VFIO_DEVICE_H
@@ -37,17 +37,17 @@ struct vfio_pci {
 	struct loop *worker;
 	_Atomic(struct loop *) main; /* learnt from the bus it is plugged into */
 	struct vfio_device_io *io;   /* borrowed from the attachment; NULL while closed */
-	uint32_t flags;              /* VFIO_DEVICE_FLAGS_* */
-	uint64_t config_at;          /* config space's offset on the device fd */
+	uint32_t flags;		     /* VFIO_DEVICE_FLAGS_* */
+	uint64_t config_at;	     /* config space's offset on the device fd */
 	unsigned config_size;
 	struct vfio_region region[PCI_BARS];
 	struct vfio_firewall firewall;
 	struct vfio_irqs irqs;
 	bool realized, fenced;
-	uint8_t power;     /* D-state the guest last set, 0..3 */
-	bool quarantined;  /* did not come back from a reset */
+	uint8_t power;	  /* D-state the guest last set, 0..3 */
+	bool quarantined; /* did not come back from a reset */
 	unsigned reset_deadline_ms;
-	struct mail sync;  /* main asks the worker to look at config space */
+	struct mail sync; /* main asks the worker to look at config space */
 	atomic_bool sync_posted;
 	atomic_uint references;
 };

@@ -5,8 +5,9 @@
  * Role:  worker, except where it says vcpu. vCPUs write config space and the MSI-X table (under the
  *        function's leaf lock); the worker compares what the guest wants with what is armed and
  *        does what is missing. Doing so twice changes nothing, so no event can be lost or doubled.
- * Path:  VFIO signals a vector's eventfd. Unmasked ("connected"): KVM takes it (irqfd), nobody wakes.
- *        Masked ("held"): the worker's loop waits for it, once, and sets the pending bit.
+ * Path:  VFIO signals a vector's eventfd. Unmasked ("connected"): KVM takes it (irqfd) and nobody
+ *        wakes. Masked ("held"): the worker's loop waits for it, once, and sets the
+ *        pending bit.
  * Spec:  PCI 3.0 ch. 6.8; VFIO_DEVICE_SET_IRQS in linux/vfio.h.
  */
 #ifndef PORTCULLIS_VFIO_IRQ_H
@@ -42,11 +43,11 @@ struct vfio_vector {
 	unsigned index;
 	int fd; /* eventfd, owned */
 	uint32_t gsi;
-	bool has_gsi, own_gsi;  /* own: reserved at realize, kept until release */
-	bool armed;             /* the kernel signals fd */
-	bool connected;         /* KVM listens to fd */
-	bool watched;           /* the worker's loop listens to fd */
-	bool pending;           /* came while held */
+	bool has_gsi, own_gsi; /* own: reserved at realize, kept until release */
+	bool armed;	       /* the kernel signals fd */
+	bool connected;	       /* KVM listens to fd */
+	bool watched;	       /* the worker's loop listens to fd */
+	bool pending;	       /* came while held */
 	bool message_set;
 	struct vfio_message message; /* what gsi's route says */
 	struct loop_fd watch;
@@ -54,13 +55,13 @@ struct vfio_vector {
 
 /* The MSI-X structures as the guest sees them; all under the function's lock. */
 struct vfio_msix {
-	unsigned n;                /* vectors, 0: no MSI-X */
+	unsigned n; /* vectors, 0: no MSI-X */
 	unsigned table_bar, pba_bar;
 	uint64_t table_at, pba_at; /* offsets in their BARs */
-	uint8_t *table;            /* n * MSIX_ENTRY bytes */
-	uint64_t *pba;             /* a bit per vector */
-	bool resizable;            /* worker: the kernel takes single vectors at any time */
-	unsigned allocated;        /* worker: vectors the kernel has, 0: MSI-X is off in the device */
+	uint8_t *table;		   /* n * MSIX_ENTRY bytes */
+	uint64_t *pba;		   /* a bit per vector */
+	bool resizable;		   /* worker: the kernel takes single vectors at any time */
+	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */
 };
 
 struct vfio_irqs {

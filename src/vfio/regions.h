@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * regions.h - a device's regions: which parts of a BAR are mapped into the guest, which are trapped.
+ * regions.h - a device's regions: which parts of a BAR the guest has mapped, which are trapped.
  * (private to src/vfio and tests)
  *
- * Role:  planning is pure; query, map, unmap: worker. Once mapped a region does not change until the
- *        device is closed: vCPUs (trapped accesses) and main (areas) read it without a lock.
+ * Role:  planning is pure; query, map, unmap: worker. Once mapped a region does not change until
+ *        the device is closed: vCPUs (trapped accesses) and main (areas) read it without a lock.
  * Units: bytes; offsets count from the start of the BAR. Mapped pieces are page multiples.
  */
 #ifndef PORTCULLIS_VFIO_REGIONS_H
@@ -19,7 +19,8 @@
 
 #include "device_io.h"
 
-#define REGION_PIECES_MAX 8 /* mapped pieces; with the gaps around them at most VFIO_AREAS_MAX - 1 */
+/* Mapped pieces; of more than fit with the gaps around them the rest is trapped. */
+#define REGION_PIECES_MAX 8
 #define REGION_PAGE 4096u
 #define REGION_ALIGN_MAX (1ull << 30)
 
@@ -29,8 +30,8 @@ struct region_span {
 
 struct vfio_region {
 	struct vfio_pci *dev; /* for trapped accesses: vfio_pci_bar_opaque() is the region */
-	unsigned index;       /* BAR, or PCI_ROM */
-	uint64_t size;        /* 0: not there */
+	unsigned index;	      /* BAR, or PCI_ROM */
+	uint64_t size;	      /* 0: not there */
 	uint64_t offset;      /* on the device fd */
 	bool readable, writable, mappable;
 	unsigned n_spans; /* what the kernel lets us map */
@@ -40,12 +41,12 @@ struct vfio_region {
 	unsigned n_areas; /* the whole BAR, ascending */
 	struct vfio_area area[VFIO_AREAS_MAX];
 	atomic_ulong trapped[VFIO_AREAS_MAX]; /* accesses per trapped area */
-	atomic_ulong failed;                  /* of those, refused by the device or the kernel */
+	atomic_ulong failed;		      /* of those, refused by the device or the kernel */
 };
 
 /*
  * What may be mapped according to the kernel: all of it, or the sparse areas; page-aligned, sorted,
- * inside the region. info as the kernel gave it: the capability chain is bounded by argsz, loops end.
+ * inside the region. info as the kernel gave it: the chain is bounded by argsz, loops end.
  */
 void region_parse(struct vfio_region *region, const struct vfio_region_info *info);
 /* Takes [offset, offset + size), rounded out to pages, out of what is mapped (the MSI-X table). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fake_vfio_device.h - a PCI card behind struct vfio_device_io_ops, and a machine around it: GSIs and
- * irqfds, a worker's and main's loop, a bus. For tests of the device side of src/vfio.
+ * fake_vfio_device.h - a PCI card behind struct vfio_device_io_ops, and a machine around it: GSIs
+ * and irqfds, a worker's and main's loop, a bus. For tests of the device side of src/vfio.
  *
  * The card keeps the kernel's rules for VFIO_DEVICE_SET_IRQS (one type at a time, no vectors beyond
  * the block unless it is resizable) and remembers every call. The machine takes what irqfds deliver
@@ -30,7 +30,7 @@ struct fake_irq_call {
 struct fake_region {
 	uint64_t size;
 	uint32_t flags;
-	uint8_t *bytes;        /* what pread/pwrite see, NULL: reads as zero */
+	uint8_t *bytes; /* what pread/pwrite see, NULL: reads as zero */
 	unsigned n_sparse;
 	struct region_span sparse[16];
 	bool mapped;
@@ -46,12 +46,12 @@ struct fake_card {
 	uint32_t flags; /* of the device info */
 
 	/* state of the card's interrupts, as the kernel has it */
-	int type; /* VFIO_PCI_*_IRQ_INDEX, -1: none */
+	int type;	/* VFIO_PCI_*_IRQ_INDEX, -1: none */
 	unsigned block; /* vectors allocated */
 	int32_t fd[MSIX_VECTORS_MAX];
 	int32_t unmask_fd, err_fd, req_fd;
 	bool intx_masked, intx_at_once; /* fires as soon as it may */
-	unsigned host_vectors; /* more are refused with the number there is */
+	unsigned host_vectors;		/* more are refused with the number there is */
 
 	struct fake_irq_call call[FAKE_CALLS_MAX];
 	unsigned n_calls, disables;
@@ -60,9 +60,9 @@ struct fake_card {
 	int reset_error, map_error;
 	unsigned silent_reads; /* after a reset the card answers ones so many times */
 	unsigned silent;
-	bool dead;             /* every read is ones */
+	bool dead; /* every read is ones */
 	unsigned last_offset;
-	uint32_t last_value;   /* of the last config write */
+	uint32_t last_value; /* of the last config write */
 
 	/* Faults: the n-th call fails with fail_errno; 0: none. */
 	unsigned long calls, fail_at;
@@ -112,9 +112,10 @@ void fake_card_gpu(struct fake_card *card);    /* first extended capability hidd
 void fake_card_pci(struct fake_card *card);    /* conventional, INTx and I/O only, no reset */
 void fake_card_edu(struct fake_card *card);    /* conventional, MSI with 32 vectors and masks */
 void fake_cap(struct fake_card *card, unsigned at, unsigned id, unsigned next);
-void fake_ext_cap(struct fake_card *card, unsigned at, unsigned id, unsigned version, unsigned next);
+void fake_ext_cap(
+	struct fake_card *card, unsigned at, unsigned id, unsigned version, unsigned next);
 
-/* The card fires; false: nothing listens in the kernel (the interrupt is lost or stays in the card). */
+/* The card fires; false: nothing listens in the kernel (it is lost, or stays in the card). */
 bool fake_card_fire(struct fake_card *card, unsigned vector);
 
 void fake_machine_init(struct fake_machine *machine);
