@@ -93,19 +93,6 @@ static uint8_t functions_of(struct port *port)
 	return (uint8_t)bits;
 }
 
-void slots_show(struct port *port, bool tell)
-{
-	struct machine *m = port->machine;
-	uint8_t now = functions_of(port);
-
-	root_port_set_presence(&port->root, now & 1);
-	if (native(port))
-		return;
-	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
-	if (tell)
-		retry(m);
-}
-
 /* A press while the power indicator blinks takes the one before back (PCIe 5.0 6.7.1.5). */
 static void press(void *opaque)
 {
@@ -118,6 +105,23 @@ static void press(void *opaque)
 		return;
 	}
 	root_port_press_attention(&port->root);
+}
+
+void slots_show(struct port *port, bool tell)
+{
+	struct machine *m = port->machine;
+	uint8_t now = functions_of(port);
+
+	root_port_set_presence(&port->root, now & 1);
+	if (native(port)) {
+		/* A slot with a button: Linux takes a new card when the button is pressed. */
+		if (tell && now & 1 && root_port_guest_listens(&port->root))
+			press(port);
+		return;
+	}
+	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
+	if (tell)
+		retry(m);
 }
 
 bool slots_guest_has(struct port *port)

@@ -355,6 +355,24 @@ static unsigned exp_cap(struct machine_rig *rig)
 	return at;
 }
 
+/* Linux enables the button's interrupt, not presence's, on a slot that has one. */
+static void native_plug_presses_the_button(void **state)
+{
+	struct machine_rig *rig = *state;
+	unsigned exp = exp_cap(rig);
+	struct rig_op op;
+
+	rig_config_write(rig, exp + 0x18, 2, POWER_OFF_BITS | IND_OFF | 0x21);
+	rig_config_write(rig, exp + 0x1a, 2, 0x1f);
+	rig_add(rig, &op, ADD);
+	rig_settle(rig);
+	assert_int_equal(op.err.code, 0);
+	assert_true(rig_config_read(rig, exp + 0x1a, 2) & 1); /* attention button pressed */
+	rig_del(rig, &op, "d0", true);
+	rig_settle(rig);
+	assert_true(rig_clean(rig));
+}
+
 static void native_slot_by_the_button(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -405,6 +423,8 @@ int main(void)
 		ACPI_TEST(fault_at_every_call),
 		ACPI_TEST(no_memslots_is_not_fatal),
 		ACPI_TEST(many_cycles_leave_nothing),
+		cmocka_unit_test_setup_teardown(
+			native_plug_presses_the_button, setup_native, teardown),
 		cmocka_unit_test_setup_teardown(native_slot_by_the_button, setup_native, teardown),
 	};
 
