@@ -118,9 +118,10 @@ void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *o
 
 /* Maps all RAM in the device's container unless it is already. Pins memory: may take seconds. */
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* Ends a map_ram under way early (-ECANCELED). Between open's and close's return only. */
+void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;
 /* Reset, then the guest's view: config firewall, BARs mmapped, interrupts ready, eventfds reserved. */
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
-
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
 struct loop *vfio_pci_worker(const struct vfio_pci *dev);
@@ -139,7 +140,6 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
 void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
 /* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
-
 /* Function reset, interrupts off, guest view as at power-on (guest reboot). */
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* The device can neither write memory nor interrupt any more. Cannot fail, tolerates a dead device. */

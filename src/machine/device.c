@@ -146,6 +146,14 @@ void device_job(struct device *device, struct job *job, int (*work)(struct devic
 	loop_post(&device->worker->loop, &job->mail);
 }
 
+void device_cancel(struct device *device)
+{
+	device->cancelled = true;
+	/* Before that stage the attachment is the worker's alone; opening takes no time. */
+	if (device->stage == DEVICE_ATTACHED)
+		vfio_pci_cancel(device->vfio);
+}
+
 bool device_jobs_running(const struct machine *m)
 {
 	for (const struct device *d = m->devices; d; d = d->next)

@@ -70,13 +70,13 @@ static bool add_cancelled(struct device *device)
 static void add_realized(struct device *device, int status)
 {
 	role_enter_main();
+	if (add_cancelled(device))
+		return;
 	if (status) {
 		add_failed(device);
 		return;
 	}
 	device->stage = DEVICE_REALIZED;
-	if (add_cancelled(device))
-		return;
 	if (device_plug(device, &device->err)) {
 		add_failed(device);
 		return;

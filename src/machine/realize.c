@@ -205,6 +205,8 @@ void machine_end(struct machine *m)
 	m->ending = true;
 	loop_timer_cancel(&m->loop, &m->reset_timer);
 	vcpus_stop(m);
+	for (struct device *d = m->devices; d; d = d->next)
+		device_cancel(d);
 	while (device_jobs_running(m))
 		loop_step(&m->loop, -1);
 	(void)all_devices(m, device_close_job, DEVICE_CLOSED, NULL);

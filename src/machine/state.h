@@ -166,6 +166,8 @@ void device_free(struct device *device); /* idle, closed or never opened */
 /* Posts work to the device's worker; job is one of the device's and not running. */
 void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
+/* An add under way ends as soon as its worker notices. */
+void device_cancel(struct device *device) ON_MAIN;
 bool device_jobs_running(const struct machine *m);
 int device_open_job(struct device *device, struct err *err);
 int device_realize_job(struct device *device, struct err *err);

@@ -238,7 +238,7 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 	/* A forced unplug overtakes the one under way: both are answered when it is gone. */
 	ops_push(&device->del_ops, op);
 	if (!takeable(device)) {
-		device->cancelled = true;
+		device_cancel(device);
 		return;
 	}
 	if (force)

@@ -28,14 +28,17 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 {
 	int ret = vfio_attach(dev->context, dev->options, &dev->attachment, err);
 
-	if (ret)
-		return err_prefix(err, "vfio-pci '%s'", dev->options->id);
+	if (ret) {
+		err_prefix(err, "vfio-pci '%s'", dev->options->id);
+		return ret;
+	}
 	ret = vfio_device_probe(dev, vfio_attachment_io(dev->attachment), err);
 	if (!ret)
 		return 0;
 	vfio_detach(dev->attachment);
 	dev->attachment = NULL;
-	return err_prefix(err, "vfio-pci '%s'", dev->options->id);
+	err_prefix(err, "vfio-pci '%s'", dev->options->id);
+	return ret;
 }
 
 void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *out)
@@ -47,11 +50,19 @@ void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *o
 
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err)
 {
+	int ret;
+
 	if (!dev->attachment)
 		return err_set(err, ENODEV, "vfio-pci '%s' is not open", dev->options->id);
-	return vfio_attachment_map_ram(dev->attachment, err)
-		       ? err_prefix(err, "vfio-pci '%s'", dev->options->id)
-		       : 0;
+	ret = vfio_attachment_map_ram(dev->attachment, err);
+	if (ret)
+		err_prefix(err, "vfio-pci '%s'", dev->options->id);
+	return ret;
+}
+
+void vfio_pci_cancel(struct vfio_pci *dev)
+{
+	vfio_attachment_cancel(dev->attachment);
 }
 
 void vfio_pci_close(struct vfio_pci *dev)
