@@ -66,9 +66,12 @@ void root_port_release(struct root_port *port);
 void root_port_set_number(struct root_port *port, uint16_t number) ON_MAIN;
 uint16_t root_port_number_of(uint8_t devfn);
 
-/* A card is put in or pulled out: function 0 was plugged, or all functions are gone. */
+/*
+ * A card is put in or pulled out: function 0 was plugged, or all functions are gone. Native: the
+ * guest is told of a new card, button included, as soon as it has done with the one before.
+ */
 void root_port_set_presence(struct root_port *port, bool present) ON_MAIN;
-/* Native: asks the guest to let go of the card (or to take a new one). */
+/* Native: asks the guest to let go of the card. */
 void root_port_press_attention(struct root_port *port) ON_MAIN;
 /* Native: a driver in the guest listens to the attention button. */
 bool root_port_guest_listens(struct root_port *port) ON_MAIN;

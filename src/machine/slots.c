@@ -113,12 +113,8 @@ void slots_show(struct port *port, bool tell)
 	uint8_t now = functions_of(port);
 
 	root_port_set_presence(&port->root, now & 1);
-	if (native(port)) {
-		/* A slot with a button: Linux takes a new card when the button is pressed. */
-		if (tell && now & 1 && root_port_guest_listens(&port->root))
-			press(port);
+	if (native(port))
 		return;
-	}
 	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
 	if (tell)
 		retry(m);

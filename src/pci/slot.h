@@ -10,7 +10,9 @@
  *
  * The states that settle exist for Linux: after it has cut the power it waits a second, throws away
  * presence and link changes that came meanwhile, and only then turns the power indicator off. A
- * card that is inserted before that would never be noticed, so it is held until then.
+ * card that is inserted before that would never be noticed, so it is held until then. A card that
+ * is shown comes with its attention button pressed: on a slot that has one, Linux enables the
+ * button's interrupt only.
  */
 #ifndef PORTCULLIS_PCI_SLOT_H
 #define PORTCULLIS_PCI_SLOT_H

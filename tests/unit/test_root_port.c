@@ -117,8 +117,8 @@ static void enable(struct fixture *f)
 	(void)wr(f, msi + PCI_MSI_DATA_64, 2, 0x4055);
 	(void)wr(f, msi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
 	assert_true(wr(f, exp_at(f, PCI_EXP_SLTCTL), 2,
-		PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_CCIE |
-			PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_DLLSCE |
+		PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_CCIE | PCI_EXP_SLTCTL_HPIE |
+			PCI_EXP_SLTCTL_DLLSCE |
 			(rd(f, exp_at(f, PCI_EXP_SLTCTL), 2) &
 				(PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PIC))));
 	(void)wr(f, exp_at(f, PCI_EXP_SLTSTA), 2, 0xffff);
@@ -227,10 +227,11 @@ static void test_native_plug(void **state)
 	assert_int_equal(fake_sink_count(&f->fake, 'i'), 1);
 	assert_true(f->fake.log[0].addr == 0x1fee01000);
 	assert_int_equal(f->fake.log[0].data, 0x4055);
-	assert_int_equal(slot_status(f), PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_PDC);
+	assert_int_equal(
+		slot_status(f), PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_ABP);
 	assert_false(root_port_powered(&f->port));
 	/* Clearing status does not concern main; a dword over both registers does. */
-	assert_false(wr(f, exp_at(f, PCI_EXP_SLTSTA), 2, PCI_EXP_SLTSTA_PDC));
+	assert_false(wr(f, exp_at(f, PCI_EXP_SLTSTA), 2, PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_ABP));
 	assert_int_equal(slot_status(f), PCI_EXP_SLTSTA_PDS);
 	assert_true(
 		wr(f, sltctl, 4, (rd(f, sltctl, 2) & ~(uint32_t)PCI_EXP_SLTCTL_PCC) | 0xffff0000));

@@ -23,10 +23,9 @@
 #define IND_ON PCI_EXP_SLTCTL_PWR_IND_ON
 #define IND_BLINK PCI_EXP_SLTCTL_PWR_IND_BLINK
 #define IND_OFF PCI_EXP_SLTCTL_PWR_IND_OFF
-/* What pciehp enables: button, presence or link, command completed, interrupts. */
+/* What pciehp enables on a slot with a button: that, not presence; link, command completed. */
 #define ENABLES                                                                                    \
-	(PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_CCIE | PCI_EXP_SLTCTL_HPIE |   \
-		PCI_EXP_SLTCTL_DLLSCE)
+	(PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_CCIE | PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_DLLSCE)
 
 static struct slot slot_new(bool native, bool card)
 {
@@ -81,9 +80,9 @@ static void test_hot_plug_as_linux_does_it(void **state)
 	e = slot_step(&slot, SLOT_INSERT, 0);
 	assert_true(e.interrupt);
 	assert_false(e.powered_on);
-	assert_int_equal(slot.status, PDS | PDC);
+	assert_int_equal(slot.status, PDS | PDC | ABP);
 	assert_int_equal(slot.state, SLOT_OFF);
-	assert_int_equal(take_events(&slot), PDC);
+	assert_int_equal(take_events(&slot), PDC | ABP);
 	e = command(&slot, IND_OFF, true);
 	assert_true(e.interrupt);
 	assert_true(e.powered_on);
@@ -151,7 +150,7 @@ static void test_a_card_that_comes_too_early_is_held(void **state)
 	assert_int_equal(slot.state, SLOT_HELD);
 	e = command(&slot, IND_OFF, false);
 	assert_true(e.interrupt);
-	assert_int_equal(slot.status, PDS | PDC | CC);
+	assert_int_equal(slot.status, PDS | PDC | ABP | CC);
 	assert_int_equal(slot.state, SLOT_OFF);
 }
 
@@ -167,7 +166,7 @@ static void test_a_guest_without_indicators_settles_by_time(void **state)
 	(void)take_events(&slot);
 	e = slot_step(&slot, SLOT_SETTLED, 0);
 	assert_true(e.interrupt);
-	assert_int_equal(slot.status, PDS | PDC);
+	assert_int_equal(slot.status, PDS | PDC | ABP);
 	assert_int_equal(slot.state, SLOT_OFF);
 }
 
@@ -320,6 +319,10 @@ static void check_pair(const struct slot *before, enum slot_event event, uint16_
 	/* Every change is told, nothing else is, and no event gets lost. */
 	changed = want.seen != facts_of(before->state).seen;
 	assert_int_equal((slot.status & PDC) != 0, changed || before->status & PDC);
+	if (changed && want.seen && slot.native)
+		assert_true(slot.status & ABP);
+	else if (event != SLOT_BUTTON)
+		assert_int_equal(slot.status & ABP, before->status & ABP);
 	changed = slot.link != link_before;
 	assert_int_equal((slot.status & DLLSC) != 0, changed || before->status & DLLSC);
 	assert_int_equal(e.powered_on, !link_before && slot.link);
