@@ -480,16 +480,34 @@ static void test_device_fd(void **state)
 		b);
 	says(message, "{\"return\": {}}");
 	says("{\"execute\": \"query-fdsets\"}", "{\"return\": []}");
-	named_fds_received(&talk.session.fds, dup(b));
-	snprintf(message, sizeof(message),
-		"{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
-		"\"a\", \"iommufd\": \"i\", \"host\": \"1a:0.0\", \"fd\": \"%dx\"}}",
-		talk.session.fds.received[0]);
-	talk_say(&talk, "{\"execute\": \"add-fd\"}");
-	assert_non_null(strstr(talk_say(&talk, message), "handed over"));
 	assert_true(is_open(a) && is_open(b)); /* the device's now */
 	close(a);
 	close(b);
+}
+
+/* Only the very number that was given, not what begins with it or is cut down to it. */
+static void test_device_fd_number(void **state)
+{
+	int fd = dev_null();
+	char wrong[3][32], message[256];
+	(void)state;
+
+	machine.answer_at_once = true;
+	negotiate(&talk);
+	named_fds_received(&talk.session.fds, fd);
+	talk_say(&talk, "{\"execute\": \"add-fd\"}");
+	snprintf(wrong[0], sizeof(wrong[0]), "\"%dx\"", fd);
+	snprintf(wrong[1], sizeof(wrong[1]), "%lld", fd + (1ll << 32));
+	snprintf(wrong[2], sizeof(wrong[2]), "%d.0", fd);
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(message, sizeof(message),
+			"{\"execute\": \"device_add\", \"arguments\": {\"driver\": "
+			"\"vfio-pci\", \"id\": \"a\", \"iommufd\": \"i\", \"host\": "
+			"\"1a:0.0\", \"fd\": %s}}",
+			wrong[i]);
+		assert_non_null(strstr(talk_say(&talk, message), "handed over"));
+	}
+	assert_true(is_open(fd));
 }
 
 int main(void)
@@ -513,6 +531,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fds_end_with_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fdsets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_fd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_device_fd_number, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
