@@ -188,16 +188,24 @@ void vfio_pci_fence(struct vfio_pci *dev)
 	vfio_irq_off(dev);
 }
 
+/* For whoever has the device next. Nobody waits for a dead card: it is on its way out. */
+static void last_reset(struct vfio_pci *dev) ON_WORKER
+{
+	struct err err = { 0 };
+
+	if (!dev->realized || !vfio_reset_possible(dev))
+		return;
+	if (dev->reset_deadline_ms > VFIO_CLOSE_DEADLINE_MS)
+		dev->reset_deadline_ms = VFIO_CLOSE_DEADLINE_MS;
+	if (vfio_reset_function(dev, &err))
+		log_warn("vfio-pci '%s': %s", dev->options->id, err.text);
+}
+
 void vfio_device_close(struct vfio_pci *dev)
 {
 	vfio_pci_fence(dev);
 	if (dev->io) {
-		if (dev->realized && vfio_reset_possible(dev)) {
-			struct err err = { 0 };
-
-			if (vfio_reset_function(dev, &err))
-				log_warn("vfio-pci '%s': %s", dev->options->id, err.text);
-		}
+		last_reset(dev);
 		vfio_irq_release(dev);
 	}
 	for (unsigned i = 0; i < PCI_BARS; i++)

@@ -27,6 +27,7 @@
 #include "regions.h"
 
 #define VFIO_RESET_DEADLINE_MS 10000
+#define VFIO_CLOSE_DEADLINE_MS 1000
 
 struct vfio_pci {
 	struct pci_function fn;

@@ -212,6 +212,18 @@ static void test_fence_dead(void **state)
 	vfio_pci_fence(rig.dev);
 }
 
+static void test_close_dead(void **state)
+{
+	uint64_t before = loop_now_ms();
+
+	(void)state;
+	rig.dev->reset_deadline_ms = VFIO_RESET_DEADLINE_MS;
+	rig.card.dead = true;
+	vfio_device_close(rig.dev);
+	assert_int_equal(rig.card.resets, 2);
+	assert_true(loop_now_ms() - before < VFIO_RESET_DEADLINE_MS / 2);
+}
+
 static void test_events(void **state)
 {
 	(void)state;
@@ -414,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_bad_table),
 		CASE(test_fence, e1000e),
 		CASE(test_fence_dead, e1000e),
+		CASE(test_close_dead, e1000e),
 		CASE(test_events, e1000e),
 		cmocka_unit_test(test_late_requests),
 		cmocka_unit_test(test_late_table_write),
