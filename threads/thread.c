@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* thread.c - the only pthread_create: named, small stack, signals blocked, filter first. */
+/*
+ * thread.c - the only pthread_create: named, small stack, signals blocked, filter first.
+ *
+ * What a new thread needs to know lies on its creator's stack, not in allocated memory: a thread
+ * that once touched malloc or free also does so when it ends, with calls that a vCPU's filter
+ * does not allow.
+ */
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <portcullis/err.h>
-#include <portcullis/log.h>
 #include <portcullis/policy.h>
 #include <portcullis/thread.h>
 
@@ -20,40 +26,36 @@ struct start {
 	void *(*fn)(void *);
 	void *arg;
 	char name[16];
+	int error;		/* why it cannot run: -errno */
+	_Atomic uint32_t ready; /* futex word: the thread is done with this structure */
 };
 
 static void *entry(void *opaque)
 {
-	struct start start = *(struct start *)opaque;
+	struct start *start = opaque;
+	void *(*fn)(void *) = start->fn;
+	void *arg = start->arg;
+	int error;
 
-	free(opaque);
-	prctl(PR_SET_NAME, start.name);
-	if (start.tid)
-		atomic_store(start.tid, gettid());
-	if (start.filter && policy_install(start.filter)) {
-		log_error("%s: cannot install its seccomp filter", start.name);
-		_exit(1);
-	}
-	return start.fn(start.arg);
+	prctl(PR_SET_NAME, start->name);
+	if (start->tid)
+		atomic_store(start->tid, gettid());
+	error = start->filter ? policy_install(start->filter) : 0;
+	start->error = error;
+	atomic_store(&start->ready, 1);
+	/* The creator may have seen it and returned: only the address is used. */
+	syscall(SYS_futex, &start->ready, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	return error ? NULL : fn(arg);
 }
 
-int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
-	_Atomic int *tid, void *(*fn)(void *), void *arg)
+static int create(pthread_t *out, struct start *start)
 {
-	struct start *start = calloc(1, sizeof(*start));
 	pthread_attr_t attr;
 	sigset_t all, old;
-	int ret;
+	int ret = pthread_attr_init(&attr);
 
-	if (!start)
-		return -ENOMEM;
-	*start = (struct start){ .filter = filter, .tid = tid, .fn = fn, .arg = arg };
-	strncpy(start->name, name, sizeof(start->name) - 1);
-	ret = pthread_attr_init(&attr);
-	if (ret) {
-		free(start);
+	if (ret)
 		return -ret;
-	}
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
 	sigdelset(&all, THREAD_KICK_SIGNAL);
@@ -61,7 +63,22 @@ int thread_start(pthread_t *out, const char *name, const struct policy_filter *f
 	ret = pthread_create(out, &attr, entry, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (ret)
-		free(start);
 	return -ret;
+}
+
+int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
+	_Atomic int *tid, void *(*fn)(void *), void *arg)
+{
+	struct start start = { .filter = filter, .tid = tid, .fn = fn, .arg = arg };
+	int ret;
+
+	strncpy(start.name, name, sizeof(start.name) - 1);
+	ret = create(out, &start);
+	if (ret)
+		return ret;
+	while (!atomic_load(&start.ready))
+		syscall(SYS_futex, &start.ready, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	if (start.error)
+		pthread_join(*out, NULL);
+	return start.error;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the compiler knows: thread roles, what a vCPU can reach, and global state."""
 import concurrent.futures
+import functools
 import os
 import re
 import subprocess
@@ -55,7 +56,7 @@ def compiled(tree):
         return
     with tempfile.TemporaryDirectory() as planted:
         for path in tree.overlay:
-            out = os.path.join(planted, "planted.o")
+            out = os.path.join(planted, path.replace("/", "_") + ".o")
             subprocess.run(["gcc", *FLAGS, "-O1", "-fPIE", "-x", "c", "-", "-c", "-o", out],
                            input=tree.read(path), text=True, cwd=ROOT, check=True)
             yield path[:-2] + ".o", out
@@ -72,6 +73,7 @@ def plain(name):
     return re.sub(r"\.(cold|part|isra|constprop)\b.*", "", name)
 
 
+@functools.lru_cache(None)
 def call_graph(name, path):
     """function -> functions it calls or jumps to; static ones are (name, object). Taking an address
     is no call."""
@@ -128,12 +130,16 @@ def check_vcpu_reach(tree):
                 queue.append(callee)
 
 
+@functools.lru_cache(None)
+def symbols(path):
+    return subprocess.run(["nm", "-f", "sysv", path], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+
+
 def check_state(tree):
     """no writable global or static data"""
     for name, path in compiled(tree):
-        out = subprocess.run(["nm", "-f", "sysv", path], stdout=subprocess.PIPE, text=True,
-                             check=True).stdout
-        for line in out.splitlines():
+        for line in symbols(path).splitlines():
             cells = [c.strip() for c in line.split("|")]
             if len(cells) < 7 or not re.match(r"\.(data|bss|tdata|tbss)|\*COM\*", cells[6]):
                 continue

