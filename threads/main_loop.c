@@ -187,6 +187,7 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 	int ret;
 
 	role_enter_main();
+	threads_init();
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
 	t.n_workers = machine_workers(machine, &t.workers);
 	ret = run(&t, started, opaque, err);

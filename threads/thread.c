@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -64,6 +65,11 @@ static int create(pthread_t *out, struct start *start)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return -ret;
+}
+
+void threads_init(void)
+{
+	mallopt(M_ARENA_MAX, 1);
 }
 
 int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,

@@ -23,6 +23,12 @@ struct policy_filter;
 #define THREAD_KICK_SIGNAL SIGUSR1
 
 /*
+ * Before the first thread: one heap for all. With one per thread, free() of another thread's memory
+ * makes libc look into /proc, which main's filter takes for an attack.
+ */
+void threads_init(void);
+
+/*
  * Creates a joinable thread named name (15 characters, shown in /proc/PID/task/TID/comm) that
  * blocks all signals but the kick, stores its thread id in tid (NULL: nowhere), installs filter
  * (NULL: none) and calls fn. 256 KiB stack. -errno.

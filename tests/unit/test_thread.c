@@ -10,12 +10,26 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <portcullis/policy.h>
 #include <portcullis/thread.h>
+
+/* A sanitizer has a heap of its own, and calls of its own. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#define SANITIZED                                                                                  \
+	(__has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || GCC_SANITIZED)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GCC_SANITIZED 1
+#else
+#define GCC_SANITIZED 0
+#endif
 
 struct seen {
 	char name[16];
@@ -89,12 +103,66 @@ static void test_no_filter_no_thread(void **state)
 	assert_int_equal(seen.tid, 0);
 }
 
+#define BLOCKS 4000
+
+struct heap_use {
+	struct policy_filter main, worker;
+	void *block[BLOCKS];
+};
+
+static void *allocate(void *opaque)
+{
+	struct heap_use *use = opaque;
+
+	for (unsigned i = 0; i < BLOCKS; i++)
+		use->block[i] = malloc(1000);
+	return NULL;
+}
+
+static void free_what_a_worker_allocated(struct heap_use *use)
+{
+	pthread_t thread;
+
+	threads_init();
+	if (thread_start(&thread, "worker", &use->worker, NULL, allocate, use) ||
+		policy_install(&use->main))
+		_exit(1);
+	pthread_join(thread, NULL);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		free(use->block[i]);
+	malloc_trim(0);
+	_exit(7);
+}
+
+/* Devices are allocated by workers and freed by main, each under its filter. */
+static void test_one_heap(void **state)
+{
+	static const int fds[POLICY_FDS] = { -1, -1, -1, -1 };
+	struct heap_use use = { .block = { NULL } };
+	int status;
+	pid_t pid;
+	(void)state;
+
+	if (SANITIZED)
+		skip();
+	assert_int_equal(policy_build(&policy_main, fds, &use.main, NULL), 0);
+	assert_int_equal(policy_build(&policy_vfio_worker, fds, &use.worker, NULL), 0);
+	pid = fork();
+	if (pid == 0)
+		free_what_a_worker_allocated(&use);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	policy_filter_release(&use.main);
+	policy_filter_release(&use.worker);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_birth),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_no_filter_no_thread),
+		cmocka_unit_test(test_one_heap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
