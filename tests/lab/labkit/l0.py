@@ -114,10 +114,20 @@ class L1:
         raise LabFault(f"L1 did not boot within {BOOT_DEADLINE} s")
 
     def receive(self, timeout):
-        message = self.channel.receive(timeout)
+        try:
+            message = self.channel.receive(timeout)
+        except (LabFault, ConnectionError):
+            raise LabFault(f"L0's QEMU ended with status {self._status()}") from None
         if message is None and self._process.poll() is not None:
             raise LabFault(f"L0's QEMU ended with status {self._process.returncode}")
         return message
+
+    def _status(self):
+        """Of a QEMU that has just closed its channel; a signal's number is negative."""
+        try:
+            return self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "none yet: only the channel closed"
 
     def stop(self):
         if self._process is None:
