@@ -84,6 +84,9 @@ lab: all ## the nested lab; CASE=name runs one case, ARGS=... see tests/lab/run 
 lint: ## layer rules, header fences, roles
 	tests/lint/run
 
+docs: ## bring the generated documents up to date
+	tests/lint/run --write-docs
+
 deps-test:
 	tests/deps test
 deps: ## install what building needs
@@ -95,6 +98,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: all help unit unit-programs unit-list check check-quick demo lab lint deps deps-test clean format
+.PHONY: docs all help unit unit-programs unit-list check check-quick demo lab lint deps deps-test clean format
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(UNIT_HELPER_OBJ:.o=.d)

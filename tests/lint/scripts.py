@@ -64,6 +64,7 @@ def check_format(tree):
 
 # document -> tool that prints it, and what the tool is linked with
 GENERATED = {
+    "docs/cli.md": "tests/tools/cli_doc.c",
     "docs/seccomp.md": "tests/tools/policy_doc.c",
     "docs/qmp.md": "tests/tools/qmp_doc.c",
 }
@@ -76,6 +77,12 @@ def generate(tool):
                         f"{BUILD}/libportcullis.a", "-lseccomp", "-lyajl", "-lpthread"],
                        cwd=ROOT, check=True)
         return subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def write_documents():
+    for document, tool in GENERATED.items():
+        with open(os.path.join(ROOT, document), "w", encoding="utf-8") as f:
+            f.write(generate(tool))
 
 
 def check_generated(tree):
