@@ -33,14 +33,16 @@ extern const struct prop_type vfio_pci_type;
 struct vfio_pci_options {
 	char *id;
 	struct host_bdf host;
-	char *bus;     /* "pcie.0" or a root port's id */
-	int32_t addr;  /* devfn, -1: first free */
+	char *bus;    /* "pcie.0" or a root port's id */
+	int32_t addr; /* devfn, -1: first free */
 	bool multifunction;
-	char *sysfsdev; /* instead of host: folder of a device without an address of its own (mdev) */
-	char *iommufd;  /* id of an iommufd object: IOMMUFD and the device's cdev instead of a group */
-	char *fd;       /* with iommufd: number of an fd open on the cdev; closed once attached */
+	char *sysfsdev; /* instead of host: folder of a device without an address of its own (mdev)
+			 */
+	char *iommufd;	/* id of an iommufd object: IOMMUFD and the device's cdev instead of a group
+			 */
+	char *fd;	/* with iommufd: number of an fd open on the cdev; closed once attached */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
-	uint64_t unplug_timeout; /* seconds */
+	uint64_t unplug_timeout;      /* seconds */
 	/* issue by issue: x-p2p, rombar, romfile, on-error, x-expect, ... */
 };
 
@@ -57,7 +59,8 @@ struct vfio_env_ops {
 	/* Group or device fd for KVM's VFIO device. */
 	int (*kvm_add)(void *opaque, int fd);
 	void (*kvm_del)(void *opaque, int fd);
-	/* ON_WORKER: the host wants the device back / the device reports a fatal error. Must not block. */
+	/* ON_WORKER: the host wants the device back / the device reports a fatal error. Must not
+	 * block. */
 	void (*wants_back)(void *opaque, struct vfio_pci *dev);
 	void (*failed)(void *opaque, struct vfio_pci *dev);
 };
@@ -65,7 +68,8 @@ struct vfio_host;
 struct vfio_env {
 	const struct vfio_env_ops *ops;
 	void *opaque;
-	const struct vfio_host *host; /* NULL: this host's kernel; tests: a fake one (src/vfio/host.h) */
+	const struct vfio_host
+		*host; /* NULL: this host's kernel; tests: a fake one (src/vfio/host.h) */
 };
 
 /* Containers and the DMA ledger, shared by all devices of a machine; a lock inside. */
@@ -120,7 +124,8 @@ void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *o
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* Ends a map_ram under way early (-ECANCELED). Between open's and close's return only. */
 void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;
-/* Reset, then the guest's view: config firewall, BARs mmapped, interrupts ready, eventfds reserved. */
+/* Reset, then the guest's view: config firewall, BARs mmapped, interrupts ready, eventfds reserved.
+ */
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
@@ -134,15 +139,18 @@ struct vfio_area {
 	bool readonly;
 };
 #define VFIO_AREAS_MAX 16
-unsigned vfio_pci_areas(struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX]);
-/* io_fn for the trapped pieces; opaque from vfio_pci_bar_opaque(), offset counts from the BAR's start. */
+unsigned vfio_pci_areas(
+	struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX]);
+/* io_fn for the trapped pieces; opaque from vfio_pci_bar_opaque(), offset counts from the BAR's
+ * start. */
 enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
 void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
 /* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
 /* Function reset, interrupts off, guest view as at power-on (guest reboot). */
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
-/* The device can neither write memory nor interrupt any more. Cannot fail, tolerates a dead device. */
+/* The device can neither write memory nor interrupt any more. Cannot fail, tolerates a dead device.
+ */
 void vfio_pci_fence(struct vfio_pci *dev) ON_WORKER;
 /* Reset, unmap, all fds closed; host may rebind at once. */
 void vfio_pci_close(struct vfio_pci *dev) ON_WORKER;

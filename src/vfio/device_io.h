@@ -20,7 +20,8 @@ struct vfio_device_io;
 struct vfio_device_io_ops {
 	int (*info)(struct vfio_device_io *io, struct vfio_device_info *info);
 	/* *out: whole structure with its capability chain, malloc'd, the caller frees it. */
-	int (*region_info)(struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out);
+	int (*region_info)(
+		struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out);
 	int (*irq_info)(struct vfio_device_io *io, uint32_t index, struct vfio_irq_info *info);
 	int (*set_irqs)(struct vfio_device_io *io, const struct vfio_irq_set *set);
 	int (*reset)(struct vfio_device_io *io); /* VFIO_DEVICE_RESET */
@@ -33,7 +34,7 @@ struct vfio_device_io_ops {
 
 struct vfio_device_io {
 	const struct vfio_device_io_ops *ops;
-	int fd;       /* in FD_ZONE_DEVICE; owned by the attachment. Fake: -1 */
+	int fd;	      /* in FD_ZONE_DEVICE; owned by the attachment. Fake: -1 */
 	void *opaque; /* fake's state */
 };
 

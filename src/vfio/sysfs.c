@@ -287,8 +287,7 @@ static bool is_vfio_driver(const struct vfio_sysfs_device *device)
 
 	if (strstr(device->driver, "vfio"))
 		return true;
-	return path_set(path, "%s/vfio-dev", device->path) == 0 &&
-	       exists(path);
+	return path_set(path, "%s/vfio-dev", device->path) == 0 && exists(path);
 }
 
 int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,

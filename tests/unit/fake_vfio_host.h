@@ -76,9 +76,9 @@ struct fake_vfio_host {
 	/* What the host can do. */
 	bool no_type1; /* vfio_iommu_type1 is not loaded */
 	int api_version;
-	int set_iommu_error;	/* errno of VFIO_SET_IOMMU */
-	int open_error;		/* errno of opening a group */
-	unsigned busy;		/* GET_DEVICE_FD says EAGAIN so often */
+	int set_iommu_error;		      /* errno of VFIO_SET_IOMMU */
+	int open_error;			      /* errno of opening a group */
+	unsigned busy;			      /* GET_DEVICE_FD says EAGAIN so often */
 	struct range ranges[FAKE_RANGES_MAX]; /* usable IOVA */
 	unsigned n_ranges;
 	uint32_t dma_avail;			     /* UINT32_MAX: the kernel does not tell */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives QEMU's edu device (1234:11e8) from the guest's user space: it has no driver, so every register, DMA
- * address and interrupt is under the test's control.
+ * Drives QEMU's edu device (1234:11e8) from the guest's user space: it has no driver, so every
+ * register, DMA address and interrupt is under the test's control.
  *
- *   edu BDF dma [MIN]      a page goes into the device and comes back elsewhere; both pages' guest-physical
- *                          addresses are at least MIN. Prints them.
- *   edu BDF msi VECTOR     programs the MSI capability for a CPU vector and raises an interrupt
- *   edu BDF raise VALUE    raises an interrupt the way the device is programmed now
- *   edu BDF ack VALUE      acknowledges it (INTx stays asserted until then)
- *   edu BDF fact N         the device computes N! and the answer is printed
+ *   edu BDF dma [MIN]      a page goes into the device and comes back elsewhere; both pages'
+ * guest-physical addresses are at least MIN. Prints them. edu BDF msi VECTOR     programs the MSI
+ * capability for a CPU vector and raises an interrupt edu BDF raise VALUE    raises an interrupt
+ * the way the device is programmed now edu BDF ack VALUE      acknowledges it (INTx stays asserted
+ * until then) edu BDF fact N         the device computes N! and the answer is printed
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +31,8 @@ enum {
 	DMA_RUN = 1,
 	DMA_TO_RAM = 2,
 	PAGE = 4096,
-	DMA_SIZE = 2048, /* of the device's 4096 bytes: QEMU 7.2 aborts on a transfer that reaches the last one */
+	DMA_SIZE = 2048, /* of the device's 4096 bytes: QEMU 7.2 aborts on a transfer that reaches
+			    the last one */
 	CONFIG_COMMAND = 0x04,
 	CONFIG_CAPABILITIES = 0x34,
 	CAPABILITY_MSI = 0x05,
@@ -101,7 +101,8 @@ static uint64_t physical(const void *page)
 	uint64_t entry = 0;
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || pread(fd, &entry, sizeof entry, (off_t)((uintptr_t)page / PAGE * sizeof entry)) != sizeof entry)
+	if (fd < 0 || pread(fd, &entry, sizeof entry,
+			      (off_t)((uintptr_t)page / PAGE * sizeof entry)) != sizeof entry)
 		die("/proc/self/pagemap");
 	close(fd);
 	return (entry & ((1ULL << 55) - 1)) * PAGE;
@@ -111,7 +112,8 @@ static uint64_t physical(const void *page)
 static uint8_t *page_from(uint64_t min)
 {
 	for (int tries = 0; tries < 4096; tries++) {
-		uint8_t *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+		uint8_t *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
 
 		if (page == MAP_FAILED)
 			break;
@@ -152,7 +154,8 @@ static int dma(uint64_t min)
 		fprintf(stderr, "edu: what came back differs from what was sent\n");
 		return 1;
 	}
-	printf("%#llx -> device -> %#llx\n", (unsigned long long)physical(out), (unsigned long long)physical(in));
+	printf("%#llx -> device -> %#llx\n", (unsigned long long)physical(out),
+		(unsigned long long)physical(in));
 	return 0;
 }
 
