@@ -36,14 +36,11 @@ struct vfio_pci_options {
 	char *bus;    /* "pcie.0" or a root port's id */
 	int32_t addr; /* devfn, -1: first free */
 	bool multifunction;
-	char *sysfsdev; /* instead of host: folder of a device without an address of its own (mdev)
-			 */
-	char *iommufd;	/* id of an iommufd object: IOMMUFD and the device's cdev instead of a group
-			 */
+	char *sysfsdev; /* instead of host: folder of a device without its own address (mdev) */
+	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
 	char *fd;	/* with iommufd: number of an fd open on the cdev; closed once attached */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
 	uint64_t unplug_timeout;      /* seconds */
-	/* issue by issue: x-p2p, rombar, romfile, on-error, x-expect, ... */
 };
 
 /* What a device asks of the machine. */
@@ -59,8 +56,7 @@ struct vfio_env_ops {
 	/* Group or device fd for KVM's VFIO device. */
 	int (*kvm_add)(void *opaque, int fd);
 	void (*kvm_del)(void *opaque, int fd);
-	/* ON_WORKER: the host wants the device back / the device reports a fatal error. Must not
-	 * block. */
+	/* ON_WORKER, must not block: the host wants it back / it reports a fatal error. */
 	void (*wants_back)(void *opaque, struct vfio_pci *dev);
 	void (*failed)(void *opaque, struct vfio_pci *dev);
 };
@@ -68,8 +64,7 @@ struct vfio_host;
 struct vfio_env {
 	const struct vfio_env_ops *ops;
 	void *opaque;
-	const struct vfio_host
-		*host; /* NULL: this host's kernel; tests: a fake one (src/vfio/host.h) */
+	const struct vfio_host *host; /* NULL: the real kernel; tests: a fake one */
 };
 
 /* Containers and the DMA ledger, shared by all devices of a machine; a lock inside. */
@@ -124,8 +119,7 @@ void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *o
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* Ends a map_ram under way early (-ECANCELED). Between open's and close's return only. */
 void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;
-/* Reset, then the guest's view: config firewall, BARs mmapped, interrupts ready, eventfds reserved.
- */
+/* Reset, then the guest's view: config firewall, BARs mapped, interrupts and eventfds ready. */
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
@@ -141,16 +135,14 @@ struct vfio_area {
 #define VFIO_AREAS_MAX 16
 unsigned vfio_pci_areas(
 	struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX]);
-/* io_fn for the trapped pieces; opaque from vfio_pci_bar_opaque(), offset counts from the BAR's
- * start. */
+/* io_fn for the trapped pieces; opaque: vfio_pci_bar_opaque(), offset: from the BAR's start. */
 enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
 void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
 /* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
 /* Function reset, interrupts off, guest view as at power-on (guest reboot). */
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
-/* The device can neither write memory nor interrupt any more. Cannot fail, tolerates a dead device.
- */
+/* The device can neither write memory nor interrupt any more. Cannot fail, even if it is dead. */
 void vfio_pci_fence(struct vfio_pci *dev) ON_WORKER;
 /* Reset, unmap, all fds closed; host may rebind at once. */
 void vfio_pci_close(struct vfio_pci *dev) ON_WORKER;
