@@ -36,10 +36,10 @@ static void play(struct fake_rig *rig, const struct record *r)
 	switch (r->op % 8) {
 	case 0:
 	case 1:
-		fake_write(rig, offset % PCI_CONFIG_SIZE, size, value);
+		fake_config_write(rig, offset % PCI_CONFIG_SIZE, size, value);
 		break;
 	case 2:
-		(void)fake_read(rig, offset, size);
+		(void)fake_config_read(rig, offset, size);
 		break;
 	case 3:
 	case 4:
@@ -81,7 +81,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		play(&rig, (const struct record *)data);
 	must(rig.machine.violation[0] == 0);
 	/* Host addresses and identity stay what they were. */
-	must(pci_get(rig.card.config, PCI_VENDOR_ID, 4) == fake_read(&rig, PCI_VENDOR_ID, 4));
+	must(pci_get(rig.card.config, PCI_VENDOR_ID, 4) ==
+		fake_config_read(&rig, PCI_VENDOR_ID, 4));
 	must((pci_get(rig.card.config, PCI_BASE_ADDRESS_0, 4) & ~0xfu) % 0x100 == 0);
 	rig.card.fail_at = 0;
 	fake_rig_release(&rig);

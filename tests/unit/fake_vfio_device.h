@@ -132,9 +132,9 @@ int fake_rig_realize(struct fake_rig *rig, const char *bus, struct err *err);
 void fake_rig_release(struct fake_rig *rig);
 /* Runs what is in both mailboxes and on watched eventfds, then delivers. */
 void fake_step(struct fake_rig *rig);
-uint32_t fake_read(struct fake_rig *rig, unsigned offset, unsigned size);
+uint32_t fake_config_read(struct fake_rig *rig, unsigned offset, unsigned size);
 /* Finishes deferred writes. True: it was deferred. */
-bool fake_write(struct fake_rig *rig, unsigned offset, unsigned size, uint32_t value);
+bool fake_config_write(struct fake_rig *rig, unsigned offset, unsigned size, uint32_t value);
 uint64_t fake_bar_read(struct fake_rig *rig, unsigned bar, uint64_t offset, unsigned size);
 bool fake_bar_write(
 	struct fake_rig *rig, unsigned bar, uint64_t offset, unsigned size, uint64_t value);

@@ -249,12 +249,12 @@ static bool finish(struct fake_rig *rig, enum io_status status)
 	return true;
 }
 
-uint32_t fake_read(struct fake_rig *rig, unsigned offset, unsigned size)
+uint32_t fake_config_read(struct fake_rig *rig, unsigned offset, unsigned size)
 {
 	return pci_function_read(&rig->dev->fn, offset, size);
 }
 
-bool fake_write(struct fake_rig *rig, unsigned offset, unsigned size, uint32_t value)
+bool fake_config_write(struct fake_rig *rig, unsigned offset, unsigned size, uint32_t value)
 {
 	struct io_access access = { .offset = offset,
 		.data = value,

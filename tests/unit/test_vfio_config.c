@@ -41,14 +41,14 @@ static int stop(void **state)
 static const char *list(void)
 {
 	static char text[512];
-	unsigned at = fake_read(&rig, PCI_CAPABILITY_LIST, 1), n = 0;
+	unsigned at = fake_config_read(&rig, PCI_CAPABILITY_LIST, 1), n = 0;
 
 	text[0] = 0;
-	if (!(fake_read(&rig, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST))
+	if (!(fake_config_read(&rig, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST))
 		return "none";
-	for (; at && n < 48; at = fake_read(&rig, at + 1, 1), n++)
+	for (; at && n < 48; at = fake_config_read(&rig, at + 1, 1), n++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%02x@%02x",
-			n ? " " : "", fake_read(&rig, at, 1), at);
+			n ? " " : "", fake_config_read(&rig, at, 1), at);
 	return text;
 }
 
@@ -60,7 +60,7 @@ static const char *ext_list(void)
 
 	text[0] = 0;
 	for (unsigned at = 0x100; at && n < 48; n++) {
-		uint32_t head = fake_read(&rig, at, 4);
+		uint32_t head = fake_config_read(&rig, at, 4);
 
 		if (!head)
 			break;
@@ -84,38 +84,39 @@ static uint32_t device(unsigned offset, unsigned size)
 static void test_header(void **state)
 {
 	(void)state;
-	assert_int_equal(fake_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
-	assert_int_equal(fake_read(&rig, PCI_CLASS_REVISION, 4), 0x02000000);
-	assert_int_equal(fake_read(&rig, PCI_SUBSYSTEM_VENDOR_ID, 4), 0xa01f8086);
-	assert_int_equal(fake_read(&rig, PCI_HEADER_TYPE, 1), 0);
-	assert_int_equal(fake_read(&rig, PCI_INTERRUPT_PIN, 1), 1);
-	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
+	assert_int_equal(fake_config_read(&rig, PCI_CLASS_REVISION, 4), 0x02000000);
+	assert_int_equal(fake_config_read(&rig, PCI_SUBSYSTEM_VENDOR_ID, 4), 0xa01f8086);
+	assert_int_equal(fake_config_read(&rig, PCI_HEADER_TYPE, 1), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_PIN, 1), 1);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
 	/* Host addresses never show. */
 	for (unsigned i = 0; i < 6; i++)
-		assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_0 + 4 * i, 4), i == 2 ? 1 : 0);
+		assert_int_equal(
+			fake_config_read(&rig, PCI_BASE_ADDRESS_0 + 4 * i, 4), i == 2 ? 1 : 0);
 	/* Read-only registers stay, BIST is not there, the line is a scratch byte. */
-	fake_write(&rig, PCI_VENDOR_ID, 4, 0);
-	fake_write(&rig, PCI_CLASS_REVISION, 4, 0xffffffff);
-	fake_write(&rig, PCI_BIST, 1, 0x40);
-	fake_write(&rig, PCI_INTERRUPT_LINE, 2, 0x020b);
-	assert_int_equal(fake_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
-	assert_int_equal(fake_read(&rig, PCI_CLASS_REVISION, 4), 0x02000000);
-	assert_int_equal(fake_read(&rig, PCI_BIST, 1), 0);
-	assert_int_equal(fake_read(&rig, PCI_INTERRUPT_LINE, 2), 0x010b);
-	assert_int_equal(fake_read(&rig, 0xffe, 4), 0xffffffff);
+	fake_config_write(&rig, PCI_VENDOR_ID, 4, 0);
+	fake_config_write(&rig, PCI_CLASS_REVISION, 4, 0xffffffff);
+	fake_config_write(&rig, PCI_BIST, 1, 0x40);
+	fake_config_write(&rig, PCI_INTERRUPT_LINE, 2, 0x020b);
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
+	assert_int_equal(fake_config_read(&rig, PCI_CLASS_REVISION, 4), 0x02000000);
+	assert_int_equal(fake_config_read(&rig, PCI_BIST, 1), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_LINE, 2), 0x010b);
+	assert_int_equal(fake_config_read(&rig, 0xffe, 4), 0xffffffff);
 }
 
 static void test_bar_sizing(void **state)
 {
 	(void)state;
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xffffffff);
-	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_0, 4), 0xfffe0000);
-	fake_write(&rig, PCI_BASE_ADDRESS_2, 4, 0xffffffff);
-	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_2, 4), 0xffffffe1);
-	fake_write(&rig, PCI_BASE_ADDRESS_4, 4, 0xffffffff);
-	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_4, 4), 0);
-	fake_write(&rig, PCI_ROM_ADDRESS, 4, 0xfffff800);
-	assert_int_equal(fake_read(&rig, PCI_ROM_ADDRESS, 4), 0xfffc0000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_0, 4), 0xfffe0000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_2, 4, 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_2, 4), 0xffffffe1);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_4, 4, 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_4, 4), 0);
+	fake_config_write(&rig, PCI_ROM_ADDRESS, 4, 0xfffff800);
+	assert_int_equal(fake_config_read(&rig, PCI_ROM_ADDRESS, 4), 0xfffc0000);
 	assert_int_equal(rig.card.config_writes, 1); /* COMMAND, at realize */
 	assert_int_equal(denied(), 0);
 }
@@ -125,18 +126,19 @@ static void test_command(void **state)
 	(void)state;
 	/* Decode has been on in the device since it was realized, bus mastering off. */
 	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
 	assert_int_equal(rig.machine.bar_at[0], 0);
-	assert_true(fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
+	assert_true(
+		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER));
 	assert_int_equal(rig.machine.bar_at[0], 0xd0000000);
 	assert_int_equal(device(PCI_COMMAND, 2), 7);
-	assert_true(fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0200000));
+	assert_true(fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0200000));
 	assert_int_equal(rig.machine.bar_at[0], 0xd0200000);
 	/* Off in the guest: unmapped there, still on in the device; mastering goes. */
-	assert_true(fake_write(&rig, PCI_COMMAND, 2, 0));
+	assert_true(fake_config_write(&rig, PCI_COMMAND, 2, 0));
 	assert_int_equal(rig.machine.bar_at[0], 0);
 	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
-	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
 	assert_true(rig.machine.commits >= 3);
 }
 
@@ -145,12 +147,12 @@ static void test_status(void **state)
 	(void)state;
 	pci_put(rig.card.config, PCI_STATUS, 2, 0x2818);
 	/* Errors and interrupt status are the device's; the list bit is ours. */
-	assert_int_equal(fake_read(&rig, PCI_STATUS, 2), 0x2818);
-	fake_write(&rig, PCI_STATUS, 2, 0x2000);
+	assert_int_equal(fake_config_read(&rig, PCI_STATUS, 2), 0x2818);
+	fake_config_write(&rig, PCI_STATUS, 2, 0x2000);
 	assert_int_equal(rig.card.last_offset, PCI_STATUS + 1);
 	assert_int_equal(rig.card.last_value & 0xf9, 0x20);
 	/* A dword write at COMMAND does not carry COMMAND to the device. */
-	fake_write(&rig, PCI_COMMAND, 4, 0x08000000);
+	fake_config_write(&rig, PCI_COMMAND, 4, 0x08000000);
 	assert_int_equal(rig.card.last_offset, PCI_STATUS + 1);
 }
 
@@ -160,7 +162,7 @@ static void test_lists(void **state)
 	assert_string_equal(list(), "01@c8 05@d0 10@e0 11@a0");
 	assert_string_equal(ext_list(), "01@100 03@140");
 	assert_int_equal(rig.dev->firewall.hidden, 0);
-	assert_int_equal(fake_read(&rig, 0x144, 4), 0xff123456);
+	assert_int_equal(fake_config_read(&rig, 0x144, 4), 0xff123456);
 }
 
 static void test_gpu_lists(void **state)
@@ -170,19 +172,19 @@ static void test_gpu_lists(void **state)
 	/* The first is hidden: a null capability in its place; SR-IOV and resizable BAR are gone.
 	 */
 	assert_string_equal(ext_list(), "00@100 01@420 0b@600");
-	assert_int_equal(fake_read(&rig, 0x100, 4), 0x42000000);
-	assert_int_equal(fake_read(&rig, 0xbb0, 4), 0);
-	assert_int_equal(fake_read(&rig, 0xc1c, 4), 0);
-	assert_int_equal(fake_read(&rig, 0xc8, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0x100, 4), 0x42000000);
+	assert_int_equal(fake_config_read(&rig, 0xbb0, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0xc1c, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0xc8, 4), 0);
 	assert_int_equal(rig.dev->firewall.hidden, 5);
 	/* The vendor's are readable, as they are now. */
-	assert_int_equal(fake_read(&rig, 0x608, 4), 0xcafef00d);
+	assert_int_equal(fake_config_read(&rig, 0x608, 4), 0xcafef00d);
 	pci_put(rig.card.config, 0x608, 4, 0x11223344);
-	assert_int_equal(fake_read(&rig, 0x608, 4), 0x11223344);
+	assert_int_equal(fake_config_read(&rig, 0x608, 4), 0x11223344);
 	pci_put(rig.card.config, 0xb8, 4, 0x55667788);
-	assert_int_equal(fake_read(&rig, 0xb8, 4), 0x55667788);
+	assert_int_equal(fake_config_read(&rig, 0xb8, 4), 0x55667788);
 	/* 64-bit prefetchable BARs as they are. */
-	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_1, 4), 0xc);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_1, 4), 0xc);
 	assert_int_equal(rig.dev->fn.bar[1].size, 1ull << 34);
 	assert_int_equal(rig.dev->fn.bar[2].kind, PCI_BAR_NONE);
 	assert_int_equal(rig.dev->fn.bar[3].kind, PCI_BAR_MEM64);
@@ -194,8 +196,8 @@ static void test_vf(void **state)
 	(void)state;
 	assert_string_equal(list(), "11@70 10@a0");
 	assert_string_equal(ext_list(), "01@100");
-	assert_int_equal(fake_read(&rig, PCI_INTERRUPT_PIN, 1), 0);
-	assert_int_equal(fake_read(&rig, 0x150, 4), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_PIN, 1), 0);
+	assert_int_equal(fake_config_read(&rig, 0x150, 4), 0);
 }
 
 static void test_conventional(void **state)
@@ -203,8 +205,8 @@ static void test_conventional(void **state)
 	(void)state;
 	assert_string_equal(list(), "none");
 	assert_string_equal(ext_list(), "");
-	assert_int_equal(fake_read(&rig, 0x40, 4), 0);
-	assert_int_equal(fake_read(&rig, 0x100, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0x40, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0x100, 4), 0);
 	assert_int_equal(rig.dev->fn.bar[0].kind, PCI_BAR_IO);
 }
 
@@ -214,57 +216,57 @@ static void test_denied(void **state)
 
 	(void)state;
 	/* Nothing there; a hidden capability; a vendor's register. */
-	fake_write(&rig, 0x50, 4, 0xffffffff);
-	fake_write(&rig, 0xc1c + 8, 2, 1);
-	fake_write(&rig, 0xb8, 4, 0x12345678);
-	fake_write(&rig, 0x608, 4, 0x12345678);
+	fake_config_write(&rig, 0x50, 4, 0xffffffff);
+	fake_config_write(&rig, 0xc1c + 8, 2, 1);
+	fake_config_write(&rig, 0xb8, 4, 0x12345678);
+	fake_config_write(&rig, 0x608, 4, 0x12345678);
 	assert_int_equal(denied(), 4);
 	assert_int_equal(rig.card.config_writes, writes);
-	assert_int_equal(fake_read(&rig, 0x50, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0x50, 4), 0);
 }
 
 static void test_express_root(void **state)
 {
-	uint32_t flags = fake_read(&rig, 0x80 + PCI_EXP_FLAGS, 2);
+	uint32_t flags = fake_config_read(&rig, 0x80 + PCI_EXP_FLAGS, 2);
 
 	(void)state;
 	assert_int_equal((flags & PCI_EXP_FLAGS_TYPE) >> 4, PCI_EXP_TYPE_RC_END);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKCAP, 4), 0);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKCTL, 4), 0);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKCAP2, 4), 0);
-	fake_write(&rig, 0x80 + PCI_EXP_LNKCTL, 2, 0x43);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKCTL, 2), 0);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKCAP, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKCTL, 4), 0);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKCAP2, 4), 0);
+	fake_config_write(&rig, 0x80 + PCI_EXP_LNKCTL, 2, 0x43);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKCTL, 2), 0);
 	assert_string_equal(ext_list(), "01@100 18@148");
 }
 
 static void test_express_port(void **state)
 {
-	uint32_t flags = fake_read(&rig, 0x80 + PCI_EXP_FLAGS, 2);
+	uint32_t flags = fake_config_read(&rig, 0x80 + PCI_EXP_FLAGS, 2);
 
 	(void)state;
 	assert_int_equal((flags & PCI_EXP_FLAGS_TYPE) >> 4, PCI_EXP_TYPE_ENDPOINT);
 	/* The true link. */
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKCAP, 4), 0x00477843);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKSTA, 2), 0x1043);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKCAP, 4), 0x00477843);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKSTA, 2), 0x1043);
 	/* No phantom functions, LTR, OBFF. */
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_DEVCAP, 4), 0x10008fc1);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_DEVCAP2, 4), 0x1f);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_DEVCAP, 4), 0x10008fc1);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_DEVCAP2, 4), 0x1f);
 	/* Link control is ours alone. */
-	fake_write(&rig, 0x80 + PCI_EXP_LNKCTL, 2, 0x0003);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKCTL, 2), 0x0003);
+	fake_config_write(&rig, 0x80 + PCI_EXP_LNKCTL, 2, 0x0003);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKCTL, 2), 0x0003);
 	assert_int_equal(device(0x80 + PCI_EXP_LNKCTL, 2), 0x0042);
 	/* Device control: MPS is ours, MRRS and the enables are the device's. */
-	fake_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, 0x5f | 0x3000 | 0x0400);
+	fake_config_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, 0x5f | 0x3000 | 0x0400);
 	assert_int_equal(device(0x80 + PCI_EXP_DEVCTL, 2), 0x301f);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_DEVCTL, 2), 0x305f);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_DEVCTL, 2), 0x305f);
 }
 
 static void test_device_status(void **state)
 {
 	(void)state;
 	pci_put(rig.card.config, 0x80 + PCI_EXP_DEVSTA, 2, 0x0009);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_DEVSTA, 2), 0x0009);
-	fake_write(&rig, 0x80 + PCI_EXP_DEVSTA, 2, 0x0001);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_DEVSTA, 2), 0x0009);
+	fake_config_write(&rig, 0x80 + PCI_EXP_DEVSTA, 2, 0x0001);
 	assert_int_equal(rig.card.last_offset, 0x80 + PCI_EXP_DEVSTA);
 	assert_int_equal(rig.card.last_value & 0xf, 1);
 }
@@ -274,17 +276,19 @@ static void test_flr(void **state)
 	unsigned resets = rig.card.resets;
 
 	(void)state;
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
-	fake_write(&rig, PCI_COMMAND, 2, 6);
-	fake_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
+	fake_config_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(rig.machine.bar_at[0], 0xd0000000);
-	assert_true(fake_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR | 0x2810));
+	assert_true(
+		fake_config_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR | 0x2810));
 	assert_int_equal(rig.card.resets, resets + 1);
 	/* As after power-on; the bit reads as zero; nothing is mapped, nothing interrupts. */
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_BCR_FLR, 0);
-	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
-	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_0, 4), 4);
-	assert_int_equal(fake_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
+	assert_int_equal(
+		fake_config_read(&rig, 0x80 + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_BCR_FLR, 0);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_0, 4), 4);
+	assert_int_equal(fake_config_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
 	assert_int_equal(rig.machine.bar_at[0], 0);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
@@ -299,14 +303,14 @@ static void test_power(void **state)
 
 	(void)state;
 	/* No PME; the state is ours, the device stays in D0. */
-	assert_int_equal(fake_read(&rig, 0xc8 + PCI_PM_PMC, 2) & PCI_PM_CAP_PME_MASK, 0);
-	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
-	assert_true(fake_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 0x0103));
-	assert_int_equal(fake_read(&rig, 0xc8 + PCI_PM_CTRL, 2), 0x000b);
+	assert_int_equal(fake_config_read(&rig, 0xc8 + PCI_PM_PMC, 2) & PCI_PM_CAP_PME_MASK, 0);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	assert_true(fake_config_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 0x0103));
+	assert_int_equal(fake_config_read(&rig, 0xc8 + PCI_PM_CTRL, 2), 0x000b);
 	assert_int_equal(device(0xc8 + PCI_PM_CTRL, 2), 0x0008);
 	assert_int_equal(device(PCI_COMMAND, 2) & PCI_COMMAND_MASTER, 0);
 	/* No_Soft_Reset is set: coming back resets nothing. */
-	assert_true(fake_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 0));
+	assert_true(fake_config_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 0));
 	assert_int_equal(device(PCI_COMMAND, 2) & PCI_COMMAND_MASTER, PCI_COMMAND_MASTER);
 	assert_int_equal(rig.card.resets, resets);
 }
@@ -323,14 +327,14 @@ static void test_power_resets(void **state)
 	unsigned resets = rig.card.resets;
 
 	(void)state;
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
-	fake_write(&rig, PCI_COMMAND, 2, 6);
-	fake_write(&rig, 0x60 + PCI_PM_CTRL, 2, 3);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
+	fake_config_write(&rig, 0x60 + PCI_PM_CTRL, 2, 3);
 	assert_int_equal(rig.card.resets, resets);
 	assert_int_equal(rig.machine.bar_at[0], 0xd0000000);
-	fake_write(&rig, 0x60 + PCI_PM_CTRL, 2, 0);
+	fake_config_write(&rig, 0x60 + PCI_PM_CTRL, 2, 0);
 	assert_int_equal(rig.card.resets, resets + 1);
-	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
 	assert_int_equal(rig.machine.bar_at[0], 0);
 }
 
@@ -339,21 +343,21 @@ static void test_vpd(void **state)
 	unsigned writes = rig.card.config_writes;
 
 	(void)state;
-	assert_true(fake_write(&rig, 0xd2, 2, 0x0010));
+	assert_true(fake_config_write(&rig, 0xd2, 2, 0x0010));
 	assert_int_equal(device(0xd2, 2), 0x0010);
 	pci_put(rig.card.config, 0xd2, 2, 0x8010);
 	pci_put(rig.card.config, 0xd4, 4, 0x41424344);
-	assert_int_equal(fake_read(&rig, 0xd2, 2), 0x8010);
-	assert_int_equal(fake_read(&rig, 0xd4, 4), 0x41424344);
+	assert_int_equal(fake_config_read(&rig, 0xd2, 2), 0x8010);
+	assert_int_equal(fake_config_read(&rig, 0xd4, 4), 0x41424344);
 	/* As one dword with the header: same thing. */
-	assert_true(fake_write(&rig, 0xd0, 4, 0x00200000));
+	assert_true(fake_config_write(&rig, 0xd0, 4, 0x00200000));
 	assert_int_equal(device(0xd2, 2), 0x0020);
 	assert_int_equal(rig.card.config_writes, writes + 2);
 	/* Storing, half a register, and the data: refused. */
-	fake_write(&rig, 0xd2, 2, 0x8010);
-	fake_write(&rig, 0xd3, 1, 0x80);
-	fake_write(&rig, 0xd3, 1, 0x00);
-	fake_write(&rig, 0xd4, 4, 0x31323334);
+	fake_config_write(&rig, 0xd2, 2, 0x8010);
+	fake_config_write(&rig, 0xd3, 1, 0x80);
+	fake_config_write(&rig, 0xd3, 1, 0x00);
+	fake_config_write(&rig, 0xd4, 4, 0x31323334);
 	assert_int_equal(rig.card.config_writes, writes + 2);
 	assert_true(denied() >= 4);
 }
@@ -362,14 +366,14 @@ static void test_aer(void **state)
 {
 	(void)state;
 	pci_put(rig.card.config, 0x110, 4, 0x00002001);
-	assert_int_equal(fake_read(&rig, 0x110, 4), 0x00002001);
-	fake_write(&rig, 0x110, 4, 0x00000001);
+	assert_int_equal(fake_config_read(&rig, 0x110, 4), 0x00002001);
+	fake_config_write(&rig, 0x110, 4, 0x00000001);
 	assert_int_equal(rig.card.last_offset, 0x110);
 	assert_int_equal(rig.card.last_value, 1);
 	/* Masks are the host's: the guest has a copy. */
-	assert_int_equal(fake_read(&rig, 0x108, 4), 0x00400000);
-	fake_write(&rig, 0x108, 4, 0xffffffff);
-	assert_int_equal(fake_read(&rig, 0x108, 4), 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, 0x108, 4), 0x00400000);
+	fake_config_write(&rig, 0x108, 4, 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, 0x108, 4), 0xffffffff);
 	assert_int_equal(device(0x108, 4), 0x00400000);
 }
 
@@ -377,11 +381,11 @@ static void test_dead_device(void **state)
 {
 	(void)state;
 	rig.card.dead = true;
-	assert_int_equal(fake_read(&rig, PCI_VENDOR_ID, 4), 0x00101b36);
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKSTA, 2), 0xffff);
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0x00101b36);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKSTA, 2), 0xffff);
 	rig.card.dead = false;
 	rig.card.fail_at = rig.card.calls + 1;
-	assert_int_equal(fake_read(&rig, 0x80 + PCI_EXP_LNKSTA, 2), 0xffff);
+	assert_int_equal(fake_config_read(&rig, 0x80 + PCI_EXP_LNKSTA, 2), 0xffff);
 }
 
 /* A guest writes garbage over everything, in every size, and reads it back: nothing breaks. */
@@ -397,11 +401,11 @@ static void test_garbage(void **state)
 		size = 1u << (seed >> 30) % 3;
 		offset = (seed >> 8) % (i % 4 ? 256 : 4096) & ~(size - 1);
 		seed = seed * 1664525 + 1013904223;
-		fake_write(&rig, offset, size, i % 5 ? seed : 0xffffffff);
-		(void)fake_read(&rig, offset, size);
+		fake_config_write(&rig, offset, size, i % 5 ? seed : 0xffffffff);
+		(void)fake_config_read(&rig, offset, size);
 	}
 	/* Identity and lists survive, and so does everything outside what was opened. */
-	assert_int_equal(fake_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
 	assert_string_equal(list(), "01@c8 05@d0 10@e0 11@a0");
 	assert_string_equal(ext_list(), "01@100 03@140");
 	assert_int_equal(device(PCI_BASE_ADDRESS_0, 4), 0xe0000000);
@@ -637,9 +641,9 @@ START(no_flr, fill_no_flr, "rp1")
 static void test_flr_impossible(void **state)
 {
 	(void)state;
-	fake_write(&rig, PCI_COMMAND, 2, 6);
-	assert_false(fake_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR));
-	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 6);
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
+	assert_false(fake_config_write(&rig, 0x80 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR));
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 6);
 }
 
 /* What a kernel, or a mediated device, may say about BARs. */

@@ -163,17 +163,17 @@ static void test_bad_table(void **state)
 	assert_int_equal(fake_rig_init(&rig, fill_bad_table, "pcie.0"), 0);
 	assert_int_equal(rig.dev->irqs.msix.n, 0);
 	assert_int_equal(rig.dev->firewall.msix, 0);
-	assert_int_equal(fake_read(&rig, PCI_CAPABILITY_LIST, 1), 0x80);
+	assert_int_equal(fake_config_read(&rig, PCI_CAPABILITY_LIST, 1), 0x80);
 	assert_int_equal(fake_bar_read(&rig, 0, 0x2000, 4), 0);
 	fake_rig_release(&rig);
 }
 
 static void use_it(void)
 {
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
-	fake_write(&rig, PCI_BASE_ADDRESS_3, 4, 0xd1000000);
-	fake_write(&rig, PCI_COMMAND, 2, 7);
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_3, 4, 0xd1000000);
+	fake_config_write(&rig, PCI_COMMAND, 2, 7);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	fake_bar_write(&rig, 3, 0, 4, 0xfee00000);
 	fake_bar_write(&rig, 3, 12, 4, 0);
 	fake_step(&rig);
@@ -189,12 +189,12 @@ static void test_fence(void **state)
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 	/* For good: nothing the guest still writes undoes it. */
-	fake_write(&rig, PCI_COMMAND, 2, 3);
-	fake_write(&rig, PCI_COMMAND, 2, 7);
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, PCI_COMMAND, 2, 3);
+	fake_config_write(&rig, PCI_COMMAND, 2, 7);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	fake_bar_write(&rig, 3, 12 + 16, 4, 0);
-	fake_write(&rig, 0xe0 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+	fake_config_write(&rig, 0xe0 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
 	assert_int_equal(rig.card.resets, 1);
 	vfio_pci_bar_moved(rig.dev, 0, 0xd0000000, true);
 	fake_step(&rig);
@@ -252,7 +252,7 @@ static void late_request(unsigned offset, uint32_t value)
 	struct io_request *request = &rig.machine.request;
 
 	assert_int_equal(fake_rig_init(&rig, fake_card_e1000e, "pcie.0"), 0);
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
 	assert_int_equal(pci_function_write(&rig.dev->fn, offset, 2, &access), IO_DEFER);
 	pci_unplug(&rig.dev->fn);
 	vfio_pci_fence(rig.dev);
@@ -283,7 +283,7 @@ static void test_late_table_write(void **state)
 
 	(void)state;
 	assert_int_equal(fake_rig_init(&rig, fake_card_e1000e, "pcie.0"), 0);
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(vfio_pci_bar_access(vfio_pci_bar_opaque(rig.dev, 3), &access), IO_DEFER);
 	pci_unplug(&rig.dev->fn);
 	vfio_device_close(rig.dev);
@@ -328,11 +328,11 @@ static void test_garbage(void **state)
 		fake_bar_write(&rig, bar, offset, size, seed * 0x100000001ull);
 		(void)fake_bar_read(&rig, bar, offset, size);
 		if (i % 7 == 0)
-			fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, seed >> 9);
+			fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, seed >> 9);
 		if (i % 11 == 0)
-			fake_write(&rig, 0xd0 + PCI_MSI_FLAGS, 2, seed >> 7);
+			fake_config_write(&rig, 0xd0 + PCI_MSI_FLAGS, 2, seed >> 7);
 		if (i % 13 == 0)
-			fake_write(&rig, PCI_COMMAND, 2, seed >> 5);
+			fake_config_write(&rig, PCI_COMMAND, 2, seed >> 5);
 	}
 	assert_string_equal(rig.machine.violation, "");
 	assert_true(rig.machine.n_irqfds <= 5);
@@ -409,8 +409,8 @@ static void test_threads(void **state)
 	fake_step(&rig);
 	assert_string_equal(rig.machine.violation, "");
 	/* What is armed is what the guest last asked for. */
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
-	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 }

@@ -32,8 +32,8 @@ static int stop(void **state)
 
 static void use_it(void)
 {
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xc000);
-	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xc000);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
 	fake_step(&rig);
 }
 
@@ -74,12 +74,12 @@ static void test_disable_bit(void **state)
 {
 	(void)state;
 	use_it();
-	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
-	fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
 	assert_int_equal(rig.card.type, INTX);
-	fake_write(&rig, PCI_COMMAND, 2, 0);
+	fake_config_write(&rig, PCI_COMMAND, 2, 0);
 	assert_int_equal(rig.card.type, -1);
 	/* The bit is ours: the kernel masks the line by its own means. */
 	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE, 0);
@@ -89,21 +89,21 @@ static void test_disable_bit(void **state)
 static void test_refused(void **state)
 {
 	(void)state;
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xc000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xc000);
 	rig.machine.irqfd_error = ENOMEM;
 	use_it();
 	assert_int_equal(rig.card.type, -1);
 	rig.machine.irqfd_error = 0;
 	for (unsigned nth = 1; nth <= 2; nth++) {
 		/* Off: one write of COMMAND, then what is on: the nth SET_IRQS. */
-		fake_write(&rig, PCI_COMMAND, 2, 0);
+		fake_config_write(&rig, PCI_COMMAND, 2, 0);
 		assert_int_equal(rig.card.type, -1);
 		rig.card.fail_at = rig.card.calls + nth;
-		fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
 		assert_int_equal(rig.card.fail_at <= rig.card.calls, 1);
 		rig.card.fail_at = 0;
 		fake_step(&rig);
-		fake_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
 		assert_int_equal(rig.card.type, INTX);
 		assert_int_equal(rig.machine.n_irqfds, 1);
 	}
@@ -126,9 +126,9 @@ static void test_none(void **state)
 {
 	(void)state;
 	/* The card has a pin, the kernel cannot serve it: the guest sees none. */
-	assert_int_equal(fake_read(&rig, PCI_INTERRUPT_PIN, 1), 0);
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
-	fake_write(&rig, PCI_COMMAND, 2, 6);
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_PIN, 1), 0);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
 	fake_step(&rig);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.dev->irqs.intx_trigger, -1);

@@ -44,14 +44,14 @@ static const struct vfio_message *routed(unsigned i)
 
 static void message(unsigned cap, uint32_t addr, uint32_t data)
 {
-	fake_write(&rig, cap + PCI_MSI_ADDRESS_LO, 4, addr);
-	fake_write(&rig, cap + PCI_MSI_ADDRESS_HI, 4, 0);
-	fake_write(&rig, cap + PCI_MSI_DATA_64, 2, data);
+	fake_config_write(&rig, cap + PCI_MSI_ADDRESS_LO, 4, addr);
+	fake_config_write(&rig, cap + PCI_MSI_ADDRESS_HI, 4, 0);
+	fake_config_write(&rig, cap + PCI_MSI_DATA_64, 2, data);
 }
 
 static void flags(unsigned cap, uint32_t value)
 {
-	fake_write(&rig, cap + PCI_MSI_FLAGS, 2, value);
+	fake_config_write(&rig, cap + PCI_MSI_FLAGS, 2, value);
 }
 
 static void test_one(void **state)
@@ -109,21 +109,21 @@ static void test_masks(void **state)
 
 	(void)state;
 	message(CAP, 0xfee00000, 0x40);
-	fake_write(&rig, CAP + PCI_MSI_MASK_64, 4, 1 << 2);
+	fake_config_write(&rig, CAP + PCI_MSI_MASK_64, 4, 1 << 2);
 	flags(CAP, PCI_MSI_FLAGS_ENABLE | 2 << 4);
 	assert_int_equal(rig.machine.n_irqfds, 3);
 	calls = rig.card.n_calls;
 	assert_true(fake_card_fire(&rig.card, 2));
 	fake_step(&rig);
 	assert_int_equal(fake_delivered(&rig, 2), 0);
-	assert_int_equal(fake_read(&rig, CAP + PCI_MSI_PENDING_64, 4), 1 << 2);
-	fake_write(&rig, CAP + PCI_MSI_MASK_64, 4, 0);
+	assert_int_equal(fake_config_read(&rig, CAP + PCI_MSI_PENDING_64, 4), 1 << 2);
+	fake_config_write(&rig, CAP + PCI_MSI_MASK_64, 4, 0);
 	fake_step(&rig);
 	assert_int_equal(fake_delivered(&rig, 2), 1);
-	assert_int_equal(fake_read(&rig, CAP + PCI_MSI_PENDING_64, 4), 0);
+	assert_int_equal(fake_config_read(&rig, CAP + PCI_MSI_PENDING_64, 4), 0);
 	/* Pending bits cannot be written. */
-	fake_write(&rig, CAP + PCI_MSI_PENDING_64, 4, 0xffffffff);
-	assert_int_equal(fake_read(&rig, CAP + PCI_MSI_PENDING_64, 4), 0);
+	fake_config_write(&rig, CAP + PCI_MSI_PENDING_64, 4, 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, CAP + PCI_MSI_PENDING_64, 4), 0);
 	assert_int_equal(rig.card.n_calls, calls);
 }
 
@@ -160,19 +160,19 @@ static void test_modes(void **state)
 {
 	(void)state;
 	/* INTx, then MSI, then MSI-X, then back: one at a time, as the kernel insists. */
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
-	fake_write(&rig, PCI_COMMAND, 2, 6);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
 	fake_step(&rig);
 	assert_int_equal(rig.card.type, VFIO_PCI_INTX_IRQ_INDEX);
 	message(0xd0, 0xfee00000, 0x41);
 	flags(0xd0, PCI_MSI_FLAGS_ENABLE);
 	assert_int_equal(rig.card.type, MSI);
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(rig.card.type, VFIO_PCI_MSIX_IRQ_INDEX);
 	flags(0xd0, 0);
 	assert_int_equal(rig.card.type, VFIO_PCI_MSIX_IRQ_INDEX);
 	flags(0xd0, PCI_MSI_FLAGS_ENABLE);
-	fake_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
+	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, 0);
 	assert_int_equal(rig.card.type, MSI);
 	assert_int_equal(rig.machine.n_irqfds, 1);
 	flags(0xd0, 0);

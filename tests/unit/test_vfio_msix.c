@@ -94,7 +94,7 @@ static void test_power_on(void **state)
 {
 	(void)state;
 	assert_int_equal(rig.dev->irqs.msix.n, 65);
-	assert_int_equal(fake_read(&rig, CTRL, 2), 64);
+	assert_int_equal(fake_config_read(&rig, CTRL, 2), 64);
 	for (unsigned i = 0; i < 65; i++)
 		assert_int_equal(fake_bar_read(&rig, 0, entry(i) + 12, 4), 1);
 	assert_int_equal(rig.card.type, -1);
@@ -106,7 +106,8 @@ static void test_lazy_arming(void **state)
 
 	(void)state;
 	/* Enabled with the function masked: the card's MSI-X is on, but nothing is armed. */
-	assert_true(fake_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
+	assert_true(
+		fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
 	assert_int_equal(rig.card.type, MSIX);
 	assert_int_equal(last_call()->fd, -1);
 	assert_int_equal(last_call()->count, 1);
@@ -117,7 +118,7 @@ static void test_lazy_arming(void **state)
 	assert_int_equal(rig.machine.route_changes, 0);
 	assert_int_equal(rig.card.n_calls, calls);
 	/* The function is unmasked: vector 3 alone is armed, KVM first. */
-	assert_true(fake_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE));
+	assert_true(fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE));
 	assert_int_equal(rig.card.n_calls, calls + 1);
 	assert_int_equal(last_call()->start, 3);
 	assert_int_equal(last_call()->count, 1);
@@ -133,7 +134,7 @@ static void test_lazy_arming(void **state)
 
 static void enable(void)
 {
-	fake_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE);
 }
 
 static void arm(unsigned i)
@@ -197,7 +198,7 @@ static void test_growth_loses_nothing(void **state)
 static void test_function_unmask_grows_once(void **state)
 {
 	(void)state;
-	fake_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	for (unsigned i = 0; i < 20; i++)
 		arm(i);
 	enable();
@@ -316,7 +317,7 @@ static void test_function_mask(void **state)
 	enable();
 	arm(0);
 	arm(1);
-	fake_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 	fake_card_fire(&rig.card, 1);
 	fake_step(&rig);
@@ -367,7 +368,7 @@ static void test_disable(void **state)
 	fake_card_fire(&rig.card, 1);
 	fake_step(&rig);
 	before = fake_delivered(&rig, 0);
-	fake_write(&rig, CTRL, 2, 0);
+	fake_config_write(&rig, CTRL, 2, 0);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 	assert_int_equal(fake_bar_read(&rig, 0, PBA, 4), 0);
@@ -392,7 +393,7 @@ static void test_enable_refused(void **state)
 	rig.card.fail_at = rig.card.calls + 1; /* fails again just before the vector is armed */
 	mask(0, false);
 	assert_int_equal(rig.card.type, MSIX);
-	fake_write(&rig, CTRL, 2, 0);
+	fake_config_write(&rig, CTRL, 2, 0);
 	assert_int_equal(rig.card.type, -1);
 }
 
@@ -464,7 +465,7 @@ static void test_many(void **state)
 	for (unsigned i = 0; i < 2048; i += 31)
 		assert_true(fake_card_fire(&rig.card, i));
 	fake_bar_write(&rig, 0, 0x8000 + 31 * 60 * MSIX_ENTRY + 8, 4, 0x1234);
-	fake_write(&rig, CTRL, 2, 0);
+	fake_config_write(&rig, CTRL, 2, 0);
 	assert_int_equal(rig.machine.gsis, IRQ_GSI_RESERVE);
 	/* On again: a GSI that is taken anew needs its route, also when the message is the old one.
 	 */

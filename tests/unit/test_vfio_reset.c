@@ -39,9 +39,9 @@ static int stop(void **state)
 
 static void use_it(void)
 {
-	fake_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
-	fake_write(&rig, PCI_COMMAND, 2, 6);
-	fake_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
+	fake_config_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	fake_bar_write(&rig, 0, 0x2000, 4, 0xfee00000);
 	fake_bar_write(&rig, 0, 0x200c, 4, 0);
 	fake_step(&rig);
@@ -61,9 +61,9 @@ static void test_reset(void **state)
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
-	assert_int_equal(fake_read(&rig, PCI_COMMAND, 2), 0);
-	assert_int_equal(fake_read(&rig, PCI_BASE_ADDRESS_0, 4), 4);
-	assert_int_equal(fake_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_0, 4), 4);
+	assert_int_equal(fake_config_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
 	assert_int_equal(fake_bar_read(&rig, 0, 0x2000, 4), 0);
 	assert_int_equal(fake_bar_read(&rig, 0, 0x200c, 4), 1);
 	assert_int_equal(rig.dev->fn.bar[0].addr, 0);
@@ -80,7 +80,7 @@ static void test_multifunction_bit_stays(void **state)
 	(void)state;
 	rig.dev->fn.config[PCI_HEADER_TYPE] |= 0x80;
 	assert_int_equal(vfio_pci_reset(rig.dev, NULL), 0);
-	assert_int_equal(fake_read(&rig, PCI_HEADER_TYPE, 1), 0x80);
+	assert_int_equal(fake_config_read(&rig, PCI_HEADER_TYPE, 1), 0x80);
 }
 
 static void test_slow(void **state)
@@ -106,7 +106,7 @@ static void test_never_back(void **state)
 	assert_non_null(strstr(err.text, "does not answer"));
 	assert_true(err.hint[0]);
 	/* Interrupts stay off whatever the guest does. */
-	fake_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_config_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 	assert_int_equal(rig.card.type, -1);
 	/* It came back by the next reset. */
