@@ -39,6 +39,11 @@ class Drain(threading.Thread):
                 return
 
 
+def _text(data):
+    """What a command printed; a terminal in between may have added carriage returns."""
+    return data.decode(errors="replace").replace("\r\n", "\n").rstrip("\r\n")
+
+
 class Guest:
     """Speaks the protocol of tests/lab/l2/init. Takes the descriptor of the console's other end."""
 
@@ -93,7 +98,7 @@ class Guest:
         number = self.send_only(command)
         match = self.wait_for(rf"@@BEGIN {number}\r?\n(.*?)\r?\n@@END {number} (\d+)\r?\n", timeout,
                               f"the end of {command!r}")
-        status, output = int(match[2]), match[1].decode(errors="replace").rstrip("\n")
+        status, output = int(match[2]), _text(match[1])
         log(f"guest: {shorten(command)} -> {status} {shorten(output)}")
         return status, output
 
