@@ -185,6 +185,28 @@ int machine_realize(struct machine *m, struct err *err)
 	return ret;
 }
 
+/*
+ * Where a PC's firmware starts, and where a kernel jumps in real mode when it knows no better way to
+ * reset: Linux does on a hardware-reduced machine without EFI, asking neither ACPI nor the keyboard
+ * controller. There is no firmware, so what it would do stands here.
+ */
+#define RESET_VECTOR 0xffff0ull /* f000:fff0 */
+static const uint8_t reset_vector[] = {
+	0xba, POWER_RESET_REG & 0xff, POWER_RESET_REG >> 8, /* mov dx, 0xcf9 */
+	0xb0, ACPI_RESET_VALUE,				    /* mov al, 6 */
+	0xee,						    /* out dx, al */
+	0xf4,						    /* hlt */
+	0xeb, 0xfd,					    /* jmp to the hlt */
+};
+
+static void place_reset_vector(struct machine *m)
+{
+	void *at = ram_hva(&m->ram, RESET_VECTOR, sizeof(reset_vector));
+
+	if (at)
+		memcpy(at, reset_vector, sizeof(reset_vector));
+}
+
 int machine_load(struct machine *m, struct err *err)
 {
 	uint64_t rsdp = 0;
@@ -194,6 +216,7 @@ int machine_load(struct machine *m, struct err *err)
 	ret = acpi_place(&m->acpi, &m->ram, &rsdp, err);
 	if (!ret)
 		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.entry, err);
+	place_reset_vector(m);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
 		atomic_store(&m->vcpus[i].needs_reset, true);
 	return ret;
