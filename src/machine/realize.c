@@ -186,9 +186,9 @@ int machine_realize(struct machine *m, struct err *err)
 }
 
 /*
- * Where a PC's firmware starts, and where a kernel jumps in real mode when it knows no better way to
- * reset: Linux does on a hardware-reduced machine without EFI, asking neither ACPI nor the keyboard
- * controller. There is no firmware, so what it would do stands here.
+ * Where a PC's firmware starts, and where a kernel jumps in real mode when it knows no better way
+ * to reset: Linux does on a hardware-reduced machine without EFI, asking neither ACPI nor the
+ * keyboard controller. There is no firmware, so what it would do stands here.
  */
 #define RESET_VECTOR 0xffff0ull /* f000:fff0 */
 static const uint8_t reset_vector[] = {
