@@ -190,8 +190,8 @@ static int finish_sockets(struct parse *p)
 
 static int finish(struct parse *p)
 {
-	static int (*const steps[])(struct parse *) = { finish_boot, finish_console,
-		finish_monitors, finish_sockets, finish_devices };
+	static int (*const steps[])(struct parse *) = { finish_console, finish_monitors,
+		finish_sockets, finish_devices, finish_boot };
 	int ret = 0;
 
 	p->option = NULL;

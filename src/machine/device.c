@@ -35,6 +35,19 @@ struct device *device_of_function(struct machine *m, const struct pci_function *
 	return NULL;
 }
 
+/* Room for every BAR of every device, now: a guest that maps its BARs must not make main allocate.
+ */
+static int device_reserve(struct machine *m, struct err *err) ON_MAIN
+{
+	size_t devices = 1;
+
+	for (const struct device *d = m->devices; d; d = d->next)
+		devices++;
+	if (bus_reserve(&m->bus, devices * PCI_BARS))
+		return err_set(err, ENOMEM, "no memory for the address map");
+	return 0;
+}
+
 static void device_link(struct machine *m, struct device *device)
 {
 	struct device **at = &m->devices;
@@ -89,7 +102,7 @@ struct device *device_new(struct machine *m, struct vfio_pci_options *options, s
 		return NULL;
 	}
 	device->machine = m;
-	if (device_place(device, options, err))
+	if (device_reserve(m, err) || device_place(device, options, err))
 		goto fail;
 	device->worker = worker_take(m, device);
 	if (!device->worker) {

@@ -39,7 +39,7 @@ static void device_was_reset(struct device *device, int status) ON_MAIN
 	struct machine *m = device->machine;
 
 	if (status)
-		log_error("device '%s' could not be reset: %s", device->id, device->err.text);
+		log_guest("device '%s' could not be reset: %s", device->id, device->err.text);
 	if (--m->jobs_left == 0 && !m->ending)
 		reset_finish(m);
 }

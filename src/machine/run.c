@@ -165,7 +165,8 @@ static void vcpu_stopped_mail(struct mail *mail)
 		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
 	if (v->exit_kind == KVM_EXITED_RESET)
 		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	log_error("vcpu%u: %s", v->kvm.index, v->why);
+	/* As often as the guest likes: it may go through this in a loop. */
+	log_guest("vcpu%u: %s", v->kvm.index, v->why);
 	if (v->exit_kind == KVM_EXITED_SHUTDOWN)
 		return machine_reset(m, SHUTDOWN_GUEST_RESET);
 	machine_pause(m);

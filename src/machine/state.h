@@ -161,7 +161,8 @@ void topology_program(struct machine *m) ON_MAIN;
 void sink_init(struct machine *m);
 
 /* device.c: one passed-through device from options to closed. */
-struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err);
+struct device *device_new(
+	struct machine *m, struct vfio_pci_options *options, struct err *err) ON_MAIN;
 void device_free(struct device *device); /* idle, closed or never opened */
 /* Posts work to the device's worker; job is one of the device's and not running. */
 void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),

@@ -36,6 +36,9 @@ class Lab:
         """The VMM under test, in memory and executable by anybody; QEMU stays beside its firmware."""
         return pathlib.Path(self._paths["program"]) if self.vmm_kind == "qemu" else self._local("program")
 
+    def _program(self, kind):
+        return self.program if kind == self.vmm_kind else pathlib.Path(shutil.which(f"{kind}-system-x86_64"))
+
     @property
     def kernel(self):
         return self._local("kernel")
@@ -63,12 +66,16 @@ class Lab:
     # -- the program under test -----------------------------------------------------------------
 
     def vmm(self, *arguments, **options):
-        """Start the VMM; a context manager that makes sure it is gone at the end. See vmm.Options."""
+        """Start the VMM; a context manager that makes sure it is gone at the end. See vmm.Options.
+
+        kind="qemu" starts QEMU beside the program under test, to compare them.
+        """
+        kind = options.pop("kind", self.vmm_kind)
         options.setdefault("kernel", self.vmlinux)      # boots 4 s sooner here than the compressed one
         options.setdefault("initrd", self.initrd)
         if self._append:
             options["append"] = f"{options.get('append', '')} {self._append}".strip()
-        vmm = Vmm(self.program, self.vmm_kind, Options(**options), arguments,
+        vmm = Vmm(self._program(kind), kind, Options(**options), arguments,
                   self.folder / f"vmm{len(self._vmms)}")
         self._vmms.append(vmm)
         vmm.start()
