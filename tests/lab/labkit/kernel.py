@@ -10,7 +10,7 @@ import zlib
 
 from . import paths, report
 
-META_PACKAGE = "linux-image-amd64"
+META_PACKAGE = os.environ.get("LAB_KERNEL") or "linux-image-amd64"
 
 
 class Kernel:
