@@ -66,6 +66,7 @@ class Host:
     kernel: str = "debian"
     accel: str = "tcg,thread=multi"
     extra: tuple = ()           # further QEMU arguments
+    heartbeat: int = 25         # seconds without a sign of life after which L1 counts as dead
 
 
 # One of everything the cases of cold plug need. The pair shares a slot and so an IOMMU group
@@ -84,6 +85,7 @@ HOSTS = {
     # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.
     "large": Host(STANDARD_DEVICES, memory=6144),
     # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble.
-    "clock": Host(STANDARD_DEVICES, accel="tcg,thread=single", extra=("-icount", "shift=1,sleep=on")),
+    "clock": Host(STANDARD_DEVICES, accel="tcg,thread=single", extra=("-icount", "shift=1,sleep=on"),
+                  heartbeat=120),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
 }

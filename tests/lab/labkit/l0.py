@@ -15,7 +15,6 @@ import time
 from . import initramfs, paths, steal
 
 BOOT_DEADLINE = 120     # seconds of steal.Clock; 8 is usual
-HEARTBEAT_LIMIT = 25    # seconds without a sign of life from L1's agent
 
 
 _libc = ctypes.CDLL(None)

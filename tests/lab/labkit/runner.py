@@ -9,7 +9,7 @@ import time
 
 from . import report
 from .hosts import HOSTS
-from .l0 import HEARTBEAT_LIMIT, L1, LabFault
+from .l0 import L1, LabFault
 
 MAX_RERUNS = 2          # of one case, after lab faults
 GRACE = 60              # seconds beyond a case's deadline for L1's agent to end it by itself
@@ -162,8 +162,8 @@ class Runner:
                     said = {**l1.said(), **message["attachments"]} if message["status"] == "fail" else {}
                     return Result(case.name, message["status"], message["seconds"], message["message"],
                                   message["note"], said, self._faults[case.name]), message["dirty"]
-            if now - last_alive > HEARTBEAT_LIMIT:
-                raise LabFault(f"no heartbeat from L1 for {HEARTBEAT_LIMIT} s")
+            if now - last_alive > l1.host.heartbeat:
+                raise LabFault(f"no heartbeat from L1 for {l1.host.heartbeat} s")
             if now - started > deadline + GRACE:
                 text = f"still running {GRACE} s after its deadline of {deadline} s, with L1 alive"
                 return Result(case.name, "fail", now - started, text, said=l1.said()), True
