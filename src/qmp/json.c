@@ -106,6 +106,11 @@ static const char *copy(struct parse *p, const char *text, size_t len)
 	}
 	memcpy(out, text, len);
 	out[len] = '\0';
+	/* yajl lets overlong forms, surrogates and what lies above U+10FFFF pass. */
+	if (!json_utf8_valid(out)) {
+		stop(p, EINVAL, "invalid UTF-8 sequence in string");
+		return NULL;
+	}
 	return out;
 }
 
@@ -234,10 +239,12 @@ static const yajl_callbacks callbacks = {
 static int syntax_error(yajl_handle yajl, struct err *err)
 {
 	/* One line without position: "lexical error: invalid char in json text.\n". */
-	const unsigned char *text = yajl_get_error(yajl, 0, NULL, 0);
-	int len = (int)strcspn((const char *)text, "\n.");
+	const char *text = (const char *)yajl_get_error(yajl, 0, NULL, 0);
+	const char *kind_end = strstr(text, "error: ");
 
-	return err_set(err, EINVAL, "JSON parse error, %.*s", len, (const char *)text);
+	if (kind_end)
+		text = kind_end + strlen("error: ");
+	return err_set(err, EINVAL, "JSON parse error, %.*s", (int)strcspn(text, "\n."), text);
 }
 
 int json_parse(struct json_arena *arena, const char *text, size_t len, const struct json **out,
@@ -253,6 +260,10 @@ int json_parse(struct json_arena *arena, const char *text, size_t len, const str
 	arena->used = 0;
 	if (len > JSON_MESSAGE_MAX)
 		return err_set(err, E2BIG, "JSON parse error, it is too large");
+	/* yajl would make '?' of them, and an id would come back as another one. */
+	if (!json_surrogates_paired(text, len))
+		return err_set(
+			err, EINVAL, "JSON parse error, half a surrogate pair is not a character");
 	yajl = yajl_alloc(&callbacks, &memory, &p);
 	status = yajl_parse(yajl, (const unsigned char *)text, len);
 	if (status == yajl_status_ok)

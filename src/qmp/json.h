@@ -49,8 +49,9 @@ int json_arena_init(struct json_arena *arena);
 void json_arena_release(struct json_arena *arena);
 
 /*
- * Parses one value; what the arena held before is gone. -EINVAL: not JSON, a key given twice,
- * U+0000; -E2BIG: deeper, longer or with more values than the caps allow.
+ * Parses one value; what the arena held before is gone. -EINVAL: not JSON, a key given twice, a
+ * string that is not text (UTF-8, U+0000, half a surrogate pair); -E2BIG: deeper, longer or with
+ * more values than the caps allow.
  */
 int json_parse(struct json_arena *arena, const char *text, size_t len, const struct json **out,
 	struct err *err);
@@ -58,6 +59,12 @@ int json_parse(struct json_arena *arena, const char *text, size_t len, const str
 const struct json *json_get(const struct json *object, const char *key);
 /* "object", "string", ... */
 const char *json_kind_name(enum json_kind kind);
+
+/* Length of the UTF-8 sequence at s (shortest form, no surrogates, RFC 3629), 0 if it is none. */
+size_t json_utf8_length(const unsigned char *s);
+bool json_utf8_valid(const char *text);
+/* Is every \uD800..\uDFFF in this JSON text half of a pair? */
+bool json_surrogates_paired(const char *text, size_t len);
 
 struct json_writer {
 	char *buf; /* owned */

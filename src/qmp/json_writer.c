@@ -70,25 +70,6 @@ static void put_text(struct json_writer *w, const char *text)
 	put(w, text, strlen(text));
 }
 
-/*
- * Length of the UTF-8 sequence at s, 0 if it is none: shortest form, no surrogates, up to U+10FFFF
- * (RFC 3629).
- */
-static size_t utf8_length(const unsigned char *s)
-{
-	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-	if (s[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80) /* ends at the terminating NUL, too */
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-		(s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 static void put_control(struct json_writer *w, unsigned char c)
 {
 	static const char *const known[] = {
@@ -110,7 +91,7 @@ static void put_quoted(struct json_writer *w, const char *value)
 
 	put(w, "\"", 1);
 	while (*s) {
-		size_t len = utf8_length(s);
+		size_t len = json_utf8_length(s);
 
 		if (!len) {
 			put(w, "?", 1);

@@ -103,8 +103,31 @@ static void test_not_json(void **state)
 		if (parse_error(bad[i], strlen(bad[i]), why) != -EINVAL)
 			fail_msg("'%s' is taken (%s)", bad[i], why);
 		assert_memory_equal(why, "JSON parse error, ", 18);
+		assert_null(strstr(why + 18, "error: ")); /* not twice */
 		assert_null(strchr(why, '\n'));
 	}
+}
+
+/* Strings that are no text; what is like them but is. */
+static void test_not_text(void **state)
+{
+	static const char *const bad[] = { "\"\xed\xa0\x80\"", "\"\xc0\x80\"",
+		"\"\xf4\x90\x80\x80\"", "\"\xe0\x80\xaf\"", "{\"\xed\xa0\x80\":1}", "\"\\ud83d\"",
+		"\"\\ude00\"", "\"\\ude00\\ud83d\"", "\"\\ud83d\\u0041\"",
+		"\"\\ud83d\\ud83d\\ude00\"", "\"\\ud83dx\\ude00\"", "\"\\\\\\ud83d\"",
+		"{\"\\uDFFF\":1}" };
+	char why[ERR_TEXT_MAX];
+	(void)state;
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (parse_error(bad[i], strlen(bad[i]), why) != -EINVAL)
+			fail_msg("'%s' is taken (%s)", bad[i], why);
+	assert_string_equal(parse("\"\\ud83d\\ude00\"")->text, "\xf0\x9f\x98\x80");
+	assert_string_equal(parse("\"\\uD83D\\uDE00\\ud83d\\ude00\"")->text,
+		"\xf0\x9f\x98\x80\xf0\x9f\x98\x80");
+	assert_string_equal(parse("\"\\\\ud83d\"")->text, "\\ud83d");
+	assert_string_equal(parse("\"\\\\\"")->text, "\\");
+	assert_string_equal(parse("\"\\ud7ff\\ue000\"")->text, "\xed\x9f\xbf\xee\x80\x80");
 }
 
 static void test_depth(void **state)
@@ -288,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_limits_of_int),
 		cmocka_unit_test(test_not_json),
+		cmocka_unit_test(test_not_text),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_count),
 		cmocka_unit_test(test_size),
