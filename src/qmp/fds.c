@@ -18,10 +18,16 @@ void named_fds_init(struct named_fds *fds)
 		fds->named[i].fd = -1;
 }
 
-void named_fds_release(struct named_fds *fds)
+void named_fds_forget_received(struct named_fds *fds)
 {
 	for (unsigned i = 0; i < fds->n_received; i++)
 		sys_close(fds->received[i]);
+	fds->n_received = 0;
+}
+
+void named_fds_release(struct named_fds *fds)
+{
+	named_fds_forget_received(fds);
 	for (unsigned i = 0; i < FDS_MAX; i++)
 		sys_close(fds->named[i].fd);
 	named_fds_init(fds);
@@ -64,10 +70,9 @@ static struct named_fd *find_free(struct named_fds *fds)
 	return NULL;
 }
 
-int named_fds_name(struct named_fds *fds, const char *name, struct err *err)
+static int name_fd(struct named_fds *fds, const char *name, int fd, struct err *err)
 {
 	struct named_fd *place = find(fds, name);
-	int fd;
 
 	if (!*name || (*name >= '0' && *name <= '9') || strlen(name) >= FD_NAME_MAX)
 		return err_set(err, EINVAL,
@@ -79,13 +84,22 @@ int named_fds_name(struct named_fds *fds, const char *name, struct err *err)
 		place = find_free(fds);
 	if (!place)
 		return err_set(err, ENOSPC, "no more than %d named file descriptors", FDS_MAX);
-	fd = named_fds_pop(fds);
-	if (fd < 0)
-		return err_set(err, EINVAL, "No file descriptor supplied via SCM_RIGHTS");
 	sys_close(place->fd);
 	place->fd = fd;
 	strcpy(place->name, name);
 	return 0;
+}
+
+int named_fds_name(struct named_fds *fds, const char *name, struct err *err)
+{
+	int fd = named_fds_pop(fds), ret;
+
+	if (fd < 0)
+		return err_set(err, EINVAL, "No file descriptor supplied via SCM_RIGHTS");
+	ret = name_fd(fds, name, fd, err);
+	if (ret < 0)
+		sys_close(fd);
+	return ret;
 }
 
 int named_fds_take(struct named_fds *fds, const char *name)

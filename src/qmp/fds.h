@@ -41,11 +41,19 @@ struct fdsets {
 
 void named_fds_init(struct named_fds *fds);
 void named_fds_release(struct named_fds *fds);
+/*
+ * Other fds are about to come: what nobody asked for is closed, as QEMU does, or a later getfd
+ * would name it in place of its own.
+ */
+void named_fds_forget_received(struct named_fds *fds);
 /* Takes fd; closes it when there is no room. */
 void named_fds_received(struct named_fds *fds, int fd);
 /* The oldest fd that was received, or -1; the caller owns it. */
 int named_fds_pop(struct named_fds *fds);
-/* Names the oldest fd received; a name in use is given to the new one. -EINVAL, -ENOSPC. */
+/*
+ * Names the oldest fd received; a name in use is given to the new one. -EINVAL, -ENOSPC: that fd is
+ * closed.
+ */
 int named_fds_name(struct named_fds *fds, const char *name, struct err *err);
 /* Gives the fd of that name to the caller, or -1. */
 int named_fds_take(struct named_fds *fds, const char *name);

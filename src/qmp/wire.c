@@ -146,6 +146,7 @@ static void take_fds(struct wire *w, struct msghdr *msg)
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
+		named_fds_forget_received(&w->session.fds);
 		for (size_t i = 0; i < n; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));

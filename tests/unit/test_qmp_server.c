@@ -408,6 +408,50 @@ static void test_fd_passing(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/* The number that a reply to add-fd names. */
+static int added(const char *reply)
+{
+	const char *at = strstr(reply, "\"fd\": ");
+
+	assert_non_null(at);
+	return atoi(at + 6);
+}
+
+static void same_file(int a, int b)
+{
+	struct stat one, two;
+
+	assert_int_equal(fstat(a, &one), 0);
+	assert_int_equal(fstat(b, &two), 0);
+	assert_int_equal(one.st_rdev, two.st_rdev);
+}
+
+/* An fd that nobody asked for, or whose command failed, is not taken for the next command's own. */
+static void test_stale_fds(void **state)
+{
+	int fd = client(), null = open("/dev/null", O_RDONLY), zero = open("/dev/zero", O_RDONLY);
+	(void)state;
+
+	for (unsigned i = 0; i < 20; i++)
+		send_fd(fd, null, STATUS);
+	assert_non_null(strstr(hear(fd), TARGET));
+	send_fd(fd, zero, "{\"execute\": \"add-fd\"}");
+	same_file(added(hear(fd)), zero);
+	send_fd(fd, null, "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": -1}}");
+	assert_non_null(strstr(hear(fd), "non-negative"));
+	send_fd(fd, zero, "{\"execute\": \"add-fd\"}");
+	same_file(added(hear(fd)), zero);
+	/* Cut in pieces. */
+	send_fd(fd, zero, "{\"execute\": ");
+	assert_string_equal(hear(fd), "");
+	say(fd, "\"add-fd\"}");
+	same_file(added(hear(fd)), zero);
+	close(fd);
+	close(null);
+	close(zero);
+	pump();
+}
+
 static int vanishing, speaking;
 
 /* Inside of a command: clients come, speak, vanish; events go out. */
@@ -504,6 +548,7 @@ int main(void)
 		TEST(test_long_reply),
 		TEST(test_garbage),
 		TEST(test_fd_passing),
+		TEST(test_stale_fds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -379,6 +379,9 @@ static void test_named_fds(void **state)
 	assert_non_null(strstr(
 		talk_say(&talk, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"3a\"}}"),
 		"not starting with a digit"));
+	assert_false(is_open(fd)); /* or the next name would be its */
+	fd = dev_null();
+	named_fds_received(&talk.session.fds, fd);
 	says("{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"a\"}}", "{\"return\": {}}");
 	named_fds_received(&talk.session.fds, second);
 	says("{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"a\"}}", "{\"return\": {}}");
