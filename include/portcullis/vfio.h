@@ -38,7 +38,7 @@ struct vfio_pci_options {
 	bool multifunction;
 	char *sysfsdev; /* instead of host: folder of a device without its own address (mdev) */
 	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
-	char *fd;	/* with iommufd: number of an fd open on the cdev; closed once attached */
+	char *fd;	/* with iommufd: number of an fd open on the cdev; open() closes it */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
 	uint64_t unplug_timeout;      /* seconds */
 };

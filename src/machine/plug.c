@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <portcullis/log.h>
+#include <portcullis/sys.h>
 
 #include "plug.h"
 
@@ -131,6 +132,15 @@ static struct device *add_start(
 	return device_new(m, options, err);
 }
 
+/* No device was made that would close the file descriptor it was given. */
+static void close_fd(const struct vfio_pci_options *options)
+{
+	uint64_t fd;
+
+	if (options->fd && !parse_u64(options->fd, &fd) && fd <= INT32_MAX)
+		sys_close((int)fd);
+}
+
 void machine_device_add(
 	struct machine *m, const struct prop_type *type, void *options, struct machine_op *op)
 {
@@ -138,6 +148,8 @@ void machine_device_add(
 	struct device *device = add_start(m, type, options, &err);
 
 	if (!device) {
+		if (type == &vfio_pci_type)
+			close_fd(options);
 		props_release(type, options);
 		free(options);
 		op->done(op, &err);

@@ -227,7 +227,8 @@ const struct qmp_command qmp_commands[] = {
 		.fn = qmp_cmd_device_add,
 		.doc = "Plugs a device in. Every property of -device is an argument. The reply "
 		       "comes "
-		       "when the guest has been told, or everything has been taken back." },
+		       "when the guest has been told, or everything has been taken back. A file "
+		       "descriptor given by fd is the device's, and closed if the command fails." },
 	{ .name = "device_del",
 		.args = "DeviceDel",
 		.fn = qmp_cmd_device_del,

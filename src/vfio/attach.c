@@ -98,8 +98,11 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pci_options *options,
 	int passed, const dev_t *node, struct err *err)
 {
-	int ret = check(attachment, options, node, err);
+	int ret;
 
+	if (options->fd && !options->iommufd)
+		return err_set(err, EINVAL, "'fd' needs 'iommufd'");
+	ret = check(attachment, options, node, err);
 	if (ret < 0)
 		return ret;
 	ret = options->iommufd ? vfio_iommufd_attach(attachment, options->iommufd, passed, err)
@@ -115,7 +118,10 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 	return vfio_ram_check(attachment, err);
 }
 
-/* The fd option: -1 without it, else the number and, as a duplicate of it, what it is open on. */
+/*
+ * The fd option: -1 without it, else the number, ours to close from now on, and, as a duplicate of
+ * it, what it is open on.
+ */
 static int passed_fd(struct vfio_context *context, const struct vfio_pci_options *options,
 	int *number, int *copy, dev_t *node, struct err *err)
 {
@@ -124,16 +130,16 @@ static int passed_fd(struct vfio_context *context, const struct vfio_pci_options
 	*number = *copy = -1;
 	if (!options->fd)
 		return 0;
-	if (!options->iommufd)
-		return err_set(err, EINVAL, "'fd' needs 'iommufd'");
 	if (parse_u64(options->fd, &value) < 0 || value > INT32_MAX)
 		return err_set(
 			err, EINVAL, "fd '%s' is not the number of a file descriptor", options->fd);
 	*copy = context->host.ops->adopt(&context->host, (int)value, node);
+	/* A number that is not open must stay untouched: another thread may be opening it. */
+	if (*copy != -EBADF)
+		*number = (int)value;
 	if (*copy < 0)
 		return err_set_errno(
 			err, -*copy, "fd %s cannot be used as a VFIO device", options->fd);
-	*number = (int)value;
 	return 0;
 }
 
@@ -195,9 +201,11 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 	ret = passed_fd(context, options, &number, &passed, &node, err);
 	if (ret == 0)
 		ret = attach_locked(context, options, passed, passed >= 0 ? &node : NULL, out, err);
-	/* The user's own number is not needed any more; after a failure it stays for another try.
+	/*
+	 * The user's own number is not needed any more. After a failure neither: what was bound to
+	 * an iommufd stays so while it is open, and cannot be bound again.
 	 */
-	if (ret == 0 && number >= 0)
+	if (number >= 0)
 		context->host.ops->close(&context->host, number);
 	pthread_mutex_unlock(&context->lock);
 	return ret;

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -278,6 +280,28 @@ static void wrong_words(void **state)
 	assert_int_equal(op.err.code, EINVAL);
 }
 
+/* The fd that came with a device_add is gone with it, even if no device was made of the words. */
+static void failed_add_closes_its_fd(void **state)
+{
+	static const char *const bad[] = { "id=d0,bus=nowhere,iommufd=i", "bus=rp1,iommufd=i",
+		"id=d0,bus=pcie.0,iommufd=i" };
+	struct machine_rig *rig = *state;
+	char options[128];
+	struct rig_op op;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		snprintf(options, sizeof(options), "%s,fd=%d", bad[i], fd);
+		rig_add(rig, &op, options);
+		rig_settle(rig);
+		assert_true(op.done);
+		assert_int_not_equal(op.err.code, 0);
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+		assert_true(rig_clean(rig));
+	}
+}
+
 /* The n-th call on the host fails, for every n until all succeed: nothing is left, a retry works.
  */
 static void fault_at_every_call(void **state)
@@ -420,6 +444,7 @@ int main(void)
 		ACPI_TEST(functions_wait_for_function_0),
 		ACPI_TEST(unseen_function_goes_at_once),
 		ACPI_TEST(wrong_words),
+		ACPI_TEST(failed_add_closes_its_fd),
 		ACPI_TEST(fault_at_every_call),
 		ACPI_TEST(no_memslots_is_not_fatal),
 		ACPI_TEST(many_cycles_leave_nothing),

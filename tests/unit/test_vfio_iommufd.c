@@ -246,8 +246,9 @@ static void test_given_device(void **state)
 	fd = open_node("vfio/devices/vfio0");
 	assert_int_equal(attach_fd(DEV_C, fd, &a), -EINVAL);
 	assert_says(err.text, "belongs to '" DEV_A "', not to '" DEV_C "'");
-	/* After a failure the number is still the caller's. */
-	assert_int_equal(fake_process_fds(), fds + 1);
+	/* Closed: what was bound once could not be bound again. */
+	assert_int_equal(fake_process_fds(), fds);
+	fd = open_node("vfio/devices/vfio0");
 	assert_int_equal(attach_fd(DEV_A, fd, &a), 0);
 	assert_int_equal(fake_process_fds(), fds + 2);
 	vfio_detach(a);
@@ -261,20 +262,22 @@ static void test_given_device(void **state)
 	assert_says(err.text, "fd 9999");
 	fd = open_node("iommu");
 	assert_int_equal(attach_fd(NULL, fd, &a), -ENOENT);
-	fake.host.ops->close(&fake.host, fd);
 	assert_int_equal(fake_process_fds(), fds);
 }
 
 static void test_fd_needs_iommufd(void **state)
 {
-	char five[] = "5", no[] = "five";
-	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a }, .fd = five };
+	char no[] = "five", number[16];
+	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a }, .fd = number };
+	unsigned fds = fake_process_fds();
 	struct vfio_attachment *a;
 
 	(void)state;
 	role_enter_worker();
+	(void)snprintf(number, sizeof(number), "%d", open_node("vfio/devices/vfio0"));
 	assert_int_equal(vfio_attach(context, &options, &a, &err), -EINVAL);
 	assert_says(err.text, "'fd' needs 'iommufd'");
+	assert_int_equal(fake_process_fds(), fds);
 	options.iommufd = id_text;
 	options.fd = no;
 	assert_int_equal(vfio_attach(context, &options, &a, &err), -EINVAL);
@@ -385,20 +388,24 @@ static void test_faults(void **state)
 	assert_true(n > 12);
 }
 
-/* The same with an fd of the user's: it survives every failure. */
+/* The same with an fd of the user's: it is closed by every failure. */
 static void test_faults_given_device(void **state)
 {
 	unsigned fds = fake_process_fds();
 	struct vfio_attachment *a = NULL;
-	int ret = -1, fd = open_node("vfio/devices/vfio0");
+	int ret = -1;
 
 	(void)state;
 	assert_int_equal(add_object("iommufd0", -1), 0);
 	for (unsigned long n = 1; ret < 0; n++) {
+		int fd;
+
+		fake.fail_at = 0;
+		fd = open_node("vfio/devices/vfio0");
 		fake.calls = 0;
 		fake.fail_at = n;
 		ret = attach_fd(DEV_A, fd, &a);
-		assert_int_equal(fake_process_fds(), ret < 0 ? fds + 1 : fds + 2);
+		assert_int_equal(fake_process_fds(), ret < 0 ? fds : fds + 2);
 		assert_string_equal(fake.violation, "");
 	}
 	vfio_detach(a);
