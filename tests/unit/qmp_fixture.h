@@ -47,7 +47,7 @@ static void machine_setup(struct machine *m)
 	m->config.name = (char *)(uintptr_t) "vm";
 	memset(m->config.uuid, 0xab, sizeof(m->config.uuid));
 	pci_bus_init(&m->bus, "pcie.0", NULL, NULL);
-	pci_function_init(&m->host, "host", NULL, NULL);
+	pci_function_init(&m->host, "host bridge", NULL, NULL);
 	pci_put(m->host.config, 0, 4, 0x29c08086);
 	pci_put(m->host.config, 0x0a, 2, 0x0600);
 	pci_function_init(&m->nic, "net", NULL, NULL);

@@ -169,6 +169,7 @@ static void test_query_pci(void **state)
 	assert_int_equal(json_get(json_get(devices->first, "id"), "device")->integer, 0x29c0);
 	assert_string_equal(
 		json_get(json_get(devices->first, "class_info"), "desc")->text, "Host bridge");
+	assert_string_equal(json_get(devices->first, "qdev_id")->text, "");
 	nic = devices->first->next;
 	assert_int_equal(json_get(nic, "slot")->integer, 3);
 	assert_int_equal(json_get(nic, "function")->integer, 1);
