@@ -20,7 +20,9 @@ class QmpError(Failure):
 
 
 class Qmp:
-    """Events that come before a command's return are kept; each message gets the time it arrived ("at")."""
+    """The server is at a path or a (host, port).
+
+    Events that come before a command's return are kept; each message gets the time it arrived ("at")."""
 
     def __init__(self, path, timeout=30, negotiate=True):
         self._sock = self._connect(path, timeout)
@@ -34,9 +36,11 @@ class Qmp:
     def _connect(path, timeout):
         end = clock.now() + timeout
         while True:
-            sock = socket.socket(socket.AF_UNIX)
+            tcp = isinstance(path, tuple)
+            sock = socket.socket(socket.AF_INET6 if tcp and ":" in path[0] else
+                                 socket.AF_INET if tcp else socket.AF_UNIX)
             try:
-                sock.connect(str(path))
+                sock.connect(path if tcp else str(path))
                 return sock
             except (FileNotFoundError, ConnectionRefusedError):
                 sock.close()
