@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * devices.h - the few emulated devices: 16550 serial port, RTC, power control, event device.
+ * devices.h - the few emulated devices: 16550 serial port, RTC, power control, event device, debug
+ * exit.
  *
  * Layer: L3, includes base and bus.
  * Who:   each xxx_access is an io_fn run by vCPUs under the device's leaf lock; the rest is main's.
@@ -17,6 +18,7 @@
 
 #include <portcullis/bus.h>
 #include <portcullis/loop.h>
+#include <portcullis/prop.h>
 
 /* --- serial.c: 16550A at eight ports (NS16550A data sheet) --- */
 #define SERIAL_PORT 0x3f8
@@ -110,6 +112,21 @@ enum io_status power_sleep_access(void *power, struct io_access *access);
 enum io_status power_reset_access(void *power, struct io_access *access);
 /* 0x60..0x64: command 0xfe resets */
 enum io_status power_keyboard_access(void *power, struct io_access *access);
+
+/* --- debug_exit.c: isa-debug-exit, by which test kernels end the program --- */
+extern const struct prop_type debug_exit_type;
+struct debug_exit_options {
+	char *id;
+	uint64_t iobase, iosize; /* ports; 1..4 of them */
+};
+struct debug_exit {
+	struct loop *main;
+	void (*on_exit)(void *opaque, int status); /* main; status: (value << 1) | 1, 8 bits */
+	void *opaque;
+};
+void debug_exit_init(struct debug_exit *debug_exit, struct loop *main,
+	void (*on_exit)(void *opaque, int status), void *opaque);
+enum io_status debug_exit_access(void *debug_exit, struct io_access *access);
 
 /* --- ged.c: generic event device (ACPI0013): which events wait; reading clears --- */
 #define GED_BASE 0xfeb00000ull /* GPA_PLATFORM; 4-byte event register */

@@ -5,11 +5,17 @@
 #include <string.h>
 
 #include <portcullis/config.h>
+#include <portcullis/devices.h>
 #include <portcullis/err.h>
 #include <portcullis/root_port.h>
 #include <portcullis/vfio.h>
 
-const struct prop_type *const device_types[] = { &vfio_pci_type, &root_port_type, NULL };
+const struct prop_type *const device_types[] = {
+	&vfio_pci_type,
+	&root_port_type,
+	&debug_exit_type,
+	NULL,
+};
 
 const struct prop_type *device_type_find(const char *name)
 {

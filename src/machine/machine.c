@@ -116,6 +116,7 @@ static int (*const parts[])(struct machine *m, struct err *err) = {
 	platform_init,
 	console_init,
 	topology_init,
+	debug_exits_init,
 };
 
 int machine_new(struct machine **out, struct config *config, struct err *err)

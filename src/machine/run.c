@@ -150,7 +150,7 @@ void machine_shutdown(struct machine *m, enum shutdown_cause cause)
 		return;
 	}
 	m->ending = true;
-	m->exit_status = cause == SHUTDOWN_HOST_ERROR;
+	m->exit_status = cause == SHUTDOWN_HOST_ERROR ? 1 : m->guest_status;
 	m->loop.stop = true;
 }
 

@@ -117,6 +117,7 @@ struct machine {
 	struct chardev *console;
 	struct rtc rtc;
 	struct power power;
+	struct debug_exit debug_exit;
 	struct ged ged;
 	int irq_fd[KVM_GSI_PINS]; /* owned; -1 where nothing pulses */
 
@@ -136,6 +137,7 @@ struct machine {
 	unsigned jobs_left; /* of a reset or of the end */
 	struct loop_timer reset_timer;
 	int exit_status;
+	int guest_status; /* what the guest wants that to be */
 
 	void (*on_event)(void *opaque, const struct machine_event *event);
 	void *on_event_opaque;
@@ -145,6 +147,9 @@ struct machine {
 int platform_init(struct machine *m, struct err *err) ON_MAIN;
 void platform_release(struct machine *m);
 void platform_reset(struct machine *m) ON_MAIN;
+
+/* debug_exit.c: isa-debug-exit devices; after topology_init(). */
+int debug_exits_init(struct machine *m, struct err *err) ON_MAIN;
 
 /* topology.c: pcie.0, root ports; finding buses and free slots. */
 int topology_init(struct machine *m, struct err *err) ON_MAIN;
