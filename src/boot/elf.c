@@ -202,34 +202,12 @@ bool elf_pvh_entry(const struct elf *elf, uint64_t *entry)
 	return false;
 }
 
-/* 32-bit entries run without paging: everything must lie in RAM between 1 MiB and 4 GiB. */
-static int load_segment(
-	const struct elf *elf, const struct ram *ram, const Elf64_Phdr *p, struct err *err)
-{
-	const uint64_t end = p->p_paddr + p->p_memsz;
-	uint8_t *to = NULL;
-
-	if (p->p_paddr >= BOOT_MIB && end <= GPA_HIGH_RAM)
-		to = ram_hva(ram, p->p_paddr, p->p_memsz);
-	if (!to) {
-		err_set(err, E2BIG,
-			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64
-			", where the guest has no "
-			"RAM (it has %" PRIu64 " bytes)",
-			elf->path, p->p_paddr, end - 1, ram->layout.size);
-		err_hint(err, "give the guest more memory with -m");
-		return -E2BIG;
-	}
-	memcpy(to, elf->data + p->p_offset, p->p_filesz);
-	memset(to + p->p_filesz, 0, p->p_memsz - p->p_filesz);
-	return 0;
-}
-
 int elf_load(const struct elf *elf, const struct ram *ram, uint64_t entry, struct span *bounds,
 	struct err *err)
 {
 	uint64_t low = UINT64_MAX, high = 0;
 	bool has_entry = false;
+	struct piece piece;
 	Elf64_Phdr p;
 
 	for (unsigned i = 0; i < elf->phnum; i++) {
@@ -238,7 +216,8 @@ int elf_load(const struct elf *elf, const struct ram *ram, uint64_t entry, struc
 		elf_phdr(elf, i, &p);
 		if (p.p_type != PT_LOAD || !p.p_memsz)
 			continue;
-		ret = load_segment(elf, ram, &p, err);
+		piece = (struct piece){ p.p_offset, p.p_filesz, p.p_paddr, p.p_memsz };
+		ret = space_load(&piece, elf->data, elf->path, ram, err);
 		if (ret < 0)
 			return ret;
 		low = p.p_paddr < low ? p.p_paddr : low;

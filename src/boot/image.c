@@ -61,9 +61,9 @@ static int recognise_elf(struct boot_image *image, struct err *err)
 		image->kind = BOOT_PVH;
 		return 0;
 	}
-	if (multiboot_probe(image->kernel, image->kernel_size)) {
+	if (multiboot_probe(image)) {
 		image->kind = BOOT_MULTIBOOT;
-		return multiboot_check(image, &elf, err);
+		return multiboot_check(image, err);
 	}
 	err_set(err, ENOEXEC, "'%s' is an ELF file with neither a PVH entry nor a Multiboot header",
 		image->kernel_path);
@@ -86,6 +86,10 @@ int boot_recognise(struct boot_image *image, struct err *err)
 			BOOT_CMDLINE_SIZE - strlen(image->kernel_path) - 2);
 	if (elf_probe(image->kernel, image->kernel_size))
 		return recognise_elf(image, err);
+	if (multiboot_probe(image)) {
+		image->kind = BOOT_MULTIBOOT;
+		return multiboot_check(image, err);
+	}
 	return not_a_kernel(image, err);
 }
 
@@ -108,7 +112,9 @@ int boot_read(struct boot_image *image, const char *kernel, const char *initrd, 
 	ret = file_read(kernel, "kernel", &image->kernel, &image->kernel_size, err);
 	if (ret == 0)
 		ret = boot_recognise(image, err);
-	if (ret == 0 && initrd)
+	if (ret == 0 && initrd && image->kind == BOOT_MULTIBOOT)
+		ret = modules_read(image, initrd, err);
+	else if (ret == 0 && initrd)
 		ret = file_read(initrd, "initrd", &image->initrd, &image->initrd_size, err);
 	if (ret == 0)
 		return 0;
@@ -125,6 +131,7 @@ void boot_release(struct boot_image *image)
 		sys_munmap(image->kernel, image->kernel_size);
 	if (image->initrd)
 		sys_munmap(image->initrd, image->initrd_size);
+	modules_release(image);
 	free(image->cmdline);
 	*image = (struct boot_image){ 0 };
 }

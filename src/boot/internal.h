@@ -25,6 +25,9 @@ struct err;
 #define BOOT_STACK_TOP 0x9000u
 #define BOOT_PAGE_TABLE 0x9000u /* PML4, PDPT, 4 page directories */
 #define BOOT_PAGE_TABLE_END 0xf000u
+/* Entries without paging have no page tables; Multiboot's modules have their names there. */
+#define BOOT_MODULE_TEXTS BOOT_PAGE_TABLE
+#define BOOT_MODULE_TEXTS_SIZE (BOOT_PAGE_TABLE_END - BOOT_PAGE_TABLE)
 #define BOOT_CMDLINE 0x10000u
 #define BOOT_CMDLINE_SIZE 0x10000u
 #define BOOT_LOW_END 0x20000u
@@ -75,6 +78,14 @@ void low_cmdline(uint8_t *low, const char *text);
 /* Reads a regular file whole; what is "kernel" or "initrd". *data is unmapped with sys_munmap(). */
 int file_read(const char *path, const char *what, uint8_t **data, size_t *size, struct err *err);
 
+/* A piece of a kernel's file and where in RAM it goes; what the file does not fill is zero. */
+struct piece {
+	uint64_t offset, file_size, addr, size; /* the first two lie inside the file */
+};
+/* Entries without paging: everything must lie in RAM between 1 MiB and 4 GiB. -E2BIG. */
+int space_load(const struct piece *piece, const uint8_t *file, const char *path,
+	const struct ram *ram, struct err *err);
+
 /* --- elf.c: ELF32 and ELF64 executables for x86 --- */
 struct elf {
 	const uint8_t *data;
@@ -109,8 +120,12 @@ int bzimage_place(const struct place *place, struct kvm_entry *entry, struct err
 
 int pvh_place(const struct place *place, struct kvm_entry *entry, struct err *err);
 
-bool multiboot_probe(const uint8_t *data, size_t size);
-int multiboot_check(const struct boot_image *image, const struct elf *elf, struct err *err);
+bool multiboot_probe(const struct boot_image *image);
+int multiboot_check(const struct boot_image *image, struct err *err);
 int multiboot_place(const struct place *place, struct kvm_entry *entry, struct err *err);
+
+/* --- modules.c: fills image->module and initrd from the list; release frees the texts --- */
+int modules_read(struct boot_image *image, const char *list, struct err *err);
+void modules_release(struct boot_image *image);
 
 #endif

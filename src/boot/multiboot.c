@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * multiboot.c - ELF32 kernels with a Multiboot header (Multiboot Specification 0.6.96).
+ * multiboot.c - kernels with a Multiboot header (Multiboot Specification 0.6.96): ELF32 files, and
+ * any others whose header says where they are loaded.
  */
 #include "internal.h"
 
@@ -18,6 +19,15 @@
 #define REQUIRE_MASK 0xffffu
 #define REQUIRE_KNOWN 0x3u
 #define REQUIRE_ADDRESSES 0x10000u /* not ELF: load addresses are in the header */
+
+#define HEADER_SIZE 12u /* as long as every header is at least */
+
+struct header {
+	size_t at; /* in the file */
+	uint32_t flags;
+	/* with REQUIRE_ADDRESSES */
+	uint32_t header_addr, load_addr, load_end, bss_end, entry;
+};
 
 enum info_flags {
 	INFO_MEM = 1u << 0,
@@ -45,52 +55,128 @@ struct mmap_entry {
 /* As it lies at BOOT_INFO. */
 struct info_block {
 	struct info info;
-	struct module initrd;
+	struct module module[BOOT_MODULES_MAX];
 	struct mmap_entry map[RAM_SEGMENTS_MAX + 4];
-	char loader[16], module_name[256];
+	char loader[16];
 };
 _Static_assert(sizeof(struct info) == 116 && sizeof(struct mmap_entry) == 24, "ABI");
 _Static_assert(BOOT_INFO + sizeof(struct info_block) <= BOOT_ZERO_PAGE, "room for the info");
 
-static bool find_header(const uint8_t *data, size_t size, uint32_t *flags)
+static bool find_header(const struct boot_image *image, struct header *out)
 {
-	uint32_t header[3];
+	size_t size = image->kernel_size < HEADER_SEARCH ? image->kernel_size : HEADER_SEARCH;
+	uint32_t word[8] = { 0 };
 
-	if (size > HEADER_SEARCH)
-		size = HEADER_SEARCH;
-	for (size_t at = 0; at + sizeof(header) <= size; at += 4) {
-		memcpy(header, data + at, sizeof(header));
-		if (header[0] == HEADER_MAGIC && header[0] + header[1] + header[2] == 0) {
-			*flags = header[1];
+	for (size_t at = 0; at + HEADER_SIZE <= size; at += 4) {
+		memcpy(word, image->kernel + at, HEADER_SIZE);
+		if (word[0] != HEADER_MAGIC || word[0] + word[1] + word[2] != 0)
+			continue;
+		*out = (struct header){ .at = at, .flags = word[1] };
+		if (!(word[1] & REQUIRE_ADDRESSES))
 			return true;
-		}
+		/* Only whole, and within the part that is searched. */
+		if (at + sizeof(word) > size)
+			return false;
+		memcpy(word, image->kernel + at, sizeof(word));
+		out->header_addr = word[3];
+		out->load_addr = word[4];
+		out->load_end = word[5];
+		out->bss_end = word[6];
+		out->entry = word[7];
+		return true;
 	}
 	return false;
 }
 
-bool multiboot_probe(const uint8_t *data, size_t size)
+bool multiboot_probe(const struct boot_image *image)
 {
-	uint32_t flags;
+	struct header header;
 
-	return find_header(data, size, &flags);
+	return find_header(image, &header);
 }
 
-int multiboot_check(const struct boot_image *image, const struct elf *elf, struct err *err)
+static int bad_addresses(const struct boot_image *image, const char *what, struct err *err)
 {
-	uint32_t flags = 0;
+	return err_set(err, ENOEXEC,
+		"kernel '%s': the load addresses in its Multiboot header make no sense: %s",
+		image->kernel_path, what);
+}
 
-	(void)find_header(image->kernel, image->kernel_size, &flags);
-	if ((flags & REQUIRE_MASK & ~REQUIRE_KNOWN) || flags & REQUIRE_ADDRESSES)
+/* What the header says instead of an ELF file's segments: 3.1.3 of the specification. */
+static int addressed_piece(const struct boot_image *image, const struct header *h,
+	struct piece *piece, struct err *err)
+{
+	uint64_t before = (uint64_t)h->header_addr - h->load_addr;
+
+	if (h->header_addr < h->load_addr || before > h->at)
+		return bad_addresses(image, "it would be loaded from before the file's start", err);
+	*piece = (struct piece){ .offset = h->at - before, .addr = h->load_addr };
+	piece->file_size = image->kernel_size - piece->offset;
+	if (h->load_end) {
+		if (h->load_end < h->load_addr || h->load_end - h->load_addr > piece->file_size)
+			return bad_addresses(image, "load_end_addr lies outside of the file", err);
+		piece->file_size = h->load_end - h->load_addr;
+	}
+	piece->size = piece->file_size;
+	if (h->bss_end) {
+		if (h->bss_end < h->load_addr + piece->file_size)
+			return bad_addresses(image, "bss_end_addr lies before what is loaded", err);
+		piece->size = h->bss_end - h->load_addr;
+	}
+	if (h->entry < h->load_addr || h->entry - h->load_addr >= piece->size)
+		return bad_addresses(image, "entry_addr lies outside of what is loaded", err);
+	return 0;
+}
+
+int multiboot_check(const struct boot_image *image, struct err *err)
+{
+	struct header header = { .flags = 0 };
+	struct piece piece;
+
+	(void)find_header(image, &header);
+	if (header.flags & REQUIRE_MASK & ~REQUIRE_KNOWN)
 		return err_set(err, ENOTSUP,
-			"kernel '%s' asks for Multiboot features %#x that are not "
-			"supported",
-			image->kernel_path, flags & ~REQUIRE_KNOWN);
-	if (elf->is64)
+			"kernel '%s' asks for Multiboot features %#x that are not supported",
+			image->kernel_path, header.flags & REQUIRE_MASK & ~REQUIRE_KNOWN);
+	if (header.flags & REQUIRE_ADDRESSES)
+		return addressed_piece(image, &header, &piece, err);
+	if (!elf_probe(image->kernel, image->kernel_size))
 		return err_set(err, ENOEXEC,
-			"kernel '%s' is a 64-bit ELF file; Multiboot kernels are "
-			"32-bit",
+			"kernel '%s' has a Multiboot header, but is no ELF file and does not say "
+			"where it is loaded",
+			image->kernel_path);
+	if (image->kernel[EI_CLASS] == ELFCLASS64)
+		return err_set(err, ENOEXEC,
+			"kernel '%s' is a 64-bit ELF file; Multiboot kernels are 32-bit",
 			image->kernel_path);
 	return 0;
+}
+
+static int load(const struct place *place, uint64_t *entry, struct span *bounds, struct err *err)
+{
+	const struct boot_image *image = place->image;
+	struct header header = { .flags = 0 };
+	struct piece piece;
+	struct elf elf;
+	int ret = multiboot_check(image, err);
+
+	if (ret < 0)
+		return ret;
+	(void)find_header(image, &header);
+	if (header.flags & REQUIRE_ADDRESSES) {
+		ret = addressed_piece(image, &header, &piece, err);
+		if (ret == 0)
+			ret = space_load(
+				&piece, image->kernel, image->kernel_path, place->ram, err);
+		*entry = header.entry;
+		*bounds = (struct span){ piece.addr, piece.size };
+		return ret;
+	}
+	ret = elf_open(&elf, image->kernel, image->kernel_size, image->kernel_path, err);
+	if (ret < 0)
+		return ret;
+	*entry = elf.entry;
+	return elf_load(&elf, place->ram, elf.entry, bounds, err);
 }
 
 /* The kernel's own name comes first, as Multiboot kernels expect. */
@@ -114,7 +200,30 @@ static uint32_t kib_above_1mib(const struct e820 *map)
 	return 0;
 }
 
-static void fill_info(struct info_block *block, const struct place *place, struct span initrd)
+static void fill_modules(struct info_block *block, const struct place *place, struct span initrd)
+{
+	const struct boot_image *image = place->image;
+	uint32_t text = BOOT_MODULE_TEXTS;
+
+	if (!image->n_modules)
+		return;
+	block->info.flags |= INFO_MODULES;
+	block->info.mods_count = image->n_modules;
+	block->info.mods_addr = BOOT_INFO + offsetof(struct info_block, module);
+	for (unsigned i = 0; i < image->n_modules; i++) {
+		const struct boot_module *module = &image->module[i];
+		uint32_t start = (uint32_t)(initrd.start + module->start);
+		size_t len = strlen(module->text) + 1; /* the sum was checked when they were read */
+
+		block->module[i] = (struct module){
+			.start = start, .end = start + (uint32_t)module->size, .string = text
+		};
+		memcpy(place->low + text, module->text, len);
+		text += (uint32_t)len;
+	}
+}
+
+static void fill_info(struct info_block *block, const struct place *place)
 {
 	const struct e820 *map = place->map;
 
@@ -135,43 +244,26 @@ static void fill_info(struct info_block *block, const struct place *place, struc
 			.len = map->entry[i].size,
 			.type = map->entry[i].type,
 		};
-	if (!initrd.size)
-		return;
-	block->info.flags |= INFO_MODULES;
-	block->info.mods_count = 1;
-	block->info.mods_addr = BOOT_INFO + offsetof(struct info_block, initrd);
-	block->initrd = (struct module){
-		.start = (uint32_t)initrd.start,
-		.end = (uint32_t)(initrd.start + initrd.size),
-		.string = BOOT_INFO + offsetof(struct info_block, module_name),
-	};
-	(void)snprintf(
-		block->module_name, sizeof(block->module_name), "%s", place->image->initrd_path);
 }
 
 int multiboot_place(const struct place *place, struct kvm_entry *entry, struct err *err)
 {
-	const struct boot_image *image = place->image;
 	struct info_block block = { 0 };
 	struct span kernel, initrd;
-	struct elf elf;
-	int ret;
+	uint64_t start = 0;
+	int ret = load(place, &start, &kernel, err);
 
-	ret = elf_open(&elf, image->kernel, image->kernel_size, image->kernel_path, err);
 	if (ret == 0)
-		ret = multiboot_check(image, &elf, err);
-	if (ret == 0)
-		ret = elf_load(&elf, place->ram, elf.entry, &kernel, err);
-	if (ret == 0)
-		ret = space_initrd(image, place->ram, GPA_LOW_RAM_END, kernel, &initrd, err);
+		ret = space_initrd(place->image, place->ram, GPA_LOW_RAM_END, kernel, &initrd, err);
 	if (ret < 0)
 		return ret;
-	fill_info(&block, place, initrd);
+	fill_info(&block, place);
+	fill_modules(&block, place, initrd);
 	memcpy(place->low + BOOT_INFO, &block, sizeof(block));
 	fill_cmdline(place);
 	low_gdt(place->low, false, entry);
 	entry->mode = KVM_ENTRY_PROTECTED;
-	entry->rip = elf.entry;
+	entry->rip = start;
 	entry->rsp = BOOT_STACK_TOP;
 	entry->arg = BOOT_INFO;
 	entry->magic = BOOTED_MAGIC;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * space.c - finds room in RAM for the kernel and the initrd.
+ * space.c - finds room in RAM for the kernel and the initrd, and puts them there.
  */
 #include "internal.h"
 
@@ -86,5 +86,27 @@ int space_initrd(const struct boot_image *image, const struct ram *ram, uint64_t
 		return -E2BIG;
 	}
 	memcpy(to, image->initrd, at->size);
+	return 0;
+}
+
+int space_load(const struct piece *piece, const uint8_t *file, const char *path,
+	const struct ram *ram, struct err *err)
+{
+	const uint64_t end = piece->addr + piece->size;
+	uint8_t *to = NULL;
+
+	if (piece->addr >= BOOT_MIB && end <= GPA_HIGH_RAM)
+		to = ram_hva(ram, piece->addr, piece->size);
+	if (!to) {
+		err_set(err, E2BIG,
+			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64
+			", where the guest has no "
+			"RAM (it has %" PRIu64 " bytes)",
+			path, piece->addr, end - 1, ram->layout.size);
+		err_hint(err, "give the guest more memory with -m");
+		return -E2BIG;
+	}
+	memcpy(to, file + piece->offset, piece->file_size);
+	memset(to + piece->file_size, 0, piece->size - piece->file_size);
 	return 0;
 }

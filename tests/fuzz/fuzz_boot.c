@@ -74,6 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 0x80) {
 		image.initrd = initrd;
 		image.initrd_size = sizeof(initrd);
+		image.module[0] =
+			(struct boot_module){ .size = sizeof(initrd), .text = (char *)"initrd" };
+		image.n_modules = 1;
 	}
 	if (boot_recognise(&image, &err) == 0 &&
 		boot_place(&image, &ram, 0xe0000, &entry, &err) == 0)

@@ -254,6 +254,9 @@ static void test_multiboot(void **state)
 	fixture_multiboot(&kernel);
 	kernel.image.initrd = module;
 	kernel.image.initrd_size = sizeof(module);
+	kernel.image.module[0] =
+		(struct boot_module){ .size = sizeof(module), .text = (char *)"initrd" };
+	kernel.image.n_modules = 1;
 	place(BOOT_MULTIBOOT);
 	assert_int_equal(entry.rip, 4 * MIB + 32);
 	assert_int_equal(entry.magic, 0x2badb002);
@@ -276,6 +279,125 @@ static void test_multiboot(void **state)
 	assert_string_equal(ram_hva(&ram, info[16], 16), "portcullis");
 }
 
+static void test_multiboot_modules(void **state)
+{
+	static uint8_t memory[3 * 4096];
+	const uint32_t *info;
+	uint32_t mods;
+
+	(void)state;
+	fixture_multiboot(&kernel);
+	memset(memory, 'a', 4096);
+	memset(memory + 4096, 'b', 4097);
+	kernel.image.initrd = memory;
+	kernel.image.initrd_size = sizeof(memory);
+	kernel.image.module[0] = (struct boot_module){ 0, 10, (char *)"a" };
+	kernel.image.module[1] = (struct boot_module){ 4096, 4097, (char *)"dir/b -x y=z" };
+	kernel.image.n_modules = 2;
+	place(BOOT_MULTIBOOT);
+	info = ram_hva(&ram, entry.arg, 116);
+	assert_int_equal(info[0] & 8, 8);
+	assert_int_equal(info[5], 2);
+	mods = info[6];
+	assert_int_equal(u32(mods), 64 * MIB - 3 * 4096);
+	assert_int_equal(u32(mods + 4), 64 * MIB - 3 * 4096 + 10);
+	assert_string_equal(ram_hva(&ram, u32(mods + 8), 2), "a");
+	assert_int_equal(u32(mods + 12), 0);
+	assert_int_equal(u32(mods + 16), 64 * MIB - 2 * 4096);
+	assert_int_equal(u32(mods + 20), 64 * MIB - 2 * 4096 + 4097);
+	assert_string_equal(ram_hva(&ram, u32(mods + 24), 13), "dir/b -x y=z");
+	expect_bytes(u32(mods + 16), 4097, 'b');
+}
+
+/* A kernel that is no ELF file: 64 bytes of something, its header, code, and 4 KiB of bss. */
+static uint32_t *flat_kernel(void)
+{
+	uint32_t header[8] = { 0x1badb002, 0x10003, 0, 2 * MIB + 32, 2 * MIB, 2 * MIB + 1000,
+		2 * MIB + 5096, 2 * MIB + 100 };
+	uint32_t *at = (uint32_t *)(void *)(kernel.bytes + 64);
+
+	header[2] = -(header[0] + header[1]);
+	memset(kernel.bytes, 0xcc, 2048);
+	memcpy(at, header, sizeof(header));
+	kernel.image.kernel_size = 2048;
+	return at;
+}
+
+static void test_multiboot_addresses(void **state)
+{
+	uint32_t *header = flat_kernel();
+
+	(void)state;
+	memset(ram_hva(&ram, 2 * MIB, 8192), 0x55, 8192);
+	place(BOOT_MULTIBOOT);
+	assert_int_equal(entry.rip, 2 * MIB + 100);
+	/* From byte 32 of the file: header_addr - load_addr before the header. */
+	assert_int_equal(u32(2 * MIB + 32), 0x1badb002);
+	expect_bytes(2 * MIB, 32, 0xcc);
+	expect_bytes(2 * MIB + 64, 1000 - 64, 0xcc);
+	expect_bytes(2 * MIB + 1000, 4096, 0);
+	expect_bytes(2 * MIB + 5096, 100, 0x55);
+	header[5] = header[6] = 0; /* all of the file, no bss */
+	memset(ram_hva(&ram, 2 * MIB, 8192), 0x55, 8192);
+	place(BOOT_MULTIBOOT);
+	expect_bytes(2 * MIB + 64, 2048 - 96, 0xcc);
+	expect_bytes(2 * MIB + 2048 - 32, 32, 0x55);
+	/* A 64-bit ELF file may say so, too: its own headers are not looked at. */
+	fixture_pvh(&kernel);
+	fixture_phdr(&kernel, 1)->p_type = PT_NULL;
+	header = (uint32_t *)(void *)(kernel.bytes + 4096);
+	memcpy(header,
+		(const uint32_t[]){ 0x1badb002, 0x10000, (uint32_t)-0x1badc002, 2 * MIB, 2 * MIB, 0,
+			0, 2 * MIB + 64 },
+		32);
+	header[2] = -(header[0] + header[1]);
+	place(BOOT_MULTIBOOT);
+	assert_int_equal(entry.rip, 2 * MIB + 64);
+	expect_bytes(2 * MIB + 64, 4096 - 64, 0xcc);
+}
+
+static void test_multiboot_addresses_that_lie(void **state)
+{
+	static const struct {
+		unsigned word;
+		uint32_t value;
+		const char *says;
+	} cases[] = {
+		{ 3, 2 * MIB - 1, "before the file's start" },
+		{ 3, 2 * MIB + 65, "before the file's start" },
+		{ 5, 2 * MIB - 1, "load_end_addr" },
+		{ 5, 2 * MIB + 2017, "load_end_addr" },
+		{ 6, 2 * MIB + 999, "bss_end_addr" },
+		{ 7, 2 * MIB - 1, "entry_addr" },
+		{ 7, 2 * MIB + 5096, "entry_addr" },
+	};
+	uint32_t *header;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		header = flat_kernel();
+		header[cases[i].word] = cases[i].value;
+		expect_refused(cases[i].says);
+	}
+	header = flat_kernel();
+	header[6] = 65 * MIB;
+	expect_no_place(E2BIG, "wants to lie at");
+	/* Cut off in the middle of the header; no addresses and no ELF file either. */
+	header = flat_kernel();
+	kernel.image.kernel_size = 64 + 28;
+	expect_refused("is not a kernel");
+	header = flat_kernel();
+	header[1] = 0;
+	header[2] = -header[0];
+	expect_refused("does not say where it is loaded");
+	/* The header must end within the first 8 KiB. */
+	flat_kernel();
+	memmove(kernel.bytes + 8192 - 28, kernel.bytes + 64, 32);
+	memset(kernel.bytes + 64, 0, 32);
+	kernel.image.kernel_size = 12288;
+	expect_refused("is not a kernel");
+}
+
 static void test_multiboot_refused(void **state)
 {
 	uint32_t *header = fixture_multiboot_header(&kernel);
@@ -283,9 +405,6 @@ static void test_multiboot_refused(void **state)
 	(void)state;
 	fixture_multiboot(&kernel);
 	header[1] = 4; /* a video mode */
-	header[2] = -(header[0] + header[1]);
-	assert_int_equal(boot_recognise(&kernel.image, &err), -ENOTSUP);
-	header[1] = 0x10000; /* not ELF */
 	header[2] = -(header[0] + header[1]);
 	assert_int_equal(boot_recognise(&kernel.image, &err), -ENOTSUP);
 	header[1] = 3; /* page-aligned modules, memory information: as we do */
@@ -317,6 +436,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_segments_outside_ram, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_initrd_beside_the_kernel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_multiboot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_multiboot_modules, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_multiboot_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_multiboot_addresses_that_lie, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_multiboot_refused, setup, teardown),
 	};
 

@@ -108,6 +108,61 @@ static void test_read(void **state)
 	}
 }
 
+static int read_modules(const char *format)
+{
+	char list[2048], *to = list;
+
+	/* Every '@' is the file's path. */
+	for (; *format; format++)
+		to += *format == '@' ? sprintf(to, "%s", path) : (*to = *format, 1);
+	*to = '\0';
+	return boot_read(&image, path, list, "", &err);
+}
+
+/* A Multiboot kernel's -initrd is a list, and its own file as good a module as any. */
+static void test_modules(void **state)
+{
+	static const struct {
+		const char *list;
+		int code;
+		const char *says;
+	} bad[] = {
+		{ "@,", EINVAL, "file name is missing" },
+		{ ",@", EINVAL, "file name is missing" },
+		{ "@, x", EINVAL, "file name is missing" },
+		{ "@,,b", ENOENT, ",b'" },
+		{ "@,/nowhere x", ENOENT, "cannot open module '/nowhere'" },
+		{ "@,@,@,@,@,@,@,@,@,@,@,@,@,@,@,@,@", E2BIG, "more than 16 modules" },
+	};
+	char text[128];
+	int before;
+
+	(void)state;
+	fixture_multiboot(&kernel);
+	write_file(kernel.bytes, kernel.image.kernel_size);
+	before = last_fd();
+	assert_int_equal(read_modules("@ a=b,,c  d,@"), 0);
+	assert_int_equal(image.kind, BOOT_MULTIBOOT);
+	assert_int_equal(image.n_modules, 2);
+	assert_int_equal(image.module[1].start, kernel.image.kernel_size);
+	assert_int_equal(image.module[1].size, kernel.image.kernel_size);
+	assert_memory_equal(image.initrd, kernel.bytes, image.module[0].size);
+	assert_memory_equal(
+		image.initrd + image.module[1].start, kernel.bytes, image.module[1].size);
+	(void)snprintf(text, sizeof(text), "%s a=b,c  d", path);
+	assert_string_equal(image.module[0].text, text);
+	assert_string_equal(image.module[1].text, path);
+	boot_release(&image);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(read_modules(bad[i].list), -bad[i].code);
+		if (!strstr(err.text, bad[i].says))
+			fail_msg("'%s' is not in '%s'", bad[i].says, err.text);
+		assert_null(image.initrd);
+		assert_null(image.module[0].text);
+	}
+	assert_int_equal(last_fd(), before);
+}
+
 static void test_nothing(void **state)
 {
 	struct kvm_entry entry;
@@ -187,6 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_read, teardown),
+		cmocka_unit_test_teardown(test_modules, teardown),
 		cmocka_unit_test_teardown(test_nothing, teardown),
 		cmocka_unit_test_teardown(test_not_a_file, teardown),
 		cmocka_unit_test_teardown(test_not_a_kernel, teardown),
