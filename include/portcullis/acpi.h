@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * acpi.h - the ACPI tables (ACPI 6.4) for a hardware-reduced machine.
+ * acpi.h - what firmware would leave below 1 MiB: the ACPI tables (ACPI 6.4) for a hardware-reduced
+ *          machine, and the SMBIOS structures (3.0) that name it.
  *
  * Layer: L3, includes base and memory; register addresses from devices.h and acpi_slots.h. Reads a
  *        plain description, never live objects.
@@ -36,10 +37,16 @@ struct acpi_desc {
 
 /* Tables live in [ACPI_GPA, ACPI_GPA_END): RAM that e820 calls ACPI / reserved. */
 #define ACPI_GPA 0xe0000ull
-#define ACPI_GPA_END 0x100000ull
+#define ACPI_GPA_END 0xff000ull
+/* Where kernels scan for SMBIOS; the code at the reset vector lies behind. */
+#define SMBIOS_GPA 0xff000ull
+#define SMBIOS_GPA_END 0xffff0ull
+#define SMBIOS_UUID_SIZE 16
 
 /* Writes all tables; *rsdp is the RSDP's GPA. -ENOSPC. Called at every machine reset. */
 int acpi_place(
 	const struct acpi_desc *desc, const struct ram *ram, uint64_t *rsdp, struct err *err);
+/* uuid: as RFC 4122 writes it, first byte first; all zero: none. -ENOSPC. At every reset, too. */
+int smbios_place(const uint8_t uuid[SMBIOS_UUID_SIZE], const struct ram *ram, struct err *err);
 
 #endif

@@ -38,13 +38,15 @@ const struct option options[] = {
 	{ "name", "NAME|guest=NAME", GROUP_MACHINE, false, opt_name,
 		.help = "The guest's name, as QMP's query-name says." },
 	{ "uuid", "UUID", GROUP_MACHINE, false, opt_uuid,
-		.help = "The guest's UUID, as QMP's query-uuid says." },
+		.help = "The guest's UUID, in its SMBIOS and by QMP's query-uuid." },
 
 	{ "kernel", "FILE", GROUP_BOOT, false, opt_string,
 		.help = "The kernel: a Linux bzImage, or an ELF file with a PVH entry or a "
 			"Multiboot header.",
 		FIELD(kernel) },
-	{ "initrd", "FILE", GROUP_BOOT, false, opt_string, .help = "The initial RAM disk.",
+	{ "initrd", "FILE", GROUP_BOOT, false, opt_string,
+		.help = "The initial RAM disk; for a Multiboot kernel its modules, "
+			"'FILE ARGUMENTS,FILE ARGUMENTS'.",
 		FIELD(initrd) },
 	{ "append", "TEXT", GROUP_BOOT, false, opt_string, .help = "The kernel's command line.",
 		FIELD(append), .may_be_empty = true },

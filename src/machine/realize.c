@@ -215,6 +215,8 @@ int machine_load(struct machine *m, struct err *err)
 	topology_program(m);
 	ret = acpi_place(&m->acpi, &m->ram, &rsdp, err);
 	if (!ret)
+		ret = smbios_place(m->config->uuid, &m->ram, err);
+	if (!ret)
 		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.entry, err);
 	place_reset_vector(m);
 	for (unsigned i = 0; i < m->n_vcpus; i++)

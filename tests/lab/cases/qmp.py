@@ -161,6 +161,7 @@ def qmp_session(lab):
         third.cmd("cont")
         everybody_hears(everybody, "RESUME", None)
         vmm.guest.wait_ready()
+        check_equal(vmm.guest.check("cat /sys/class/dmi/id/product_uuid"), UUID, "the UUID in the guest's SMBIOS")
         first.cmd("stop")
         everybody_hears(everybody, "STOP", None)
         check_equal(second.cmd("query-status"), {"running": False, "singlestep": False, "status": "paused"}, "state")
