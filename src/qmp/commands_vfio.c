@@ -5,6 +5,7 @@
 #include <portcullis/machine_query.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
+#include <portcullis/vfio_interrupts.h>
 
 #include "schema.h"
 
@@ -30,6 +31,24 @@ static void put_areas(struct json_writer *w, const struct machine_vfio *info)
 	json_end_array(w);
 }
 
+static void put_interrupts(struct json_writer *w, const struct vfio_pci *dev)
+{
+	struct vfio_interrupts i;
+
+	vfio_pci_interrupts(dev, &i);
+	json_begin_object(w, "interrupts");
+	json_put_string(w, "mode", i.mode);
+	json_put_uint(w, "vectors", i.vectors);
+	json_put_uint(w, "armed", i.armed);
+	json_put_uint(w, "connected", i.connected);
+	json_put_uint(w, "pending", i.pending);
+	json_put_uint(w, "set-irqs", i.set_irqs);
+	json_put_uint(w, "masked", i.masked);
+	json_put_uint(w, "held", i.held);
+	json_put_uint(w, "failures", i.failures);
+	json_end_object(w);
+}
+
 static void put_device(const struct machine_vfio *info, void *opaque)
 {
 	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
@@ -50,6 +69,7 @@ static void put_device(const struct machine_vfio *info, void *opaque)
 	if (*info->last_error)
 		json_put_string(w, "last-error", info->last_error);
 	put_areas(w, info);
+	put_interrupts(w, info->dev);
 	json_end_object(w);
 }
 

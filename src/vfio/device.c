@@ -60,7 +60,7 @@ int vfio_device_command(struct vfio_pci *dev, bool master)
 
 	if (ret)
 		return ret;
-	want = command & ~(uint32_t)(PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
+	want = command & ~(uint32_t)PCI_COMMAND_MASTER;
 	for (unsigned i = 0; i < 6; i++) {
 		if (dev->fn.bar[i].kind == PCI_BAR_IO)
 			want |= PCI_COMMAND_IO;

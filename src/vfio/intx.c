@@ -2,9 +2,15 @@
 /*
  * intx.c - INTx: VFIO masks the line when it fires and signals the trigger; KVM raises the guest's
  * pin, and when the guest acknowledges it (EOI) signals the resample eventfd, on which VFIO unmasks
- * the line. Nobody in user space wakes.
+ * the line. Nobody in user space wakes. A guest that masks with INTx disable in its command
+ * register costs one write of config space: everything stays connected, the kernel masks.
+ *
+ * While nobody in the kernel handles the line, a function that raises it would have the host turn
+ * it off, for all devices that share it. So INTx disable is set whenever INTx is not in use.
  */
 #include <string.h>
+
+#include <linux/pci_regs.h>
 
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
@@ -12,6 +18,13 @@
 #include "device.h"
 
 #define INTX VFIO_PCI_INTX_IRQ_INDEX
+
+static void disable(struct vfio_pci *dev) ON_WORKER
+{
+	/* Or it might fire between the end of its handler and vfio_intx_gate(). */
+	vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_MASK, 0, 1, NULL);
+	vfio_irq_disable(dev, INTX);
+}
 
 void vfio_intx_on(struct vfio_pci *dev)
 {
@@ -36,12 +49,12 @@ void vfio_intx_on(struct vfio_pci *dev)
 	vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_UNMASK, 0, 1, NULL);
 	return;
 fail_trigger:
-	vfio_irq_disable(dev, INTX);
+	disable(dev);
 fail_irqfd:
 	env->ops->irqfd_del(env->opaque, gsi, irqs->intx_trigger);
 fail:
 	irqs->mode = VFIO_IRQ_OFF; /* the next sync tries again */
-	irqs->failures++;
+	irqs->counts.failures++;
 	log_guest("vfio-pci '%s': cannot enable INTx: %s", dev->options->id,
 		ret < 0 ? strerror(-ret) : "unexpected answer of the kernel");
 }
@@ -50,8 +63,23 @@ void vfio_intx_off(struct vfio_pci *dev)
 {
 	struct vfio_irqs *irqs = &dev->irqs;
 
-	vfio_irq_disable(dev, INTX);
+	disable(dev);
 	dev->env.ops->irqfd_del(dev->env.opaque, irqs->intx_connected, irqs->intx_trigger);
 	sys_eventfd_drain(irqs->intx_trigger);
 	sys_eventfd_drain(irqs->intx_resample);
+}
+
+void vfio_intx_gate(struct vfio_pci *dev, bool open)
+{
+	const uint32_t bit = PCI_COMMAND_INTX_DISABLE >> 8;
+	uint32_t high, want;
+
+	if (!dev->io || !dev->irqs.count[INTX])
+		return;
+	/* Only this byte: decode and bus mastering are vfio_device_command()'s. */
+	if (vfio_device_read(dev, PCI_COMMAND + 1, 1, &high) || high & 0xf8)
+		return; /* reserved bits: the device does not answer */
+	want = open ? high & ~bit : high | bit;
+	if (want != high)
+		vfio_device_write(dev, PCI_COMMAND + 1, 1, want);
 }

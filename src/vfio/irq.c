@@ -12,6 +12,7 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
+#include <portcullis/vfio_interrupts.h>
 
 #include "device.h"
 
@@ -32,6 +33,7 @@ int vfio_irq_set(struct vfio_pci *dev, unsigned index, uint32_t action, unsigned
 		.count = count };
 	if (bytes)
 		memcpy((uint8_t *)set + sizeof(*set), fds, bytes);
+	dev->irqs.counts.set_irqs++;
 	return dev->io->ops->set_irqs(dev->io, set);
 }
 
@@ -144,6 +146,7 @@ int vfio_irq_reserve(struct vfio_pci *dev, struct err *err)
 		if (irqs->intx_trigger < 0 || irqs->intx_resample < 0)
 			return err_set(err, EMFILE, "cannot create the eventfds of INTx");
 	}
+	vfio_intx_gate(dev, false);
 	watch_event(dev, VFIO_PCI_ERR_IRQ_INDEX, &irqs->err_fd, &irqs->err_watch, device_error);
 	watch_event(dev, VFIO_PCI_REQ_IRQ_INDEX, &irqs->req_fd, &irqs->req_watch, device_request);
 	return 0;
@@ -172,15 +175,16 @@ static enum vfio_irq_mode wanted_mode(struct vfio_pci *dev)
 	if (msi)
 		return VFIO_IRQ_MSI;
 	/* A function that decodes nothing is not in use: its line stays quiet until it is. */
-	if (pin && !(command & PCI_COMMAND_INTX_DISABLE) && command & 7 &&
-		atomic_load(&dev->irqs.intx_gsi) >= 0)
+	if (pin && command & 7 && atomic_load(&dev->irqs.intx_gsi) >= 0)
 		return VFIO_IRQ_INTX;
 	return VFIO_IRQ_OFF;
 }
 
 void vfio_irq_off(struct vfio_pci *dev)
 {
-	switch (dev->irqs.mode) {
+	enum vfio_irq_mode mode = dev->irqs.mode;
+
+	switch (mode) {
 	case VFIO_IRQ_OFF:
 		break;
 	case VFIO_IRQ_INTX:
@@ -193,7 +197,24 @@ void vfio_irq_off(struct vfio_pci *dev)
 		vfio_msix_off(dev);
 		break;
 	}
+	/*
+	 * With MSI the kernel has cleared INTx disable in the device, whatever config space says:
+	 * only a change is written.
+	 */
+	if (mode == VFIO_IRQ_MSI || mode == VFIO_IRQ_MSIX)
+		vfio_intx_gate(dev, true);
 	dev->irqs.mode = VFIO_IRQ_OFF;
+	vfio_intx_gate(dev, false);
+}
+
+static bool intx_disabled(struct vfio_pci *dev)
+{
+	uint32_t command;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	command = pci_get(dev->fn.config, PCI_COMMAND, 2);
+	pthread_mutex_unlock(&dev->fn.lock);
+	return command & PCI_COMMAND_INTX_DISABLE;
 }
 
 void vfio_irq_sync(struct vfio_pci *dev)
@@ -210,6 +231,7 @@ void vfio_irq_sync(struct vfio_pci *dev)
 		vfio_msi_sync(dev);
 	else if (mode == VFIO_IRQ_INTX && fresh)
 		vfio_intx_on(dev);
+	vfio_intx_gate(dev, dev->irqs.mode != VFIO_IRQ_OFF && !intx_disabled(dev));
 }
 
 void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending)
@@ -255,4 +277,31 @@ void vfio_irq_release(struct vfio_pci *dev)
 	irqs->set = NULL;
 	irqs->msix.table = NULL;
 	irqs->msix.pba = NULL;
+}
+
+void vfio_pci_interrupts(const struct vfio_pci *dev, struct vfio_interrupts *out)
+{
+	const struct vfio_irqs *irqs = &dev->irqs;
+	enum vfio_irq_mode mode = irqs->mode;
+	const struct {
+		const char *name;
+		unsigned vectors;
+	} modes[] = {
+		[VFIO_IRQ_OFF] = { "off", 0 },
+		[VFIO_IRQ_INTX] = { "intx", 1 },
+		[VFIO_IRQ_MSI] = { "msi", irqs->count[VFIO_PCI_MSI_IRQ_INDEX] },
+		[VFIO_IRQ_MSIX] = { "msix", irqs->msix.n },
+	};
+
+	*out = (struct vfio_interrupts){
+		.mode = modes[mode].name,
+		.vectors = modes[mode].vectors,
+		.armed = mode == VFIO_IRQ_INTX ? 1 : irqs->counts.armed,
+		.connected = mode == VFIO_IRQ_INTX ? 1 : irqs->counts.connected,
+		.pending = irqs->counts.pending,
+		.set_irqs = irqs->counts.set_irqs,
+		.masked = irqs->counts.masked,
+		.held = irqs->counts.held,
+		.failures = irqs->counts.failures,
+	};
 }

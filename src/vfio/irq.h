@@ -64,8 +64,15 @@ struct vfio_msix {
 	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */
 };
 
+/* What query-vfio shows (vfio_interrupts.h). The worker writes, main reads. */
+struct vfio_irq_counts {
+	atomic_uint armed, connected, pending;
+	atomic_ulong set_irqs, masked, held, failures;
+};
+
 struct vfio_irqs {
-	enum vfio_irq_mode mode;
+	_Atomic enum vfio_irq_mode mode; /* the worker's; main reads it */
+	struct vfio_irq_counts counts;
 	unsigned count[5]; /* per VFIO index, as the kernel says */
 	uint32_t flags[5];
 	unsigned n_vectors;
@@ -80,7 +87,6 @@ struct vfio_irqs {
 	/* the device asks for attention */
 	int err_fd, req_fd;
 	struct loop_fd err_watch, req_watch;
-	unsigned long failures; /* arming that the kernel refused */
 };
 
 /* irq.c */
@@ -104,6 +110,8 @@ int vfio_irq_disable(struct vfio_pci *dev, unsigned index) ON_WORKER;
 int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message) ON_WORKER;
 /* The vector is masked: what comes is kept. No ioctl on the device. */
 void vfio_vector_hold(struct vfio_vector *v) ON_WORKER;
+/* The kernel signals the vector's fd from now on, or no longer. */
+void vfio_vector_arm(struct vfio_vector *v, bool armed) ON_WORKER;
 /* No listener at all, nothing pending. */
 void vfio_vector_drop(struct vfio_vector *v) ON_WORKER;
 int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned index) ON_WORKER;
@@ -129,6 +137,8 @@ void vfio_msi_off(struct vfio_pci *dev) ON_WORKER;
 /* intx.c */
 void vfio_intx_on(struct vfio_pci *dev) ON_WORKER;
 void vfio_intx_off(struct vfio_pci *dev) ON_WORKER;
+/* INTx disable in the device's command register (the kernel masks and unmasks with it). */
+void vfio_intx_gate(struct vfio_pci *dev, bool open) ON_WORKER;
 
 /* The guest sees the vector's pending bit in the PBA or the MSI capability. */
 void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending);

@@ -52,7 +52,7 @@ static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_
 	message.data = (message.data & ~(msi->n - 1)) | i;
 	ret = vfio_vector_connect(&dev->irqs.vector[i], &message);
 	if (ret) {
-		dev->irqs.failures++;
+		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot deliver MSI vector %u: %s", dev->options->id, i,
 			strerror(-ret));
 	}
@@ -73,13 +73,13 @@ static void arm(struct vfio_pci *dev, unsigned n) ON_WORKER
 		log_guest("vfio-pci '%s': the host has only %u MSI vectors", dev->options->id, n);
 	}
 	if (ret) {
-		dev->irqs.failures++;
+		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot enable MSI: %s", dev->options->id,
 			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
-		dev->irqs.vector[i].armed = true;
+		vfio_vector_arm(&dev->irqs.vector[i], true);
 }
 
 void vfio_msi_sync(struct vfio_pci *dev)

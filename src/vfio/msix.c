@@ -98,6 +98,7 @@ static int signal_all(struct vfio_pci *dev, unsigned n)
 		.index = VFIO_PCI_MSIX_IRQ_INDEX,
 		.count = n,
 	};
+	irqs->counts.set_irqs++;
 	return dev->io->ops->set_irqs(dev->io, irqs->set);
 }
 
@@ -107,7 +108,7 @@ static void turn_on(struct vfio_pci *dev) ON_WORKER
 	int ret = signal_one(dev, 0, -1);
 
 	if (ret) {
-		dev->irqs.failures++;
+		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot enable MSI-X: %s", dev->options->id,
 			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
 		return;
@@ -150,7 +151,7 @@ static int regrow(struct vfio_pci *dev, unsigned need) ON_WORKER
 
 		/* Nothing signals it any more: the next sync tries again. */
 		if (!msix->allocated)
-			v->armed = false;
+			vfio_vector_arm(v, false);
 		if (v->armed)
 			sys_eventfd_signal(v->fd);
 	}
@@ -166,12 +167,12 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 		ret = regrow(dev, v->index + 1);
 	if (!ret)
 		ret = signal_one(dev, v->index, v->fd);
-	v->armed = ret == 0;
+	vfio_vector_arm(v, ret == 0);
 	/* Also when turn_on() failed: the kernel turns MSI-X on with the first vector. */
 	if (!ret && !msix->allocated)
 		msix->allocated = v->index + 1;
 	if (ret) {
-		dev->irqs.failures++;
+		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->id,
 			v->index,
 			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
@@ -192,7 +193,7 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 	/* KVM listens before the device can signal. */
 	ret = vfio_vector_connect(v, &entry.message);
 	if (ret) {
-		dev->irqs.failures++;
+		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s", dev->options->id, i,
 			strerror(-ret));
 	}

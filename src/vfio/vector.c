@@ -15,11 +15,24 @@ static void unwatch(struct vfio_vector *v)
 	v->watched = false;
 }
 
+/* A change of one vector's state, in the device's count of such vectors. */
+static void count(atomic_uint *counter, bool up)
+{
+	if (up)
+		atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
+}
+
 static void set_pending(struct vfio_vector *v, bool pending)
 {
+	struct vfio_irq_counts *counts = &v->dev->irqs.counts;
+
 	if (v->pending == pending)
 		return;
 	v->pending = pending;
+	count(&counts->pending, pending);
+	counts->held += pending;
 	vfio_irq_set_pending(v->dev, v->index, pending);
 }
 
@@ -35,6 +48,20 @@ static void arrived(void *opaque, uint32_t events)
 	set_pending(v, true);
 }
 
+void vfio_vector_arm(struct vfio_vector *v, bool armed)
+{
+	if (v->armed != armed)
+		count(&v->dev->irqs.counts.armed, armed);
+	v->armed = armed;
+}
+
+static void set_connected(struct vfio_vector *v, bool connected)
+{
+	if (v->connected != connected)
+		count(&v->dev->irqs.counts.connected, connected);
+	v->connected = connected;
+}
+
 static void watch(struct vfio_vector *v)
 {
 	if (v->watched || v->pending)
@@ -43,7 +70,8 @@ static void watch(struct vfio_vector *v)
 	if (loop_fd_add(v->dev->worker, &v->watch, EPOLLIN) == 0)
 		v->watched = true;
 	else
-		v->dev->irqs.failures++; /* what comes is found when the vector is unmasked */
+		v->dev->irqs.counts
+			.failures++; /* what comes is found when the vector is unmasked */
 }
 
 int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned index)
@@ -112,7 +140,7 @@ int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *messag
 		watch(v);
 		return ret;
 	}
-	v->connected = true;
+	set_connected(v, true);
 	if (v->pending) {
 		set_pending(v, false);
 		sys_eventfd_signal(v->fd);
@@ -126,13 +154,14 @@ static void disconnect(struct vfio_vector *v)
 
 	if (!v->connected)
 		return;
-	v->connected = false;
+	set_connected(v, false);
 	if (env->ops->irqfd_del(env->opaque, v->gsi, v->fd))
-		v->dev->irqs.failures++;
+		v->dev->irqs.counts.failures++;
 }
 
 void vfio_vector_hold(struct vfio_vector *v)
 {
+	v->dev->irqs.counts.masked += v->connected;
 	disconnect(v);
 	watch(v);
 }
@@ -146,7 +175,7 @@ void vfio_vector_drop(struct vfio_vector *v)
 	if (v->fd >= 0)
 		sys_eventfd_drain(v->fd);
 	set_pending(v, false);
-	v->armed = false;
+	vfio_vector_arm(v, false);
 	if (v->has_gsi && !v->own_gsi) {
 		env->ops->gsi_free(env->opaque, v->gsi);
 		v->has_gsi = false;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <linux/pci_regs.h>
+
 #include <portcullis/sys.h>
 
 static struct fake_card *card_of(struct vfio_device_io *io)
@@ -90,6 +92,11 @@ static void forget(struct fake_card *card)
 	card->intx_masked = false;
 }
 
+static bool intx_disabled(const struct fake_card *card)
+{
+	return pci_get(card->config, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE;
+}
+
 static int set_event(struct fake_card *card, const struct vfio_irq_set *set, const int32_t *fds)
 {
 	int32_t *slot = set->index == VFIO_PCI_ERR_IRQ_INDEX ? &card->err_fd : &card->req_fd;
@@ -98,19 +105,26 @@ static int set_event(struct fake_card *card, const struct vfio_irq_set *set, con
 	return 0;
 }
 
-static int set_intx(struct fake_card *card, const struct vfio_irq_set *set, const int32_t *fds)
+static int mask_intx(struct fake_card *card, const struct vfio_irq_set *set, const int32_t *fds)
 {
-	if (set->flags & VFIO_IRQ_SET_ACTION_UNMASK) {
-		if (card->type != VFIO_PCI_INTX_IRQ_INDEX)
-			return -EINVAL;
-		if (fds)
-			card->unmask_fd = fds[0];
-		else
-			card->intx_masked = false;
+	if (card->type != VFIO_PCI_INTX_IRQ_INDEX)
+		return -EINVAL;
+	if (fds) {
+		card->unmask_fd = fds[0];
 		return 0;
 	}
+	card->intx_masked = set->flags & VFIO_IRQ_SET_ACTION_MASK;
+	card->line_off = card->intx_masked || intx_disabled(card);
+	return 0;
+}
+
+static int set_intx(struct fake_card *card, const struct vfio_irq_set *set, const int32_t *fds)
+{
+	if (set->flags & (VFIO_IRQ_SET_ACTION_MASK | VFIO_IRQ_SET_ACTION_UNMASK))
+		return mask_intx(card, set, fds);
 	card->type = VFIO_PCI_INTX_IRQ_INDEX;
 	card->fd[0] = fds[0];
+	card->line_off = intx_disabled(card);
 	card->intx_masked = card->intx_at_once;
 	if (card->intx_at_once)
 		sys_eventfd_signal(fds[0]);
@@ -133,6 +147,7 @@ static int set_block(struct fake_card *card, const struct vfio_irq_set *set, con
 			return (int)card->host_vectors;
 		card->type = (int)set->index;
 		card->block = end;
+		card->line_off = true;
 	} else if (end > card->block && !resizable(card, set->index)) {
 		return -EINVAL;
 	} else if (end > card->host_vectors) {
@@ -169,6 +184,9 @@ static int set_irqs(struct fake_card *card, const struct vfio_irq_set *set)
 		if (card->type != (int)set->index)
 			return -EINVAL;
 		card->disables++;
+		/* With MSI, Linux closes the line at the start and opens it at the end. */
+		card->line_off &= set->index == VFIO_PCI_INTX_IRQ_INDEX;
+		card->unhandled += set->index == VFIO_PCI_INTX_IRQ_INDEX && !card->line_off;
 		forget(card);
 		return 0;
 	}
@@ -183,10 +201,12 @@ static int set_irqs(struct fake_card *card, const struct vfio_irq_set *set)
 static int card_set_irqs(struct vfio_device_io *io, const struct vfio_irq_set *set)
 {
 	struct fake_card *card = card_of(io);
+	bool fails;
 	int ret;
 
 	pthread_mutex_lock(&card->lock);
-	ret = fault(card) ? -card->fail_errno : set_irqs(card, set);
+	fails = fault(card) | (card->fail_irq && --card->fail_irq == 0);
+	ret = fails ? -card->fail_errno : set_irqs(card, set);
 	pthread_mutex_unlock(&card->lock);
 	return ret;
 }
@@ -238,7 +258,11 @@ static ssize_t card_pwrite(struct vfio_device_io *io, const void *buf, size_t le
 	if (fault(card)) {
 		ret = -card->fail_errno;
 	} else if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
+		bool was = intx_disabled(card);
+
 		memcpy(card->config + at, buf, len);
+		if (intx_disabled(card) != was)
+			card->line_off = !was;
 		card->config_writes++;
 		card->last_offset = (unsigned)at;
 		card->last_value = 0;
@@ -302,7 +326,8 @@ bool fake_card_fire(struct fake_card *card, unsigned vector)
 	bool ok = false;
 
 	pthread_mutex_lock(&card->lock);
-	if (card->type != -1 && card->fd[vector] >= 0 && !card->intx_masked) {
+	if (card->type != -1 && card->fd[vector] >= 0 && !card->intx_masked &&
+		!(card->type == VFIO_PCI_INTX_IRQ_INDEX && card->line_off)) {
 		card->intx_masked = card->type == VFIO_PCI_INTX_IRQ_INDEX;
 		sys_eventfd_signal(card->fd[vector]);
 		ok = true;

@@ -51,6 +51,8 @@ struct fake_card {
 	int32_t fd[MSIX_VECTORS_MAX];
 	int32_t unmask_fd, err_fd, req_fd;
 	bool intx_masked, intx_at_once; /* fires as soon as it may */
+	bool line_off;			/* INTx disable in the hardware, not only in config space */
+	unsigned unhandled;		/* times the line was open when its handler went */
 	unsigned host_vectors;		/* more are refused with the number there is */
 
 	struct fake_irq_call call[FAKE_CALLS_MAX];
@@ -66,6 +68,7 @@ struct fake_card {
 
 	/* Faults: the n-th call fails with fail_errno; 0: none. */
 	unsigned long calls, fail_at;
+	unsigned fail_irq; /* so many SET_IRQS from now: that one fails too */
 	int fail_errno;
 };
 

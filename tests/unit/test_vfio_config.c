@@ -117,15 +117,17 @@ static void test_bar_sizing(void **state)
 	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_4, 4), 0);
 	fake_config_write(&rig, PCI_ROM_ADDRESS, 4, 0xfffff800);
 	assert_int_equal(fake_config_read(&rig, PCI_ROM_ADDRESS, 4), 0xfffc0000);
-	assert_int_equal(rig.card.config_writes, 1); /* COMMAND, at realize */
+	assert_int_equal(rig.card.config_writes, 2); /* COMMAND, at realize */
 	assert_int_equal(denied(), 0);
 }
 
 static void test_command(void **state)
 {
+	const uint32_t idle = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE;
+
 	(void)state;
-	/* Decode has been on in the device since it was realized, bus mastering off. */
-	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+	/* Decode has been on in the device since it was realized, mastering and INTx off. */
+	assert_int_equal(device(PCI_COMMAND, 2), idle);
 	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
 	assert_int_equal(rig.machine.bar_at[0], 0);
 	assert_true(
@@ -137,7 +139,7 @@ static void test_command(void **state)
 	/* Off in the guest: unmapped there, still on in the device; mastering goes. */
 	assert_true(fake_config_write(&rig, PCI_COMMAND, 2, 0));
 	assert_int_equal(rig.machine.bar_at[0], 0);
-	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+	assert_int_equal(device(PCI_COMMAND, 2), idle);
 	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
 	assert_true(rig.machine.commits >= 3);
 }
@@ -291,7 +293,7 @@ static void test_flr(void **state)
 	assert_int_equal(fake_config_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
 	assert_int_equal(rig.machine.bar_at[0], 0);
 	assert_int_equal(rig.card.type, -1);
-	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+	assert_int_equal(device(PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(rig.card.resets_armed, 0);
 	/* The bit itself never reaches the device: the reset is ours to do. */
 	assert_int_equal(device(0x80 + PCI_EXP_DEVCTL, 2) & PCI_EXP_DEVCTL_BCR_FLR, 0);

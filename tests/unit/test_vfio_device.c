@@ -185,7 +185,7 @@ static void test_fence(void **state)
 	use_it();
 	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 7);
 	vfio_pci_fence(rig.dev);
-	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 3);
+	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 3 | PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
 	/* For good: nothing the guest still writes undoes it. */
@@ -198,7 +198,7 @@ static void test_fence(void **state)
 	assert_int_equal(rig.card.resets, 1);
 	vfio_pci_bar_moved(rig.dev, 0, 0xd0000000, true);
 	fake_step(&rig);
-	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 3);
+	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 3 | PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(rig.card.type, -1);
 }
 

@@ -70,19 +70,63 @@ static void test_fires_at_once(void **state)
 	assert_true(fake_card_fire(&rig.card, 0));
 }
 
+/* Masking by the command register is one write of config space, in the interrupt handler's path. */
 static void test_disable_bit(void **state)
 {
+	unsigned calls;
+
 	(void)state;
 	use_it();
-	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
-	assert_int_equal(rig.card.type, -1);
-	assert_int_equal(rig.machine.n_irqfds, 0);
-	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
-	assert_int_equal(rig.card.type, INTX);
+	calls = rig.card.n_calls;
+	for (unsigned i = 0; i < 3; i++) {
+		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
+		assert_int_equal(rig.card.type, INTX);
+		assert_true(rig.card.line_off);
+		assert_false(fake_card_fire(&rig.card, 0));
+		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+		assert_false(rig.card.line_off);
+	}
+	assert_int_equal(rig.card.n_calls, calls);
+	assert_int_equal(rig.machine.n_irqfds, 1);
+	assert_true(fake_card_fire(&rig.card, 0));
+	fake_step(&rig);
+	assert_int_equal(rig.machine.delivered[19], 1);
+}
+
+/* The host's line may be shared: it is closed in the card whenever nobody handles it. */
+static void test_quiet_while_off(void **state)
+{
+	(void)state;
+	assert_true(rig.card.line_off);
+	use_it();
+	assert_false(rig.card.line_off);
 	fake_config_write(&rig, PCI_COMMAND, 2, 0);
 	assert_int_equal(rig.card.type, -1);
-	/* The bit is ours: the kernel masks the line by its own means. */
-	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE, 0);
+	assert_int_equal(rig.machine.n_irqfds, 0);
+	assert_true(rig.card.line_off);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_int_equal(rig.card.type, INTX);
+	assert_false(rig.card.line_off);
+	assert_int_equal(vfio_pci_reset(rig.dev, NULL), 0);
+	assert_true(rig.card.line_off);
+	use_it();
+	vfio_pci_fence(rig.dev);
+	assert_true(rig.card.line_off);
+	assert_int_equal(rig.card.unhandled, 0);
+	assert_true(rig.card.disables >= 3);
+}
+
+/* A card that does not answer reads as ones, which must not be written back. */
+static void test_dead(void **state)
+{
+	unsigned writes = rig.card.config_writes;
+
+	(void)state;
+	rig.card.dead = true;
+	vfio_intx_gate(rig.dev, false);
+	vfio_intx_gate(rig.dev, true);
+	assert_int_equal(rig.card.config_writes, writes);
+	rig.card.dead = false;
 }
 
 /* Each of the three calls may fail: nothing is left behind, and the next sync tries again. */
@@ -95,19 +139,19 @@ static void test_refused(void **state)
 	assert_int_equal(rig.card.type, -1);
 	rig.machine.irqfd_error = 0;
 	for (unsigned nth = 1; nth <= 2; nth++) {
-		/* Off: one write of COMMAND, then what is on: the nth SET_IRQS. */
+		/* Off; then the nth SET_IRQS of what turns it on. */
 		fake_config_write(&rig, PCI_COMMAND, 2, 0);
 		assert_int_equal(rig.card.type, -1);
-		rig.card.fail_at = rig.card.calls + nth;
+		rig.card.fail_irq = nth;
 		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
-		assert_int_equal(rig.card.fail_at <= rig.card.calls, 1);
-		rig.card.fail_at = 0;
+		assert_int_equal(rig.card.fail_irq, 0);
 		fake_step(&rig);
 		fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
 		assert_int_equal(rig.card.type, INTX);
 		assert_int_equal(rig.machine.n_irqfds, 1);
 	}
-	assert_true(rig.dev->irqs.failures >= 2);
+	assert_true(rig.dev->irqs.counts.failures >= 2);
+	assert_int_equal(rig.card.unhandled, 0);
 }
 
 static void fill_none(struct fake_card *card)
@@ -142,6 +186,8 @@ int main(void)
 		CASE(test_on, serial),
 		CASE(test_fires_at_once, serial),
 		CASE(test_disable_bit, serial),
+		CASE(test_quiet_while_off, serial),
+		CASE(test_dead, serial),
 		CASE(test_refused, serial),
 		CASE(test_none, no_intx),
 	};

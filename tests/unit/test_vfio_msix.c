@@ -12,6 +12,7 @@
 #include <linux/pci_regs.h>
 
 #include <portcullis/err.h>
+#include <portcullis/vfio_interrupts.h>
 
 #include "fake_vfio_device.h"
 
@@ -225,7 +226,7 @@ static void test_growth_refused(void **state)
 		fake_step(&rig);
 		assert_int_equal(fake_delivered(&rig, i), before + (i < 5));
 	}
-	assert_int_not_equal(rig.dev->irqs.failures, 0);
+	assert_int_not_equal(rig.dev->irqs.counts.failures, 0);
 	/* Room again: the next unmask finds it. */
 	rig.card.host_vectors = 64;
 	mask(7, true);
@@ -296,6 +297,46 @@ static void test_pending_in_the_eventfd(void **state)
 	assert_int_equal(vfio_vector_connect(v, &v->message), 0);
 	fake_deliver(&rig.machine);
 	assert_int_equal(fake_delivered(&rig, 2), 1);
+}
+
+/* A guest that masks and unmasks in a loop: no call on the device, and it can be counted. */
+static void test_toggles_are_counted(void **state)
+{
+	struct vfio_interrupts before, after;
+
+	(void)state;
+	vfio_pci_interrupts(rig.dev, &before);
+	assert_string_equal(before.mode, "off");
+	assert_int_equal(before.vectors, 0);
+	enable();
+	arm(0);
+	arm(5);
+	vfio_pci_interrupts(rig.dev, &before);
+	assert_string_equal(before.mode, "msix");
+	assert_int_equal(before.vectors, 65);
+	assert_int_equal(before.armed, 2);
+	assert_int_equal(before.connected, 2);
+	for (unsigned i = 0; i < 100; i++) {
+		mask(5, true);
+		fake_card_fire(&rig.card, 5);
+		fake_step(&rig);
+		vfio_pci_interrupts(rig.dev, &after);
+		assert_int_equal(after.armed, 2);
+		assert_int_equal(after.connected, 1);
+		assert_int_equal(after.pending, 1);
+		mask(5, false);
+	}
+	vfio_pci_interrupts(rig.dev, &after);
+	assert_int_equal(after.connected, 2);
+	assert_int_equal(after.pending, 0);
+	assert_int_equal(after.masked - before.masked, 100);
+	assert_int_equal(after.held - before.held, 100);
+	assert_int_equal(after.set_irqs, before.set_irqs);
+	assert_int_equal(after.failures, 0);
+	fake_config_write(&rig, CTRL, 2, 0);
+	vfio_pci_interrupts(rig.dev, &after);
+	assert_int_equal(after.armed + after.connected + after.pending, 0);
+	assert_true(after.set_irqs > before.set_irqs);
 }
 
 static void test_storm_wakes_once(void **state)
@@ -386,11 +427,11 @@ static void test_disable(void **state)
 static void test_enable_refused(void **state)
 {
 	(void)state;
-	rig.card.fail_at = rig.card.calls + 1;
+	rig.card.fail_irq = 1;
 	enable();
 	assert_int_equal(rig.card.type, -1);
 	message(0, 0xfee00000, 0x40);
-	rig.card.fail_at = rig.card.calls + 1; /* fails again just before the vector is armed */
+	rig.card.fail_irq = 1; /* fails again just before the vector is armed */
 	mask(0, false);
 	assert_int_equal(rig.card.type, MSIX);
 	fake_config_write(&rig, CTRL, 2, 0);
@@ -404,7 +445,7 @@ static void test_irqfd_refused(void **state)
 	rig.machine.irqfd_error = ENOMEM;
 	arm(0);
 	assert_int_equal(rig.machine.n_irqfds, 0);
-	assert_int_not_equal(rig.dev->irqs.failures, 0);
+	assert_int_not_equal(rig.dev->irqs.counts.failures, 0);
 	/* Kept, and delivered once KVM can. */
 	fake_card_fire(&rig.card, 0);
 	fake_step(&rig);
@@ -479,7 +520,7 @@ static void test_no_more_gsis(void **state)
 	rig.machine.gsi_limit = IRQ_GSI_RESERVE;
 	enable();
 	fake_bar_write(&rig, 0, 0x8000 + 2000 * MSIX_ENTRY + 12, 4, 0);
-	assert_int_not_equal(rig.dev->irqs.failures, 0);
+	assert_int_not_equal(rig.dev->irqs.counts.failures, 0);
 	fake_bar_write(&rig, 0, 0x8000 + 12, 4, 0);
 	assert_true(fake_card_fire(&rig.card, 0));
 	fake_step(&rig);
@@ -536,6 +577,8 @@ int main(void)
 		CASE_OLD(test_mask_keeps_pending),
 		CASE(test_pending_not_seen_yet),
 		CASE(test_pending_in_the_eventfd),
+		CASE(test_toggles_are_counted),
+		CASE_OLD(test_toggles_are_counted),
 		CASE(test_storm_wakes_once),
 		CASE(test_function_mask),
 		CASE(test_message_change),

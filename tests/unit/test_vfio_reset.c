@@ -60,7 +60,8 @@ static void test_reset(void **state)
 	assert_int_equal(rig.card.resets, 2);
 	assert_int_equal(rig.card.type, -1);
 	assert_int_equal(rig.machine.n_irqfds, 0);
-	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2),
+		PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
 	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_0, 4), 4);
 	assert_int_equal(fake_config_read(&rig, 0x40 + PCI_MSIX_FLAGS, 2), 64);
