@@ -127,6 +127,18 @@ static void sync_run(struct mail *mail)
 	vfio_device_put(dev);
 }
 
+/* The line is known once the function is on its bus. Firmware's part: a guest may read it there. */
+static void learn_intx(struct vfio_pci *dev, unsigned pin) ON_MAIN
+{
+	uint32_t gsi = dev->env.ops->intx_gsi(dev->env.opaque, &dev->fn, pin);
+
+	atomic_store(&dev->irqs.intx_gsi, gsi);
+	pthread_mutex_lock(&dev->fn.lock);
+	if (!dev->fn.config[PCI_INTERRUPT_LINE])
+		dev->fn.config[PCI_INTERRUPT_LINE] = (uint8_t)gsi;
+	pthread_mutex_unlock(&dev->fn.lock);
+}
+
 /* Decode may have been turned on by main itself (address assignment), which no vCPU told us of. */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped)
 {
@@ -139,8 +151,7 @@ void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool 
 		return;
 	atomic_store(&dev->main, bus->sink->main);
 	if (pin)
-		atomic_store(&dev->irqs.intx_gsi,
-			dev->env.ops->intx_gsi(dev->env.opaque, &dev->fn, pin));
+		learn_intx(dev, pin);
 	if (atomic_exchange(&dev->sync_posted, true))
 		return;
 	vfio_device_get(dev);

@@ -44,8 +44,10 @@ static void test_on(void **state)
 	(void)state;
 	/* Nobody uses the function yet. */
 	assert_int_equal(rig.card.type, -1);
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_LINE, 1), 0);
 	use_it();
 	assert_int_equal(rig.card.type, INTX);
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_LINE, 1), 19);
 	/* KVM listens before the card can fire; slot 3, INTA. */
 	assert_int_equal(rig.machine.n_irqfds, 1);
 	assert_int_equal(rig.machine.irqfd[0].gsi, 19);
@@ -91,6 +93,11 @@ static void test_disable_bit(void **state)
 	assert_true(fake_card_fire(&rig.card, 0));
 	fake_step(&rig);
 	assert_int_equal(rig.machine.delivered[19], 1);
+	/* The register is the guest's own after that. */
+	fake_config_write(&rig, PCI_INTERRUPT_LINE, 1, 7);
+	fake_config_write(&rig, PCI_COMMAND, 2, 0);
+	use_it();
+	assert_int_equal(fake_config_read(&rig, PCI_INTERRUPT_LINE, 1), 7);
 }
 
 /* The host's line may be shared: it is closed in the card whenever nobody handles it. */
