@@ -62,7 +62,7 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 	$(call SAY,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
-$(B)/tests/unit/test_plug: $(MACHINE_RIG:%.c=$(B)/%.o)
+$(B)/tests/unit/test_plug $(B)/tests/unit/test_plug_slots: $(MACHINE_RIG:%.c=$(B)/%.o)
 
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done

@@ -78,6 +78,11 @@ void acpi_slots_set_present(
 	struct acpi_slots *slots, uint8_t port, uint8_t functions, bool notify) ON_MAIN;
 /* Asks the guest to let go of these functions (those that are present). */
 void acpi_slots_request_eject(struct acpi_slots *slots, uint8_t port, uint8_t functions) ON_MAIN;
+/*
+ * All functions are gone without the guest's word. It is asked to eject them all the same, which is
+ * how it lets go of what it still believes to be there.
+ */
+void acpi_slots_pull(struct acpi_slots *slots, uint8_t port) ON_MAIN;
 /* Takes a request back that the guest has not seen yet. */
 void acpi_slots_cancel_eject(struct acpi_slots *slots, uint8_t port) ON_MAIN;
 /* Functions whose eject request the guest has not read yet. */

@@ -105,10 +105,12 @@ void pci_function_save(struct pci_function *fn);
 /*
  * -EBUSY slot taken or function conflicts with the slot's function 0 being single-function (text as
  * users of QEMU know it), -EINVAL (behind a root port only slot 0). multifunction sets bit 7 of the
- * header type of fn.
+ * header type of fn. pci_check_place() only asks.
  */
 int pci_plug(struct pci_bus *bus, struct pci_function *fn, uint8_t devfn, bool multifunction,
 	struct err *err) ON_MAIN;
+int pci_check_place(
+	struct pci_bus *bus, const char *id, uint8_t devfn, bool multifunction, struct err *err);
 /* Unmaps BARs, takes it off the bus; the caller then does bus_synchronize() before freeing. */
 void pci_unplug(struct pci_function *fn) ON_MAIN;
 

@@ -87,6 +87,9 @@ static int device_place(
 	devfn = topology_place(device->bus, options->addr, err);
 	if (devfn < 0)
 		return err_prefix(err, "vfio-pci '%s'", options->id);
+	/* Again when it is plugged; but nobody should wait for memory to be pinned in vain. */
+	if (pci_check_place(device->bus, options->id, (uint8_t)devfn, options->multifunction, err))
+		return err_prefix(err, "vfio-pci '%s'", options->id);
 	device->devfn = (uint8_t)devfn;
 	device->multifunction = options->multifunction;
 	device->port = topology_port_of(m, device->bus);

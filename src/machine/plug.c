@@ -68,6 +68,21 @@ static bool add_cancelled(struct device *device)
 	return true;
 }
 
+/* Software looks at a slot once, when function 0 arrives; later ones it would not look for. */
+static int check_function(const struct pci_bus *bus, int32_t devfn, const char *id, struct err *err)
+{
+	const struct pci_function *zero = atomic_load(&bus->function[0]);
+
+	if (!zero || devfn < 0 || !(devfn & 7))
+		return 0;
+	err_set(err, EBUSY,
+		"vfio-pci '%s': slot 0 of bus '%s' already shows the guest '%s' as function 0: "
+		"function %u would not be found",
+		id, bus->name, zero->id, (unsigned)devfn & 7);
+	err_hint(err, "plug function 0 last");
+	return -EBUSY;
+}
+
 static void add_realized(struct device *device, int status)
 {
 	role_enter_main();
@@ -78,7 +93,8 @@ static void add_realized(struct device *device, int status)
 		return;
 	}
 	device->stage = DEVICE_REALIZED;
-	if (device_plug(device, &device->err)) {
+	if (check_function(device->bus, device->devfn, device->id, &device->err) ||
+		device_plug(device, &device->err)) {
 		add_failed(device);
 		return;
 	}
@@ -111,7 +127,7 @@ static int check_bus(struct machine *m, const struct vfio_pci_options *options, 
 	else if (!bus->bridge)
 		err_set(err, EINVAL, "bus '%s' does not support hot plug", bus->name);
 	else
-		return 0;
+		return check_function(bus, options->addr, options->id, err);
 	err_hint(err, "name the id of a pcie-root-port that was given on the command line");
 	return -err->code;
 }

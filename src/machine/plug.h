@@ -24,7 +24,13 @@ void slots_release(struct machine *m);
 void slots_reset(struct machine *m) ON_MAIN;
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
 void slots_show(struct port *port, bool tell) ON_MAIN;
-/* Does the guest know of what is behind port? Not so: an incomplete slot, or one without power. */
+/* What was behind port is gone without the guest's word: it is told, and a new card waits for it.
+ */
+void slots_pull(struct port *port) ON_MAIN;
+/*
+ * Does the guest know of what is behind port? Not so: an incomplete slot, one without power, a card
+ * that waits for the guest to let go of the one before.
+ */
 bool slots_guest_has(struct port *port) ON_MAIN;
 /* Asks the guest to let go of everything behind port / takes that back. */
 void slots_ask(struct port *port) ON_MAIN;

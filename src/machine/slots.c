@@ -12,6 +12,8 @@
  * repeated while there is something that the guest has not read.
  */
 #define RETRY_MS 250
+/* A guest that has not let go of a pulled card by now never will. */
+#define STALE_MS 5000
 
 static struct port *port_of_devfn(struct machine *m, uint8_t devfn)
 {
@@ -32,11 +34,31 @@ static void retry(void *opaque)
 	loop_timer_set(&m->loop, &m->slots_retry, RETRY_MS);
 }
 
+/* The guest is done with a card that was pulled: what came since may be shown. */
+static void stale_over(struct port *port) ON_MAIN
+{
+	loop_timer_cancel(&port->machine->loop, &port->stale_end);
+	port->stale = false;
+	slots_withdraw(port);
+	slots_show(port, true);
+}
+
+static void stale_timeout(void *opaque)
+{
+	role_enter_main();
+	stale_over(opaque);
+}
+
 static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions) ON_MAIN
 {
 	struct port *port = port_of_devfn(opaque, devfn);
 
-	if (port)
+	if (!port)
+		return;
+	/* It means the card that was pulled: it has not been shown another one. */
+	if (port->stale)
+		stale_over(port);
+	else
 		plug_guest_released(port, functions);
 }
 
@@ -71,6 +93,10 @@ void slots_init(struct machine *m)
 void slots_release(struct machine *m)
 {
 	loop_timer_cancel(&m->loop, &m->slots_retry);
+	for (struct port *p = m->ports; p; p = p->next) {
+		loop_timer_cancel(&m->loop, &p->ask_again);
+		loop_timer_cancel(&m->loop, &p->stale_end);
+	}
 	acpi_slots_release(&m->slots);
 }
 
@@ -78,6 +104,8 @@ void slots_reset(struct machine *m)
 {
 	acpi_slots_reset(&m->slots);
 	for (struct port *p = m->ports; p; p = p->next) {
+		loop_timer_cancel(&m->loop, &p->stale_end);
+		p->stale = false;
 		slots_withdraw(p);
 		slots_show(p, false);
 	}
@@ -113,16 +141,37 @@ void slots_show(struct port *port, bool tell)
 	uint8_t now = functions_of(port);
 
 	root_port_set_presence(&port->root, now & 1);
-	if (native(port))
+	if (native(port) || port->stale)
 		return;
 	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
 	if (tell)
 		retry(m);
 }
 
+/*
+ * Linux looks at a slot anew only when its old device is gone, so a card that comes before that
+ * would never be found. Natively the link going down tells it, and the slot's own state machine
+ * holds a new card back.
+ */
+void slots_pull(struct port *port)
+{
+	struct machine *m = port->machine;
+
+	if (native(port)) {
+		slots_show(port, false);
+		return;
+	}
+	root_port_set_presence(&port->root, false);
+	acpi_slots_pull(&m->slots, port->root.function.devfn);
+	port->stale = true;
+	port->stale_end = (struct loop_timer){ .fn = stale_timeout, .opaque = port };
+	loop_timer_set(&m->loop, &port->stale_end, STALE_MS);
+	retry(m);
+}
+
 bool slots_guest_has(struct port *port)
 {
-	if (!(functions_of(port) & 1))
+	if (!(functions_of(port) & 1) || port->stale)
 		return false;
 	return !native(port) || root_port_powered(&port->root);
 }

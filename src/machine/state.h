@@ -91,6 +91,8 @@ struct port {
 	struct machine *machine;
 	struct root_port root;
 	struct loop_timer ask_again; /* native: the guest was busy with the slot */
+	bool stale;		     /* ACPI: the guest has not let go of a card that was pulled */
+	struct loop_timer stale_end;
 };
 
 struct machine {

@@ -112,6 +112,16 @@ void plug_guest_released(struct port *port, uint8_t functions)
 	slots_show(port, false);
 }
 
+/* The guest is asked once for all functions of a slot: a second press of the button takes it back.
+ */
+static bool asked(const struct port *port)
+{
+	for (const struct device *d = port->machine->devices; d; d = d->next)
+		if (d->port == port && d->stage == DEVICE_REQUESTED)
+			return true;
+	return false;
+}
+
 static void not_released(void *opaque)
 {
 	struct device *device = opaque;
@@ -129,36 +139,42 @@ static void not_released(void *opaque)
 	err_hint(&err, "the device stays in use; repeat device_del, or use \"force\": true");
 	unplug_error(device, &err);
 	device->stage = DEVICE_PLUGGED;
-	slots_withdraw(device->port);
+	if (!asked(device->port))
+		slots_withdraw(device->port);
 }
 
 static void ask(struct device *device) ON_MAIN
 {
+	bool already = asked(device->port);
+
 	device->stage = DEVICE_REQUESTED;
 	deadline_set(device, not_released);
-	slots_ask(device->port);
+	if (!already)
+		slots_ask(device->port);
 }
 
 /* Without the guest's word: the card is pulled. All functions of a slot go together. */
 void plug_surprise(struct device *device)
 {
 	struct port *port = device->port;
+	bool seen = slots_guest_has(port);
 
 	for (struct device *d = port->machine->devices, *next; d; d = next) {
 		next = d->next;
 		if (d->port == port && takeable(d))
 			take(d);
 	}
-	slots_show(port, true);
+	if (seen)
+		slots_pull(port);
+	else
+		slots_show(port, false);
 }
 
 void plug_on_reset(struct machine *m)
 {
-	for (struct device *d = m->devices, *next; d; d = next) {
-		next = d->next;
-		if (d->stage == DEVICE_REQUESTED)
-			take(d);
-	}
+	for (struct port *p = m->ports; p; p = p->next)
+		if (asked(p))
+			plug_guest_released(p, 0xff);
 }
 
 void plug_host_request(struct device *device)
@@ -241,7 +257,8 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 		device_cancel(device);
 		return;
 	}
-	if (force)
+	/* A guest that is being reset has let go of everything. */
+	if (force || m->resetting)
 		plug_surprise(device);
 	else if (!slots_guest_has(device->port))
 		take_unseen(device);

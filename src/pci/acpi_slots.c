@@ -66,6 +66,17 @@ void acpi_slots_request_eject(struct acpi_slots *slots, uint8_t port, uint8_t fu
 	pthread_mutex_unlock(&slots->lock);
 }
 
+void acpi_slots_pull(struct acpi_slots *slots, uint8_t port)
+{
+	struct acpi_slot *slot = &slots->slot[port];
+
+	pthread_mutex_lock(&slots->lock);
+	slot->eject |= slot->present;
+	slot->present = 0;
+	slot->inserted = 0;
+	pthread_mutex_unlock(&slots->lock);
+}
+
 void acpi_slots_cancel_eject(struct acpi_slots *slots, uint8_t port)
 {
 	pthread_mutex_lock(&slots->lock);

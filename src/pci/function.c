@@ -73,8 +73,8 @@ static struct pci_function *at(struct pci_bus *bus, unsigned devfn)
  * Software looks at functions 1..7 of a slot only if function 0 says that there are several; a
  * function that could never be found is an error of whoever plugs it.
  */
-static int check_place(struct pci_bus *bus, struct pci_function *fn, uint8_t devfn,
-	bool multifunction, struct err *err)
+int pci_check_place(
+	struct pci_bus *bus, const char *id, uint8_t devfn, bool multifunction, struct err *err)
 {
 	unsigned slot = devfn >> 3, number = devfn & 7;
 	struct pci_function *zero = at(bus, PCI_DEVFN(slot, 0));
@@ -102,7 +102,7 @@ static int check_place(struct pci_bus *bus, struct pci_function *fn, uint8_t dev
 				"PCI: %x.0 indicates single function, but %x.%x is already "
 				"populated "
 				"by '%s': '%s' needs multifunction=on",
-				slot, slot, i, other->id, fn->id);
+				slot, slot, i, other->id, id);
 	}
 	return 0;
 }
@@ -110,7 +110,7 @@ static int check_place(struct pci_bus *bus, struct pci_function *fn, uint8_t dev
 int pci_plug(struct pci_bus *bus, struct pci_function *fn, uint8_t devfn, bool multifunction,
 	struct err *err)
 {
-	int ret = check_place(bus, fn, devfn, multifunction, err);
+	int ret = pci_check_place(bus, fn->id, devfn, multifunction, err);
 
 	if (ret)
 		return ret;

@@ -329,6 +329,7 @@ static void fault_at_every_call(void **state)
 		rig_settle(rig);
 		assert_true(op.done);
 		assert_true(rig_clean(rig));
+		rig_guest_ejects(rig);
 		rig_slot_write(rig, INS, 1, 1);
 	} while (rig->host.calls >= n && n < 1000);
 	assert_true(failures > 5);
@@ -357,8 +358,7 @@ static void many_cycles_leave_nothing(void **state)
 	for (unsigned i = 0; i < 200; i++) {
 		plug(rig);
 		rig_del(rig, &del, "d0", i % 2);
-		if (!(i % 2))
-			rig_guest_ejects(rig);
+		rig_guest_ejects(rig);
 		rig_settle(rig);
 		assert_true(del.done);
 		assert_true(rig_clean(rig));
