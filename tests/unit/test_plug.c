@@ -336,6 +336,29 @@ static void fault_at_every_call(void **state)
 	assert_true(n < 1000);
 }
 
+/* The card answers nothing, or with an error, at any of its calls while it is taken back. */
+static void fault_at_every_call_of_an_unplug(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct fake_card *card = &rig->card[0];
+	unsigned long n = 0;
+	struct rig_op op;
+
+	do {
+		plug(rig);
+		card->calls = 0;
+		card->fail_at = ++n;
+		rig_del(rig, &op, "d0", n % 2);
+		rig_guest_ejects(rig);
+		rig_settle(rig);
+		assert_true(op.done);
+		assert_int_equal(op.err.code, 0);
+		card->fail_at = 0;
+		assert_true(rig_clean(rig));
+	} while (card->calls >= n && n < 1000);
+	assert_true(n > 5 && n < 1000);
+}
+
 /* Without fake KVM memslots BARs are trapped: slower, but the device is there. */
 static void no_memslots_is_not_fatal(void **state)
 {
@@ -446,6 +469,7 @@ int main(void)
 		ACPI_TEST(wrong_words),
 		ACPI_TEST(failed_add_closes_its_fd),
 		ACPI_TEST(fault_at_every_call),
+		ACPI_TEST(fault_at_every_call_of_an_unplug),
 		ACPI_TEST(no_memslots_is_not_fatal),
 		ACPI_TEST(many_cycles_leave_nothing),
 		cmocka_unit_test_setup_teardown(

@@ -3,6 +3,9 @@
  * test_plug_slots.c - what the guest is told of a slot: cards that are pulled and replaced, several
  * functions in one, resets in between; and every order of what can happen to a device.
  */
+#define PORTCULLIS_FAULTS /* a copy of sys.c of its own, that can be made to fail */
+#include "../../src/base/sys.c"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -340,6 +343,36 @@ static void native_guest_switches_the_card_off(void **state)
 	force(rig);
 }
 
+/* This process's own calls (eventfds, epoll) fail, from device_add to its answer. */
+static void fault_at_every_system_call(void **state)
+{
+	struct machine_rig *rig = *state;
+	unsigned failures = 0;
+	unsigned long n = 0, calls;
+	struct rig_op op;
+
+	do {
+		sys_fail_nth(++n);
+		rig_add(rig, &op, ADD);
+		rig_settle(rig);
+		calls = sys_calls();
+		sys_fail_nth(0);
+		assert_true(op.done);
+		failures += op.err.code != 0;
+		assert_true(
+			op.err.code ? rig_clean(rig) && op.err.text[0] : rig_plugged(rig, "d0"));
+		if (op.err.code)
+			add(rig, ADD);
+		rig_del(rig, &op, "d0", false);
+		rig_guest_ejects(rig);
+		rig_settle(rig);
+		assert_true(op.done);
+		assert_int_equal(op.err.code, 0);
+		assert_true(rig_clean(rig));
+	} while (calls >= n && n < 1000);
+	assert_true(failures > 0);
+}
+
 /* --- every order --- */
 
 enum what {
@@ -493,6 +526,7 @@ int main(void)
 		ACPI_TEST(function_that_comes_too_late),
 		NATIVE_TEST(native_pair_presses_once),
 		NATIVE_TEST(native_guest_switches_the_card_off),
+		ACPI_TEST(fault_at_every_system_call),
 		ACPI_TEST(every_order),
 		{ "every_order_native", every_order, setup_native, teardown, NULL },
 	};
