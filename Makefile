@@ -78,6 +78,10 @@ check: deps-test ## install what is missing and run every test: lint, unit, lab
 check-quick: ## as check, without the lab
 	tests/check --no-lab
 
+stress: deps-test ## what takes too long for check: threads under TSan again and again, the lab's long cases
+	$(MAKE) -s -j2 all
+	tests/stress
+
 demo: deps-test ## install what is missing, build, and show a guest driving a passed-through drive
 	$(MAKE) -s -j2 all
 	tests/lab/demo
@@ -102,6 +106,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help unit unit-programs unit-list check check-quick demo lab lint deps deps-test clean format
+.PHONY: docs all help unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(UNIT_HELPER_OBJ:.o=.d)

@@ -98,6 +98,9 @@ static void add_realized(struct device *device, int status)
 		add_failed(device);
 		return;
 	}
+	/* No guest has run yet that could give it addresses: a simple one never would. */
+	if (device->machine->runstate == RUNSTATE_PRELAUNCH)
+		topology_program(device->machine);
 	/* Functions other than 0 wait, unseen, until function 0 makes the slot complete. */
 	if (atomic_load(&device->bus->function[0]))
 		slots_show(device->port, true);

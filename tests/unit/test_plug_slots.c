@@ -151,6 +151,22 @@ static void reset_shows_the_waiting_card(void **state)
 	force(rig);
 }
 
+/* With -S: what the firmware would do is done for it, too. */
+static void added_before_the_guest_runs(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct pci_function *fn;
+
+	rig->m.runstate = RUNSTATE_PRELAUNCH;
+	add(rig, ADD);
+	fn = vfio_pci_function(device_find(&rig->m, "d0")->vfio);
+	assert_int_not_equal(fn->bar[0].addr, 0);
+	assert_true(fn->bar[0].mapped);
+	rig->m.runstate = RUNSTATE_RUNNING;
+	force(rig);
+	assert_true(rig_clean(rig));
+}
+
 /* It would forget that it was asked. */
 static void guest_in_reset_has_let_go(void **state)
 {
@@ -518,6 +534,7 @@ int main(void)
 		ACPI_TEST(new_card_does_not_wait_for_ever),
 		ACPI_TEST(waiting_card_goes_at_once),
 		ACPI_TEST(reset_shows_the_waiting_card),
+		ACPI_TEST(added_before_the_guest_runs),
 		ACPI_TEST(guest_in_reset_has_let_go),
 		ACPI_TEST(every_del_of_a_slot_is_answered),
 		ACPI_TEST(one_deadline_does_not_end_the_others_request),

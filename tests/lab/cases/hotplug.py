@@ -1,6 +1,9 @@
 """Hot plug and hot unplug over QMP: a drive comes and goes under a running guest."""
 
 import contextlib
+import hashlib
+import os
+import statistics
 import threading
 import time
 
@@ -8,11 +11,14 @@ from cases.nvme import SIZE, wait_for_drive
 from l1.case import case, check, check_equal
 from l1.host import checksum, wait_for, write_random
 from l1.qmp import Qmp, QmpError
+from l1.resources import Memslots, Scheduling, taken
 
 PORT = "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=pcie.1"
 SOCKET = "/tmp/qmp.sock"
+HEAD = 256 << 10    # bytes that are read where reading all takes too long
 NATIVE = ("-global", "pcie-root-port.native-hotplug=on")
 OURS = ("portcullis",)
+PLUG_TAKES = ("fds", "maps of the device", "KiB locked", "pages the host holds pinned", "memslots more")
 
 
 def add_words(drive, **more):
@@ -52,7 +58,9 @@ def device(qmp, name="vfio-0"):
 def machine(lab, *arguments, **options):
     """A running guest with an empty root port, its QMP, and the lab's first drive with known content."""
     drive = lab.host.pci("nvme0")
-    drive.written = write_random(drive.block_device(), SIZE)
+    data = os.urandom(SIZE)
+    drive.written = write_random(drive.block_device(), SIZE, data)
+    drive.head = hashlib.sha256(data[:HEAD]).hexdigest()
     drive.bind_vfio()
     devices = options.pop("devices", [PORT])
     with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", *arguments, devices=devices, **options) as vmm:
@@ -68,54 +76,70 @@ def read_drive(vmm, drive):
     check_equal(vmm.guest.checksum("/dev/nvme0n1", SIZE), drive.written, "what the guest read")
 
 
+def read_head(vmm, drive):
+    """The same with the start of a drive that the guest has not cached."""
+    wait_for_drive(vmm.guest)
+    check_equal(vmm.guest.check(f"head -c {HEAD} /dev/nvme0n1 | sha256sum").split()[0], drive.head, "what it read")
+
+
 def drive_gone(vmm):
     vmm.guest.wait_true("[ ! -b /dev/nvme0n1 ]", what="the drive to be gone")
 
 
-def resources(vmm):
-    """What a plug takes and an unplug must give back: fds, threads, device memory mapped, IOMMU mappings."""
-    with open(f"/proc/{vmm.pid}/maps") as maps:
-        mapped = sum("vfio" in line for line in maps)
-    return {"fds": vmm.fd_count(), "threads": len(vmm.threads()), "maps of the device": mapped}
-
-
 def cycles(lab, rounds, *arguments):
     """Plug, read, unplug, again and again; each round ends with what the first one began with."""
-    with machine(lab, *arguments) as (vmm, qmp, drive):
-        first, rss, plugs, unplugs = resources(vmm), 0, [], []
+    with machine(lab, *arguments) as (vmm, qmp, drive), Memslots() as memslots:
+        first, rss, plugs, unplugs = taken(vmm, memslots), 0, [], []
         for turn in range(rounds):
             start = time.monotonic()
             add(qmp, drive)
             wait_for_drive(vmm.guest)
             plugs.append(time.monotonic() - start)
-            read_drive(vmm, drive)
+            read_head(vmm, drive)
+            with_it = taken(vmm, memslots)
+            check(all(with_it[what] > first[what] for what in PLUG_TAKES if "memslots" not in what or memslots.counting),
+                  f"a plug takes nothing? {with_it} {first}")
             start = time.monotonic()
             delete(qmp)
             unplugs.append(time.monotonic() - start)
             drive_gone(vmm)
-            check_equal(resources(vmm), first, f"what is in use after round {turn}")
+            check_equal(taken(vmm, memslots), first, f"what is in use after round {turn}")
             check(device(qmp) is None, "query-vfio still shows the device")
             if turn == 0:
                 rss = vmm.memory_kib()
         grown = vmm.memory_kib() - rss
         # Pinning the guest's RAM in the first round made all of it resident.
         check(grown < 4096, f"{grown} KiB more are resident than after the first round")
+        if not memslots.counting:
+            lab.note("memslots not counted")
         lab.note(f"plug {min(plugs):.2f}-{max(plugs):.2f} s, unplug {min(unplugs):.2f}-{max(unplugs):.2f} s")
         drive.bind_native()
         check_equal(checksum(drive.block_device(), SIZE), drive.written, "what the host reads at the end")
         vmm.poweroff()
 
 
-@case(vmms=OURS, deadline=600)
+@case(vmms=OURS, deadline=400)
 def hotplug_acpi(lab):
-    """Plug a drive, read it, unplug it by ACPI, 50 times."""
+    """Plug a drive, read it, unplug it by ACPI, 15 times: each time all is given back."""
+    cycles(lab, 15)
+
+
+@case(vmms=OURS, deadline=1200, stress=True)
+def hotplug_acpi_50(lab):
+    """The same 50 times."""
     cycles(lab, 50)
 
 
-@case(vmms=OURS, deadline=600)
+@case(vmms=OURS, deadline=300)
 def hotplug_native(lab):
     """The same by the port's own slot registers (pciehp), where Linux waits five seconds on the button."""
-    cycles(lab, 5, *NATIVE)
+    cycles(lab, 3, *NATIVE)
+
+
+@case(vmms=OURS, deadline=1800, stress=True)
+def hotplug_native_50(lab):
+    """The same 50 times."""
+    cycles(lab, 50, *NATIVE)
 
 
 @case(vmms=OURS, deadline=400)
@@ -134,18 +158,24 @@ def hotplug_qmp_stays_live(lab):
                 gaps.append(time.monotonic() - start)
 
         thread = threading.Thread(target=ask)
+        scheduling = Scheduling(vmm.pid)
         start = time.monotonic()
         thread.start()
         qmp.answer(timeout=120)
         took = time.monotonic() - start
+        held_up = scheduling.longest()
         done.set()
         thread.join()
         wait_for_drive(vmm.guest)
         ticks = [float(tick) for tick in vmm.guest.check("cat /tmp/ticks").split()]
         largest = max(b - a for a, b in zip(ticks, ticks[1:]))
-        lab.note(f"device_add took {took:.2f} s; {len(gaps)} answers meanwhile, slowest {max(gaps) * 1000:.0f} ms; "
+        # On L1's one processor an answer waits for its turn; what counts is how long main was held up by locks.
+        lab.note(f"device_add took {took:.2f} s; {len(gaps)} answers meanwhile, median "
+                 f"{statistics.median(gaps) * 1000:.1f} ms, slowest {max(gaps) * 1000:.0f} ms; main waited at most "
+                 f"{held_up['wait_max']:.1f} ms for the processor, {held_up['block_max']:.1f} ms for locks; "
                  f"largest gap in the guest's clock {largest * 1000:.0f} ms")
         check(len(gaps) > 3, "the other session was not answered while the device was added")
+        check(held_up["block_max"] < 100, f"the kernel held main up for {held_up['block_max']} ms")
         delete(qmp)
         vmm.poweroff()
 
@@ -193,9 +223,11 @@ def unplug_cold_plugged(lab):
 @case(vmms=OURS, deadline=300)
 def unplug_without_answer(lab):
     """A guest that does not answer: error and event in time, the device still works, force takes it away."""
-    with machine(lab, append="acpiphp.disable=1") as (vmm, qmp, drive):
+    with machine(lab, "-S", append="acpiphp.disable=1", ready=False) as (vmm, qmp, drive):
+        # Before the guest runs: it finds the device when it boots.
         add(qmp, drive, **{"unplug-timeout": 2})
-        vmm.guest.check("echo 1 >/sys/bus/pci/rescan")
+        qmp.cmd("cont")
+        vmm.guest.wait_ready()
         read_drive(vmm, drive)
         refused(qmp, "device_del", {"id": "vfio-0"}, "requested")
         event = qmp.wait_event("DEVICE_UNPLUG_GUEST_ERROR", timeout=1)
@@ -218,42 +250,20 @@ def unplug_without_answer(lab):
         vmm.poweroff()
 
 
-@case(vmms=OURS, deadline=300)
-def reset_completes_unplug(lab):
-    """system_reset with a device half unplugged: it is gone afterwards, and can be added again."""
-    with machine(lab, append="acpiphp.disable=1") as (vmm, qmp, drive):
-        add(qmp, drive)
-        other = Qmp(SOCKET)
-        qmp.start("device_del", {"id": "vfio-0"})
-        wait_for(lambda: device(other)["stage"] == "requested", 10, "the stage 'requested'")
-        other.cmd("system_reset")
-        qmp.answer(timeout=30)
-        qmp.wait_event("DEVICE_DELETED", timeout=1)
-        vmm.guest.wait_ready()
-        add(qmp, drive)
-        vmm.guest.check("echo 1 >/sys/bus/pci/rescan")
-        read_drive(vmm, drive)
-        vmm.poweroff()
-
-
-@case(vmms=OURS, deadline=300)
-def client_leaves_while_adding(lab):
-    """The client that asked for a device goes away in the middle: the device is there all the same."""
-    with machine(lab) as (vmm, qmp, drive):
+@case(vmms=OURS, deadline=400)
+def clients_leave_and_race(lab):
+    """A client leaves in the middle of device_add; two add and delete one id for 200 rounds: nothing is left."""
+    other = lab.host.pci("nvme1")
+    other.bind_vfio()
+    # A device that stays keeps the memory pinned, which makes the rounds short.
+    with machine(lab, devices=[PORT, f"vfio-pci,host={other.bdf},id=stays,bus=pcie.0,addr=0x4"]) as (vmm, qmp, drive):
         leaver = Qmp(SOCKET)
         leaver.start("device_add", add_words(drive))
         leaver.close()
         wait_for(lambda: (device(qmp) or {}).get("stage") == "plugged", 60, "the device to be plugged")
-        read_drive(vmm, drive)
+        vmm.guest.wait_true("grep -q nvme0 /sys/class/nvme/*/serial", what="the drive")
         delete(qmp)
-        vmm.poweroff()
-
-
-@case(vmms=OURS, deadline=600)
-def race_of_two_clients(lab):
-    """Two clients add and delete one id for 200 rounds: every command is answered, nothing is left."""
-    with machine(lab) as (vmm, qmp, drive):
-        first, answers = resources(vmm), {"added": 0, "add refused": 0, "deleted": 0, "del refused": 0}
+        first, answers = taken(vmm), {"added": 0, "add refused": 0, "deleted": 0, "del refused": 0}
 
         def run(command, arguments, good, bad):
             client = Qmp(SOCKET)
@@ -277,33 +287,5 @@ def race_of_two_clients(lab):
         if device(qmp):
             qmp.cmd("device_del", {"id": "vfio-0", "force": True}, timeout=60)
         wait_for(lambda: device(qmp) is None, 30, "the device to be gone")
-        wait_for(lambda: resources(vmm) == {**first, "fds": resources(vmm)["fds"]}, 10, "what was taken to be given back")
-        vmm.poweroff()
-
-
-@case(vmms=OURS, deadline=500)
-def plug_during_boot(lab):
-    """A device that is plugged at any time of the guest's boot is there when it has booted."""
-    with machine(lab) as (vmm, qmp, drive):
-        for delay in (0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.0, 4.0, 5.0):
-            qmp.cmd("system_reset")
-            time.sleep(delay)
-            add(qmp, drive)
-            vmm.guest.wait_ready()
-            wait_for_drive(vmm.guest)
-            delete(qmp)
-            drive_gone(vmm)
-        vmm.poweroff()
-
-
-@case(vmms=OURS, deadline=300)
-def host_pulls_the_device(lab):
-    """The device is pulled out of the host: the guest is asked, and lets go of it."""
-    with machine(lab) as (vmm, qmp, drive):
-        add(qmp, drive, **{"unplug-timeout": 5})
-        read_drive(vmm, drive)
-        with open("/sys/bus/pci/drivers/vfio-pci/unbind", "w") as unbind:
-            unbind.write(drive.bdf)
-        qmp.wait_event("DEVICE_DELETED", timeout=60, device="vfio-0")
-        check_equal(vmm.guest.check("echo alive"), "alive", "the guest's answer")
+        wait_for(lambda: taken(vmm) == first, 10, "what was taken to be given back")
         vmm.poweroff()

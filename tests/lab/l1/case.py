@@ -26,7 +26,7 @@ class Case:
     deadline: int       # seconds of L1's life the case may take
     vmms: tuple         # programs the case makes sense for: "portcullis", "qemu"
     allow: str          # regular expression of L1 kernel messages that are part of the case
-    options: dict       # what is left over, for the case to read
+    options: dict       # what is left over, for the case to read (stress: it takes long, make stress runs it)
 
     @property
     def summary(self):

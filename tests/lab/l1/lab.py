@@ -183,6 +183,14 @@ class L0:
         """The same in the human monitor's words, for what QMP lacks (pcie_aer_inject_error)."""
         return self.qmp("human-monitor-command", **{"command-line": line})
 
+    def pull(self, device):
+        """Take a device out of L1; the drivers that have it are asked to let go first."""
+        self.qmp("device_del", id=device)
+
+    def push_back(self, device):
+        """Put a drive that was pulled back where it was, once it is gone."""
+        self._ask(op="push-back", device=device)
+
     def set_link(self, device, up):
         self.qmp("set_link", name=f"{device}-backend", up=up)
 

@@ -38,22 +38,31 @@ class Device:
         elif self.addr:
             place = f",bus=pcie.0,addr={self.addr}"
         if self.drive:
-            out += ["-drive", f"file={self.image(folder)},format=raw,if=none,id={self.name}-backend,cache=unsafe"]
+            out += ["-drive", self.drive_words(folder)]
             model += f",drive={self.name}-backend"
         if self.network:
             out += ["-netdev", f"user,id={self.name}-backend,restrict=on"]
             model += f",netdev={self.name}-backend"
         if self.memory:
-            out += ["-object", f"memory-backend-ram,id={self.name}-backend,size={self.memory}"]
+            out += ["-object", f"memory-backend-ram,id={self.name}-backend,size={self.memory},reserve=off"]
             model += f",memdev={self.name}-backend"
         return [*out, "-device", f"{model},id={self.name}{place}"]
+
+    def drive_words(self, folder):
+        return f"file={self.image(folder)},format=raw,if=none,id={self.name}-backend,cache=unsafe"
+
+    def hot_plug_words(self):
+        """The same device as arguments of QMP's device_add, for one that was pulled."""
+        driver, *properties = self.model.split(",")
+        return {"driver": driver, "id": self.name, "bus": f"port-{self.name}", "drive": f"{self.name}-backend",
+                **dict(word.split("=", 1) for word in properties)}
 
     def image(self, folder):
         return folder / f"{self.name}.img"
 
 
-def nvme(name, **where):
-    return Device(name, f"nvme,serial={name}", drive=32 * MIB, **where)
+def nvme(name, drive=32 * MIB, **where):
+    return Device(name, f"nvme,serial={name}", drive=drive, **where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,5 +96,10 @@ HOSTS = {
     # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble.
     "clock": Host(STANDARD_DEVICES, accel="tcg,thread=single", extra=("-icount", "shift=1,sleep=on"),
                   heartbeat=120),
+    # Many drives, to plug one at each of many moments of one boot.
+    "drives": Host(tuple(nvme(f"nvme{i}", drive=4 * MIB, port=2 + i) for i in range(12))),
+    # BARs as large as a graphics card's memory. The second one is memory, and keeps what is written.
+    "big-bar": Host((Device("big0", f"pci-testdev,membar={16384 * MIB}", port=0x2),
+                     Device("shared0", "ivshmem-plain", port=0x3, memory=16384 * MIB))),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
 }

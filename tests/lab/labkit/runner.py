@@ -245,9 +245,25 @@ def _qmp(l1, message):
     return reply["return"]
 
 
+def _device(l1, message):
+    return next(device for device in l1.host.devices if device.name == message["device"])
+
+
+def _push_back(l1, message):
+    """A drive that was pulled with device_del comes back: its backend went with it."""
+    device = _device(l1, message)
+    end = time.monotonic() + 30
+    while time.monotonic() < end and any(child["name"] == device.name for child in l1.qmp.command(
+            "qom-list", {"path": "/machine/peripheral"})["return"]):
+        time.sleep(0.1)
+    l1.qmp.command("human-monitor-command", {"command-line": f"drive_add 0 {device.drive_words(l1.folder)}"})
+    reply = l1.qmp.command("device_add", device.hot_plug_words())
+    if "error" in reply:
+        raise ValueError(reply["error"]["desc"])
+
+
 def _image(l1, message):
-    device = next(device for device in l1.host.devices if device.name == message["device"])
-    return device.image(l1.folder)
+    return _device(l1, message).image(l1.folder)
 
 
 def _image_checksum(l1, message):
@@ -266,4 +282,5 @@ def _say(l1, message):
     report.line(message["text"])
 
 
-_REQUESTS = {"say": _say, "qmp": _qmp, "image-checksum": _image_checksum, "image-write": _image_write}
+_REQUESTS = {"say": _say, "qmp": _qmp, "push-back": _push_back, "image-checksum": _image_checksum,
+             "image-write": _image_write}
