@@ -108,4 +108,4 @@ format: ## clang-format every C file
 
 .PHONY: docs all help unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(UNIT_HELPER_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)

@@ -68,7 +68,8 @@ struct ram {
 	struct ram_layout layout;
 	void *base; /* address space that holds all segments, ascending like their GPAs */
 	size_t length;
-	int fd; /* owned, -1 for anonymous */
+	int fd;		    /* owned, -1 for anonymous */
+	uint64_t page_size; /* of the backing: 4 KiB, or hugetlbfs's */
 };
 
 /*

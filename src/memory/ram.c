@@ -247,7 +247,7 @@ int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_
 	struct backing backing;
 	int ret = backing_open(&backing, layout, options->path, err);
 
-	*ram = (struct ram){ .layout = *layout, .fd = backing.fd };
+	*ram = (struct ram){ .layout = *layout, .fd = backing.fd, .page_size = backing.page_size };
 	if (ret == 0)
 		ret = place_segments(ram, err);
 	if (ret == 0)

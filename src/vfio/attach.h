@@ -37,7 +37,7 @@ const char *vfio_attachment_backend(const struct vfio_attachment *attachment);
 
 /* Maps all guest RAM in the attachment's container unless that was done. */
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
-/* Any thread: mapping RAM ends with -ECANCELED at the next piece (1 GiB), what was mapped is
+/* Any thread: mapping RAM ends with -ECANCELED at the next piece of it, what was mapped is
  * undone. */
 void vfio_attachment_cancel(struct vfio_attachment *attachment);
 /*

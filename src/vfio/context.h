@@ -145,9 +145,8 @@ void vfio_group_put(struct vfio_group *group);
 int vfio_ram_map(struct vfio_attachment *attachment, struct err *err);
 /* Would RAM as it is laid out now be reachable for the device? No RAM yet: yes. */
 int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);
-/* Size of pieces so that RAM fits into maps_left mappings: a power of two, 1 GiB or more; 0:
- * cannot. */
-uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left, unsigned *pieces);
+/* Size of pieces so that RAM fits into maps_left mappings: a power of two; 0: cannot. */
+uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned *pieces);
 
 /* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */
 int vfio_memlock_check(

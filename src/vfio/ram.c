@@ -10,8 +10,12 @@
 
 #include "context.h"
 
-/* Whole pieces keep 1 GiB IOMMU pages possible, and the work can be cancelled between them. */
-#define PIECE_MIN (1ull << 30)
+/*
+ * The work can be cancelled between pieces: this many bytes are zeroed and pinned in a tenth of a
+ * second. Never less than a page of the backing, so that IOMMU pages of 1 GiB stay possible where
+ * there are such.
+ */
+#define PIECE_MIN (128ull << 20)
 #define PIECE_MAX (1ull << 62)
 
 static uint64_t segment_end(const struct ram_segment *segment)
@@ -94,9 +98,12 @@ static uint64_t pieces_of(const struct ram_segment *segment, uint64_t piece)
 	return segment_end(segment) / piece - segment->gpa / piece + 1;
 }
 
-uint64_t vfio_ram_piece_size(const struct ram_layout *layout, uint32_t maps_left, unsigned *pieces)
+uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned *pieces)
 {
-	for (uint64_t piece = PIECE_MIN; piece <= PIECE_MAX; piece <<= 1) {
+	const struct ram_layout *layout = &ram->layout;
+	uint64_t piece = ram->page_size > PIECE_MIN ? ram->page_size : PIECE_MIN;
+
+	for (; piece <= PIECE_MAX; piece <<= 1) {
 		uint64_t count = 0;
 
 		for (unsigned i = 0; i < layout->count; i++)
@@ -177,7 +184,7 @@ static int prepare(
 		return ret;
 	if (container->ram_mapped)
 		return 0;
-	*piece = vfio_ram_piece_size(&ram->layout, container->maps_left, pieces);
+	*piece = vfio_ram_piece_size(ram, container->maps_left, pieces);
 	if (!*piece) {
 		err_set(err, ENOSPC,
 			"the host allows only %u more DMA mappings, too few for the guest's"

@@ -43,6 +43,7 @@ static void set_ram(unsigned count, const uint64_t (*segments)[2])
 	}
 	ram.layout.count = count;
 	ram.layout.size = offset;
+	ram.page_size = GIB; /* what it is pinned in pieces of */
 }
 
 static int setup(void **state)
@@ -137,7 +138,8 @@ static void test_no_ram_yet(void **state)
 	vfio_detach(a);
 }
 
-/* Pieces end at multiples of 1 GiB of guest address, so that huge IOMMU pages stay possible. */
+/* Memory of 1 GiB pages: pieces end at multiples of that, so that such IOMMU pages stay possible.
+ */
 static void test_piece_alignment(void **state)
 {
 	static const uint64_t segments[1][2] = { { GIB - 0x200000, 2 * GIB } };
@@ -162,19 +164,27 @@ static void test_piece_size(void **state)
 
 	(void)state;
 	set_ram(2, segments);
-	assert_int_equal(vfio_ram_piece_size(&ram.layout, UINT32_MAX, &pieces), GIB);
+	/* Small, so that the end need not wait long for one. */
+	ram.page_size = 4096;
+	assert_int_equal(vfio_ram_piece_size(&ram, UINT32_MAX, &pieces), GIB / 8);
+	assert_int_equal(pieces, 8192);
+	ram.page_size = 2u << 20;
+	assert_int_equal(vfio_ram_piece_size(&ram, 65535, &pieces), GIB / 8);
+	assert_int_equal(vfio_ram_piece_size(&ram, 4096, &pieces), GIB / 2);
+	ram.page_size = GIB;
+	assert_int_equal(vfio_ram_piece_size(&ram, UINT32_MAX, &pieces), GIB);
 	assert_int_equal(pieces, 1024);
-	assert_int_equal(vfio_ram_piece_size(&ram.layout, 65535, &pieces), GIB);
-	assert_int_equal(vfio_ram_piece_size(&ram.layout, 2048, &pieces), GIB);
-	assert_int_equal(vfio_ram_piece_size(&ram.layout, 2047, &pieces), 2 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram, 65535, &pieces), GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram, 2048, &pieces), GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram, 2047, &pieces), 2 * GIB);
 	assert_true(pieces <= 1023);
-	assert_int_equal(vfio_ram_piece_size(&ram.layout, 16, &pieces), 256 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram, 16, &pieces), 256 * GIB);
 	assert_int_equal(pieces, 6);
 	/* Two segments are two mappings at least: no half is left over then. */
-	assert_true(vfio_ram_piece_size(&ram.layout, 3, &pieces) > 1024 * GIB);
+	assert_true(vfio_ram_piece_size(&ram, 3, &pieces) > 1024 * GIB);
 	assert_int_equal(pieces, 2);
-	assert_true(vfio_ram_piece_size(&ram.layout, 2, &pieces) > 1024 * GIB);
-	assert_int_equal(vfio_ram_piece_size(&ram.layout, 1, &pieces), 0);
+	assert_true(vfio_ram_piece_size(&ram, 2, &pieces) > 1024 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&ram, 1, &pieces), 0);
 }
 
 static void test_few_mappings(void **state)

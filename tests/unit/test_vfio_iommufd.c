@@ -45,6 +45,7 @@ static int setup(void **state)
 	assert_int_equal(vfio_context_new(&context, &env), 0);
 	memset(&err, 0, sizeof(err));
 	memset(&ram, 0, sizeof(ram));
+	ram.page_size = 1ull << 30; /* what it is pinned in pieces of */
 	ram.layout.count = 1;
 	ram.layout.segment[0] = (struct ram_segment){
 		.gpa = 0, .size = 3ull << 30, .hva = (uint8_t *)0x100000000000

@@ -41,6 +41,7 @@ static int setup(void **state)
 	env = fake_vfio_env(&fake);
 	assert_int_equal(vfio_context_new(&context, &env), 0);
 	memset(&ram, 0, sizeof(ram));
+	ram.page_size = GIB; /* what it is pinned in pieces of */
 	ram.layout.count = 1;
 	ram.layout.segment[0] =
 		(struct ram_segment){ .size = 3 * GIB, .hva = (uint8_t *)0x100000000000 };
