@@ -177,6 +177,19 @@ void plug_on_reset(struct machine *m)
 			plug_guest_released(p, 0xff);
 }
 
+/* By asking, where there is somebody to ask. */
+static void get_back(struct device *device) ON_MAIN
+{
+	if (device->machine->resetting) {
+		plug_surprise(device); /* the guest has forgotten it */
+	} else if (!slots_guest_has(device->port)) {
+		take(device); /* the guest never saw it */
+		slots_show(device->port, false);
+	} else if (device->stage == DEVICE_PLUGGED) {
+		ask(device);
+	}
+}
+
 void plug_host_request(struct device *device)
 {
 	if (!device->port) {
@@ -190,8 +203,7 @@ void plug_host_request(struct device *device)
 	if (!device->host_wants_it)
 		log_info("device '%s': the host wants it back, asking the guest", device->id);
 	device->host_wants_it = true;
-	if (device->stage == DEVICE_PLUGGED)
-		ask(device);
+	get_back(device);
 }
 
 void plug_device_error(struct device *device)
@@ -204,13 +216,6 @@ void plug_device_error(struct device *device)
 				.path = device->id,
 				.reason = "fatal" });
 	machine_pause(m);
-}
-
-/* The guest never saw it: there is nobody to ask. */
-static void take_unseen(struct device *device) ON_MAIN
-{
-	take(device);
-	slots_show(device->port, false);
 }
 
 static int del_check(
@@ -257,11 +262,8 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 		device_cancel(device);
 		return;
 	}
-	/* A guest that is being reset has let go of everything. */
-	if (force || m->resetting)
+	if (force)
 		plug_surprise(device);
-	else if (!slots_guest_has(device->port))
-		take_unseen(device);
-	else if (device->stage == DEVICE_PLUGGED)
-		ask(device);
+	else
+		get_back(device);
 }

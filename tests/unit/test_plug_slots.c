@@ -235,6 +235,23 @@ static void one_deadline_does_not_end_the_others_request(void **state)
 	assert_true(rig_clean(rig));
 }
 
+static void host_gets_back_at_once_what_nobody_saw(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	add(rig, ADD_SECOND);
+	plug_host_request(device_find(&rig->m, "d1"));
+	rig_settle(rig);
+	assert_int_equal(rig->n_events, 1);
+	assert_true(rig_clean(rig));
+	add(rig, ADD);
+	rig->m.resetting = true;
+	plug_host_request(device_find(&rig->m, "d0"));
+	rig_settle(rig);
+	assert_int_equal(rig->n_events, 2);
+	assert_true(rig_clean(rig));
+}
+
 static void force_takes_the_whole_slot(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -538,6 +555,7 @@ int main(void)
 		ACPI_TEST(guest_in_reset_has_let_go),
 		ACPI_TEST(every_del_of_a_slot_is_answered),
 		ACPI_TEST(one_deadline_does_not_end_the_others_request),
+		ACPI_TEST(host_gets_back_at_once_what_nobody_saw),
 		ACPI_TEST(force_takes_the_whole_slot),
 		ACPI_TEST(reset_takes_the_whole_slot),
 		ACPI_TEST(function_that_comes_too_late),
