@@ -46,7 +46,7 @@ static const struct transition transitions[SLOT_STATES][MOVES] = {
 	},
 	[SLOT_ON] = {
 		[MOVE_INSERT] = IGNORED,
-		[MOVE_REMOVE] = { SLOT_EMPTY, CARD_OUT | LINK_DOWN },
+		[MOVE_REMOVE] = { SLOT_PULLED, CARD_OUT | LINK_DOWN | SETTLE },
 		[MOVE_POWER_ON] = IGNORED,
 		[MOVE_POWER_OFF] = { SLOT_SETTLING, LINK_DOWN | SAY_OFF | SETTLE },
 		[MOVE_SETTLED] = IGNORED,
@@ -69,6 +69,20 @@ static const struct transition transitions[SLOT_STATES][MOVES] = {
 		[MOVE_INSERT] = IGNORED,
 		[MOVE_REMOVE] = { SLOT_SETTLING_EMPTY, 0 },
 		[MOVE_POWER_ON] = { SLOT_ON, CARD_IN | ON_LINK },
+		[MOVE_POWER_OFF] = IGNORED,
+		[MOVE_SETTLED] = { SLOT_OFF, CARD_IN },
+	},
+	[SLOT_PULLED] = {
+		[MOVE_INSERT] = { SLOT_PULLED_HELD, 0 },
+		[MOVE_REMOVE] = IGNORED,
+		[MOVE_POWER_ON] = IGNORED,
+		[MOVE_POWER_OFF] = IGNORED,
+		[MOVE_SETTLED] = { SLOT_EMPTY, 0 },
+	},
+	[SLOT_PULLED_HELD] = {
+		[MOVE_INSERT] = IGNORED,
+		[MOVE_REMOVE] = { SLOT_PULLED, 0 },
+		[MOVE_POWER_ON] = IGNORED,
 		[MOVE_POWER_OFF] = IGNORED,
 		[MOVE_SETTLED] = { SLOT_OFF, CARD_IN },
 	},
@@ -107,7 +121,7 @@ static void make(struct slot *slot, enum move move, struct slot_effects *effects
 		slot->status |= PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_PDC;
 	/* Where there is a button, Linux listens to it and not to presence: who puts a card in
 	 * presses. */
-	if (t->what & CARD_IN && slot->native)
+	if (t->what & CARD_IN && t->next == SLOT_OFF && slot->native)
 		slot->status |= PCI_EXP_SLTSTA_ABP;
 	if (t->what & CARD_OUT) {
 		slot->status &= (uint16_t)~PCI_EXP_SLTSTA_PDS;
@@ -118,6 +132,14 @@ static void make(struct slot *slot, enum move move, struct slot_effects *effects
 	effects->powered_on |= (t->what & SAY_ON) != 0;
 	effects->powered_off |= (t->what & SAY_OFF) != 0;
 	effects->settle |= (t->what & SETTLE) != 0;
+}
+
+static void settled(struct slot *slot, struct slot_effects *effects)
+{
+	make(slot, MOVE_SETTLED, effects);
+	/* A card that is shown in a slot with power is on. */
+	if (slot->state == SLOT_OFF && powered(slot))
+		make(slot, MOVE_POWER_ON, effects);
 }
 
 static void control(struct slot *slot, uint16_t value, struct slot_effects *effects)
@@ -131,7 +153,11 @@ static void control(struct slot *slot, uint16_t value, struct slot_effects *effe
 	slot->status |= PCI_EXP_SLTSTA_CC;
 	if (was_on != powered(slot))
 		make(slot, was_on ? MOVE_POWER_OFF : MOVE_POWER_ON, effects);
-	if ((value & PCI_EXP_SLTCTL_PIC) == PCI_EXP_SLTCTL_PWR_IND_OFF)
+	if ((value & PCI_EXP_SLTCTL_PIC) != PCI_EXP_SLTCTL_PWR_IND_OFF)
+		return;
+	if (slot->state == SLOT_PULLED || slot->state == SLOT_PULLED_HELD)
+		effects->settle = true;
+	else
 		make(slot, MOVE_SETTLED, effects);
 }
 
@@ -164,6 +190,10 @@ struct slot_effects slot_step(struct slot *slot, enum slot_event event, uint16_t
 		break;
 	case SLOT_REMOVE:
 		make(slot, MOVE_REMOVE, &effects);
+		/* Without native hot plug nobody is told, and nobody to wait for. */
+		if (!slot->native)
+			make(slot, MOVE_SETTLED, &effects);
+		effects.settle = effects.settle && slot->native;
 		break;
 	case SLOT_BUTTON:
 		if (slot->native)
@@ -173,7 +203,7 @@ struct slot_effects slot_step(struct slot *slot, enum slot_event event, uint16_t
 		control(slot, value, &effects);
 		break;
 	case SLOT_SETTLED:
-		make(slot, MOVE_SETTLED, &effects);
+		settled(slot, &effects);
 		break;
 	case SLOT_EVENTS:
 		break;

@@ -13,6 +13,11 @@
  * card that is inserted before that would never be noticed, so it is held until then. A card that
  * is shown comes with its attention button pressed: on a slot that has one, Linux enables the
  * button's interrupt only.
+ *
+ * A card that is pulled out of a powered slot makes Linux do the same, and when the indicator is
+ * off it looks once more whether there is a card, and if so takes it into use. A button pressed
+ * meanwhile would be heard afterwards, and end that after five seconds. So a new card is held for
+ * SLOT_SETTLE_MS after the last that Linux does.
  */
 #ifndef PORTCULLIS_PCI_SLOT_H
 #define PORTCULLIS_PCI_SLOT_H
@@ -27,6 +32,8 @@ enum slot_state {
 	SLOT_SETTLING,	     /* power was just cut, the card is still in */
 	SLOT_SETTLING_EMPTY, /* the same, the card is gone */
 	SLOT_HELD,	     /* the same, and a new card waits to be shown */
+	SLOT_PULLED,	     /* the card was pulled, and the guest is not done with that */
+	SLOT_PULLED_HELD,    /* the same, and a new card waits to be shown */
 	SLOT_STATES,
 };
 
@@ -37,7 +44,7 @@ enum slot_event {
 	SLOT_REMOVE,
 	SLOT_BUTTON,  /* attention button pressed */
 	SLOT_CONTROL, /* the guest wrote Slot Control: value is the new register */
-	SLOT_SETTLED, /* SLOT_SETTLE_MS after effects.settle */
+	SLOT_SETTLED, /* SLOT_SETTLE_MS after the last effects.settle */
 	SLOT_EVENTS,
 };
 
@@ -56,7 +63,7 @@ struct slot_effects {
 	bool interrupt;	  /* an MSI is due */
 	bool powered_on;  /* the guest switched the card on */
 	bool powered_off; /* the guest switched the card off: it has let go */
-	bool settle;	  /* send SLOT_SETTLED in SLOT_SETTLE_MS */
+	bool settle;	  /* send SLOT_SETTLED in SLOT_SETTLE_MS; a time that runs starts anew */
 };
 
 /* The one transition function. value: for SLOT_CONTROL, else ignored. */

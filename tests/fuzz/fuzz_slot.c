@@ -23,7 +23,8 @@ static void must(bool what)
 static bool settling(const struct slot *slot)
 {
 	return slot->state == SLOT_SETTLING || slot->state == SLOT_SETTLING_EMPTY ||
-	       slot->state == SLOT_HELD;
+	       slot->state == SLOT_HELD || slot->state == SLOT_PULLED ||
+	       slot->state == SLOT_PULLED_HELD;
 }
 
 static void check(const struct slot *slot, bool card, bool shown)
@@ -34,9 +35,10 @@ static void check(const struct slot *slot, bool card, bool shown)
 	must(slot->link == (slot->state == SLOT_ON));
 	must(shown == (slot->state == SLOT_OFF || slot->state == SLOT_ON ||
 			      slot->state == SLOT_SETTLING));
-	must(card == (shown || slot->state == SLOT_HELD));
+	must(card == (shown || slot->state == SLOT_HELD || slot->state == SLOT_PULLED_HELD));
 	must(slot->state != SLOT_ON || !off);
-	must(!settling(slot) || off);
+	/* Unless the card was pulled, it settles because power was cut. */
+	must(!settling(slot) || off || slot->state >= SLOT_PULLED);
 	/* A card that is in and not shown must have a reason. */
 	must(!card || shown || settling(slot));
 }

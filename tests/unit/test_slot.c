@@ -190,6 +190,21 @@ static void test_surprise_removal(void **state)
 	assert_false(e.powered_off);
 	assert_int_equal(slot.status, PDC | DLLSC);
 	assert_false(slot.link);
+	assert_true(e.settle);
+	/* The next card comes while Linux is busy with it. */
+	(void)take_events(&slot);
+	(void)slot_step(&slot, SLOT_INSERT, 0);
+	assert_int_equal(slot.status, 0);
+	e = command(&slot, IND_ON, false);
+	assert_false(e.powered_off || e.settle);
+	e = command(&slot, IND_OFF, false);
+	assert_true(e.settle);
+	assert_int_equal(slot.status & (PDS | ABP), 0);
+	(void)take_events(&slot);
+	e = slot_step(&slot, SLOT_SETTLED, 0);
+	assert_true(e.interrupt);
+	assert_int_equal(slot.status, PDS | PDC | ABP);
+	assert_int_equal(slot.state, SLOT_OFF);
 }
 
 static void test_interrupts_only_on_the_edge_and_when_enabled(void **state)
@@ -232,22 +247,25 @@ static void test_without_native_hot_plug_there_are_no_controls(void **state)
 /* --- every pair --- */
 
 /*
- * What a slot is, told differently: three facts instead of six states. in: a card is there; seen:
- * the guest was shown it; settling: power was cut and the guest is not done.
+ * What a slot is, told differently: facts instead of states. in: a card is there; seen: the guest
+ * was shown it; settling: power was cut, or (pulled) the card went with power on, and the guest is
+ * not done.
  */
 struct facts {
-	bool in, seen, settling;
+	bool in, seen, settling, pulled;
 };
 
 static struct facts facts_of(enum slot_state state)
 {
 	static const struct facts facts[SLOT_STATES] = {
-		[SLOT_EMPTY] = { false, false, false },
-		[SLOT_OFF] = { true, true, false },
-		[SLOT_ON] = { true, true, false },
-		[SLOT_SETTLING] = { true, true, true },
-		[SLOT_SETTLING_EMPTY] = { false, false, true },
-		[SLOT_HELD] = { true, false, true },
+		[SLOT_EMPTY] = { false, false, false, false },
+		[SLOT_OFF] = { true, true, false, false },
+		[SLOT_ON] = { true, true, false, false },
+		[SLOT_SETTLING] = { true, true, true, false },
+		[SLOT_SETTLING_EMPTY] = { false, false, true, false },
+		[SLOT_HELD] = { true, false, true, false },
+		[SLOT_PULLED] = { false, false, true, true },
+		[SLOT_PULLED_HELD] = { true, false, true, true },
 	};
 
 	return facts[state];
@@ -267,27 +285,31 @@ static struct facts expect(
 	*off = false;
 	switch (event) {
 	case SLOT_RESET_EMPTY:
-		return (struct facts){ false, false, false };
+		return facts_of(SLOT_EMPTY);
 	case SLOT_RESET_CARD:
-		return (struct facts){ true, true, false };
+		return facts_of(SLOT_ON);
 	case SLOT_INSERT:
 		f.in = true;
 		break;
 	case SLOT_REMOVE:
+		f.pulled |= before->native && before->state == SLOT_ON;
+		f.settling |= f.pulled;
 		f.in = f.seen = false;
 		break;
 	case SLOT_CONTROL:
 		if (!before->native)
 			break;
 		on = !(value & PCC);
-		*off = was_on && !on && f.in;
+		*off = was_on && !on && f.in && !f.pulled;
 		if (*off)
 			f.settling = true;
+		if (f.pulled)
+			break;
 		if (on || (value & PIC) == IND_OFF)
 			f.settling = false;
 		break;
 	case SLOT_SETTLED:
-		f.settling = false;
+		f.settling = f.pulled = false;
 		break;
 	default:
 		break;
@@ -313,13 +335,17 @@ static void check_pair(const struct slot *before, enum slot_event event, uint16_
 	assert_int_equal(slot.state == SLOT_ON, want.seen && is_on(&slot));
 	assert_int_equal(slot.link, slot.state == SLOT_ON);
 	assert_int_equal(e.powered_off, off);
-	assert_int_equal(e.settle, off);
+	assert_int_equal(got.pulled, want.pulled);
+	assert_int_equal(e.settle,
+		off || (want.pulled && !facts_of(before->state).pulled) ||
+			(want.pulled && event == SLOT_CONTROL && (value & PIC) == IND_OFF));
 	if (reset)
 		return;
 	/* Every change is told, nothing else is, and no event gets lost. */
 	changed = want.seen != facts_of(before->state).seen;
 	assert_int_equal((slot.status & PDC) != 0, changed || before->status & PDC);
-	if (changed && want.seen && slot.native)
+	if (changed && want.seen && slot.native &&
+		(slot.state == SLOT_OFF || event != SLOT_CONTROL))
 		assert_true(slot.status & ABP);
 	else if (event != SLOT_BUTTON)
 		assert_int_equal(slot.status & ABP, before->status & ABP);
@@ -391,6 +417,14 @@ static void test_any_control_value(void **state)
 		for (uint32_t value = 0; value <= UINT16_MAX; value++) {
 			struct slot slot = running_slot();
 
+			if (first == SLOT_PULLED || first == SLOT_PULLED_HELD) {
+				(void)slot_step(&slot, SLOT_REMOVE, 0);
+				if (first == SLOT_PULLED_HELD)
+					(void)slot_step(&slot, SLOT_INSERT, 0);
+				assert_int_equal(slot.state, first);
+				check_pair(&slot, SLOT_CONTROL, (uint16_t)value);
+				continue;
+			}
 			if (first != SLOT_ON)
 				(void)command(&slot, IND_BLINK, false);
 			if (first == SLOT_SETTLING_EMPTY || first == SLOT_HELD ||

@@ -65,7 +65,7 @@ def slot_native(lab):
 def unplug_without_os(lab):
     """A guest whose kernel has panicked: error in time; a reset or force ends what it does not."""
     with machine(lab, append="panic=0") as (vmm, qmp, drive):
-        add(qmp, drive, **{"unplug-timeout": 2})
+        add(qmp, drive, **{"unplug-timeout": 6})
         read_drive(vmm, drive)
         vmm.guest.send_only("echo c >/proc/sysrq-trigger")
         vmm.guest.wait_for("end Kernel panic", 60, "a panic")

@@ -5,7 +5,7 @@ import pathlib
 import re
 import subprocess
 
-from l1.case import Failure, log
+from l1.case import Failure
 
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENT = "lab/memslot"
@@ -19,17 +19,17 @@ def _vmstat(name):
 class Memslots:
     """Counts KVM's memslots from now on: each call that sets one is seen, size 0 takes it away.
 
-    `counting` is false where the kernel cannot tell.
+    `missing` says why where the kernel cannot tell.
     """
+
+    missing = ""
 
     def __enter__(self):
         self._sizes = {}
         try:
             self._start()
-            self.counting = True
         except (Failure, OSError, subprocess.CalledProcessError) as error:
-            log(f"memslots cannot be counted: {error}")
-            self.counting = False
+            self.missing = str(error)
         return self
 
     def _start(self):
@@ -51,7 +51,7 @@ class Memslots:
             raise Failure(f"{text!r} into {name}: {error}: {(TRACING / 'error_log').read_text()}") from None
 
     def __exit__(self, *_):
-        if self.counting:
+        if not self.missing:
             self._stop()
 
     def _stop(self):
@@ -60,7 +60,7 @@ class Memslots:
 
     def count(self):
         """Slots that were added since and are still there (those of before are not known)."""
-        if not self.counting:
+        if self.missing:
             return 0
         text = (TRACING / "trace").read_text()
         (TRACING / "trace").write_text("")
