@@ -62,7 +62,7 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 	$(call SAY,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
-$(B)/tests/unit/test_plug $(B)/tests/unit/test_plug_slots: $(MACHINE_RIG:%.c=$(B)/%.o)
+$(B)/tests/unit/test_plug $(B)/tests/unit/test_plug_slots $(B)/tests/unit/test_errors: $(MACHINE_RIG:%.c=$(B)/%.o)
 
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done
@@ -70,6 +70,25 @@ unit: $(UNIT) ## build and run the unit tests
 unit-programs: $(UNIT)
 unit-list:
 	@echo $(UNIT)
+
+# Fuzz targets: tests/fuzz/fuzz_X.c, built by clang only. `make fuzz` instruments everything;
+# make check reuses its sanitizer build, where only the targets themselves are instrumented.
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ = $(FUZZ_SRC:%.c=$(B)/%)
+FUZZ_SECONDS ?= 20
+FUZZ_BUILD = B=build/fuzz CC=$(CLANG) CFLAGS='-O1 -g -fno-omit-frame-pointer' \
+             SAN='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all'
+
+$(B)/tests/fuzz/fuzz_%.o: ALL_CFLAGS += -fsanitize=fuzzer-no-link
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) $(SAN) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
+
+fuzz-programs: $(FUZZ)
+
+fuzz: ## fuzz every target for FUZZ_SECONDS=20; TARGET=name fuzzes one
+	$(MAKE) -s -j2 $(FUZZ_BUILD) fuzz-programs
+	tests/fuzz/run --seconds $(FUZZ_SECONDS) --build build/fuzz $(TARGET)
 
 check: deps-test ## install what is missing and run every test: lint, unit, lab
 	$(MAKE) -s -j2 all
@@ -106,6 +125,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
+.PHONY: docs all help fuzz fuzz-programs unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)

@@ -59,6 +59,7 @@ struct machine_event {
 	const char *reason; /* SHUTDOWN, RESET: QEMU's ShutdownCause; *_ERROR: stage or severity */
 	const char *device; /* id */
 	const char *path;
+	const char *action; /* VFIO_DEVICE_ERROR: what is done about it */
 };
 
 /*

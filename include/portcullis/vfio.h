@@ -41,6 +41,7 @@ struct vfio_pci_options {
 	char *fd;	/* with iommufd: number of an fd open on the cdev; open() closes it */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
 	uint64_t unplug_timeout;      /* seconds */
+	int32_t on_error;	      /* enum vfio_on_error in vfio_fault.h */
 };
 
 /* What a device asks of the machine. */
@@ -56,7 +57,7 @@ struct vfio_env_ops {
 	/* Group or device fd for KVM's VFIO device. */
 	int (*kvm_add)(void *opaque, int fd);
 	void (*kvm_del)(void *opaque, int fd);
-	/* ON_WORKER, must not block: the host wants it back / it reports a fatal error. */
+	/* ON_WORKER, must not block: the host wants it back / it failed (vfio_pci_query()). */
 	void (*wants_back)(void *opaque, struct vfio_pci *dev);
 	void (*failed)(void *opaque, struct vfio_pci *dev);
 };
@@ -125,7 +126,6 @@ struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
 struct loop *vfio_pci_worker(const struct vfio_pci *dev);
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev);
-
 /* How a BAR is reached: pieces in ascending offset that cover it. hva NULL: trapped. */
 struct vfio_area {
 	uint64_t offset, size;

@@ -6,7 +6,7 @@
 
 #include <portcullis/log.h>
 
-#include "state.h"
+#include "plug.h"
 
 static struct worker *worker_take(struct machine *m, struct device *device)
 {
@@ -93,7 +93,7 @@ static int device_place(
 	device->devfn = (uint8_t)devfn;
 	device->multifunction = options->multifunction;
 	device->port = topology_port_of(m, device->bus);
-	return 0;
+	return device_check_policy(device, options, err);
 }
 
 struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err)

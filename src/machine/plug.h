@@ -45,8 +45,14 @@ void plug_surprise(struct device *device) ON_MAIN;
 void plug_on_reset(struct machine *m) ON_MAIN;
 /* The host asks for the device (VFIO's request event). */
 void plug_host_request(struct device *device) ON_MAIN;
-/* The device reports an error that it does not recover from by itself (AER). */
-void plug_device_error(struct device *device) ON_MAIN;
+
+/* errors.c */
+/* The device reported an error, or was lost in a reset: what its on-error says is done. */
+void device_failed(struct device *device) ON_MAIN;
+/* Is there a way to do what on-error says, where the device is plugged? */
+int device_check_policy(
+	const struct device *device, const struct vfio_pci_options *options, struct err *err);
+
 /* The end of a device whose fds are closed: answers everybody and frees it. */
 void device_gone(struct device *device);
 const char *device_stage_name(enum device_stage stage);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <portcullis/log.h>
+#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
@@ -182,6 +183,7 @@ int machine_realize(struct machine *m, struct err *err)
 		slots_show(p, false);
 	if (!ret)
 		ret = machine_load(m, err);
+	vfio_context_set_quiet(m->vfio, false);
 	return ret;
 }
 
@@ -230,6 +232,7 @@ void machine_end(struct machine *m)
 	m->ending = true;
 	loop_timer_cancel(&m->loop, &m->reset_timer);
 	vcpus_stop(m);
+	vfio_context_set_quiet(m->vfio, true);
 	for (struct device *d = m->devices; d; d = d->next)
 		device_cancel(d);
 	while (device_jobs_running(m))

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include <portcullis/log.h>
+#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
@@ -26,6 +27,7 @@ static void reset_finish(struct machine *m) ON_MAIN
 		machine_shutdown(m, SHUTDOWN_HOST_ERROR);
 		return;
 	}
+	vfio_context_set_quiet(m->vfio, false);
 	m->resetting = false;
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_RESET,
 				.guest = shutdown_by_guest(m->reset_cause),
@@ -46,6 +48,7 @@ static void device_was_reset(struct device *device, int status) ON_MAIN
 
 static void reset_devices(struct machine *m) ON_MAIN
 {
+	vfio_context_set_quiet(m->vfio, true);
 	plug_on_reset(m);
 	m->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d; d = d->next) {

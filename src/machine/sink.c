@@ -185,7 +185,7 @@ static void failed_mail(struct mail *mail)
 
 	role_enter_main();
 	atomic_store(&device->failed_posted, false);
-	plug_device_error(device);
+	device_failed(device);
 }
 
 static void failed(void *opaque, struct vfio_pci *dev)

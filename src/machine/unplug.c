@@ -206,18 +206,6 @@ void plug_host_request(struct device *device)
 	get_back(device);
 }
 
-void plug_device_error(struct device *device)
-{
-	struct machine *m = device->machine;
-
-	log_error("device '%s' reports an unrecoverable error: the guest is stopped", device->id);
-	machine_emit(m, &(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
-				.device = device->id,
-				.path = device->id,
-				.reason = "fatal" });
-	machine_pause(m);
-}
-
 static int del_check(
 	struct machine *m, const char *id, bool force, struct device **out, struct err *err)
 {

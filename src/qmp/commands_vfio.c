@@ -5,6 +5,7 @@
 #include <portcullis/machine_query.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
+#include <portcullis/vfio_fault.h>
 #include <portcullis/vfio_interrupts.h>
 
 #include "schema.h"
@@ -49,6 +50,18 @@ static void put_interrupts(struct json_writer *w, const struct vfio_pci *dev)
 	json_end_object(w);
 }
 
+static void put_state(struct json_writer *w, const struct vfio_pci *dev)
+{
+	struct vfio_pci_state state;
+
+	vfio_pci_query(dev, &state);
+	json_put_string(w, "reset", state.reset);
+	json_put_uint(w, "denied-writes", state.denied);
+	json_put_bool(w, "quarantined", state.quarantined);
+	if (state.error != VFIO_ERROR_NONE)
+		json_put_string(w, "error", vfio_severity_name(state.error));
+}
+
 static void put_device(const struct machine_vfio *info, void *opaque)
 {
 	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
@@ -66,6 +79,7 @@ static void put_device(const struct machine_vfio *info, void *opaque)
 	json_put_string(w, "backend", options->iommufd ? "iommufd" : "group");
 	json_put_string(w, "worker", info->worker);
 	json_put_uint(w, "memslots", info->slots);
+	put_state(w, info->dev);
 	if (*info->last_error)
 		json_put_string(w, "last-error", info->last_error);
 	put_areas(w, info);

@@ -12,8 +12,8 @@ static void put_member(
 	const struct {
 		const char *name, *value;
 	} strings[] = { { "reason", event->reason }, { "stage", event->reason },
-		{ "severity", event->reason }, { "device", event->device },
-		{ "path", event->path } };
+		{ "severity", event->reason }, { "device", event->device }, { "path", event->path },
+		{ "action", event->action } };
 
 	if (!strcmp(m->name, "guest")) {
 		json_put_bool(w, m->name, event->guest);

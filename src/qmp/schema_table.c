@@ -121,6 +121,11 @@ const struct qmp_type qmp_types[] = {
 		HAS("backend", "str", "'group' or 'iommufd'"),
 		HAS("worker", "str", "the thread that serves it"),
 		HAS("memslots", "int", "of KVM, that its BARs take"),
+		HAS("reset", "str", "how it was last reset: 'flr', 'pm', 'bus', ... or 'none'"),
+		HAS("denied-writes", "int", "to config space, by the guest; they changed nothing"),
+		HAS("quarantined", "bool",
+			"did not come back from a reset: the guest sees no device"),
+		MAY_HAVE("error", "VfioSeverity", "the last one the device reported"),
 		MAY_HAVE("last-error", "str", NULL),
 		HAS("areas", "[VfioArea]", "its BARs, piece by piece"),
 		HAS("interrupts", "VfioInterrupts", NULL)),
@@ -150,7 +155,11 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("DeviceData", MAY_HAVE("device", "str", "id"), HAS("path", "str", NULL)),
 	OBJECT("UnplugErrorData", MAY_HAVE("device", "str", "id"), HAS("path", "str", NULL),
 		HAS("stage", "str", "where the unplug stands still")),
-	OBJECT("VfioErrorData", HAS("device", "str", "id"), HAS("severity", "str", NULL)),
+	ENUM("VfioSeverity", "nonfatal", "fatal", "lost", "unknown"),
+	ENUM("VfioOnError", "stop", "unplug", "reset", "report"),
+	OBJECT("VfioErrorData", HAS("device", "str", "id"), HAS("path", "str", NULL),
+		HAS("severity", "VfioSeverity", "lost: it does not answer after a reset"),
+		HAS("action", "VfioOnError", "what is done about it")),
 	{ .name = NULL },
 };
 
@@ -287,6 +296,6 @@ const struct qmp_event_type qmp_events[] = {
 	{ MACHINE_DEVICE_UNPLUG_GUEST_ERROR, "DEVICE_UNPLUG_GUEST_ERROR", "UnplugErrorData",
 		"An unplug did not get on within its deadline." },
 	{ MACHINE_VFIO_DEVICE_ERROR, "VFIO_DEVICE_ERROR", "VfioErrorData",
-		"A passed-through device reported an error." },
+		"A passed-through device reported an error (AER), or was lost in a reset." },
 	{ .name = NULL },
 };

@@ -90,6 +90,9 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 	if (ret == 0 && !options->allow_unsafe_interrupts)
 		ret = vfio_sysfs_check_interrupts(host, err);
 	if (ret == 0)
+		vfio_sysfs_reset_methods(&attachment->device, attachment->reset_methods,
+			sizeof(attachment->reset_methods));
+	if (ret == 0)
 		ret = vfio_sysfs_reserved(host, attachment->device.group, attachment->reserved,
 			&attachment->n_reserved, err);
 	return ret;
@@ -231,6 +234,11 @@ struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment)
 const char *vfio_attachment_sysfs(const struct vfio_attachment *attachment)
 {
 	return attachment->device.path;
+}
+
+const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment)
+{
+	return attachment->reset_methods;
 }
 
 int vfio_attachment_group(const struct vfio_attachment *attachment)

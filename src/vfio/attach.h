@@ -49,6 +49,17 @@ int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void 
 void vfio_attachment_unmap(
 	struct vfio_attachment *attachment, uint64_t iova, uint64_t size) ON_WORKER;
 
+/*
+ * hot_reset.c: resets the device's bus (or slot) with everything on it. -ENOTTY: cannot be done for
+ * this device; -EPERM: another device on it is not this machine's; -EBUSY: it is the guest's, and
+ * the guest runs. The text says which.
+ */
+int vfio_attachment_bus_reset(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
+/* In the guest's hands: not to be reset for a neighbour's sake. */
+void vfio_attachment_set_busy(struct vfio_attachment *attachment, bool busy) ON_WORKER;
+/* The ways the kernel resets it, best first, "flr bus"; "": unknown (before Linux 5.15). */
+const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment);
+
 /* Closes the device fd, leaves group and container; the last user unmaps. NULL is fine. */
 void vfio_detach(struct vfio_attachment *attachment) ON_WORKER;
 

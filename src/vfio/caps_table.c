@@ -8,6 +8,8 @@
  *   unless No_Soft_Reset is set, so a guest sees what it expects.
  * - Link control, MPS and AER masks belong to the host, who owns the link and the root port above.
  *   They are writable in our copy only: drivers that save and restore them work.
+ * - Whether the card reports errors (AER) is the host's business as well: it acts on them, and so
+ *   does on-error. A guest that turns that off for itself must not turn it off for the host.
  * - VPD can be read; writing it would change the card for whoever gets it next.
  */
 #include "caps.h"
@@ -42,8 +44,9 @@ static const struct cap_field ssvid[] = { { .size = 0 } };
 static const struct cap_field express[] = {
 	/* Device capabilities: no phantom functions. */
 	{ .offset = 0x04, .size = 4, .hide = 0x00000018 },
-	/* Device control: MPS is the host's; no phantom functions, no aux power; bit 15 is FLR. */
-	{ .offset = 0x08, .size = 1, .live = 0x1f, .keep = 0xe0, .pass = 0x1f },
+	/* Device control: error reporting and MPS are the host's; no phantom functions, no aux
+	 * power; bit 15 is FLR. */
+	{ .offset = 0x08, .size = 1, .live = 0x10, .keep = 0xef, .pass = 0x10 },
 	{ .offset = 0x09, .size = 1, .live = 0x79, .hide = 0x86, .pass = 0x79, .effect = CAP_FLR,
 	  .trigger = 0x80 },
 	/* Device status: the four error bits are write-one-to-clear. */

@@ -27,7 +27,8 @@ static uint32_t config_read(struct pci_function *fn, unsigned offset, unsigned s
 	struct vfio_pci *dev = fn->opaque;
 	uint32_t live, value, device = 0;
 
-	if (!well_formed(offset, size))
+	/* A device that was lost is not there: the guest's kernel passes it by. */
+	if (!well_formed(offset, size) || atomic_load(&dev->quarantined))
 		return 0xffffffff;
 	live = vfio_firewall_bits(dev->firewall.live, offset, size);
 	if (live && vfio_device_read(dev, offset, size, &device))
@@ -143,7 +144,7 @@ static void hand_to_main(struct vfio_pci *dev, struct io_request *request)
 static void guest_reset(struct vfio_pci *dev) ON_WORKER
 {
 	vfio_irq_off(dev);
-	if (vfio_reset_function(dev, NULL))
+	if (vfio_reset_running(dev, NULL))
 		log_guest("vfio-pci '%s': the reset the guest asked for failed", dev->options->id);
 	vfio_device_power_on(dev);
 	vfio_config_sync(dev);
@@ -263,7 +264,7 @@ static enum io_status config_write(
 	struct pci_bus *bus = atomic_load(&fn->bus);
 	struct io_access own;
 
-	if (!well_formed(offset, size))
+	if (!well_formed(offset, size) || atomic_load(&dev->quarantined))
 		return IO_DONE;
 	pthread_mutex_lock(&fn->lock);
 	before = pci_get(fn->config, offset, size);

@@ -79,6 +79,8 @@ struct vfio_attachment {
 	struct vfio_reserved reserved[SYSFS_RESERVED_MAX];
 	unsigned n_reserved;
 	atomic_bool cancelled;
+	atomic_bool busy; /* in the guest's hands */
+	char reset_methods[64];
 };
 
 /* An -object iommufd. The list and users are guarded by tables, fd by context->lock. */
@@ -100,6 +102,7 @@ struct vfio_context {
 	struct vfio_attachment *attachments;
 	struct vfio_iommufd *iommufds;
 	unsigned next_container;
+	atomic_bool quiet;	 /* no guest runs, or it is being reset with all it has */
 	_Atomic uint64_t mapped; /* bytes of guest RAM */
 };
 

@@ -29,6 +29,8 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 	dev->irqs.err_fd = dev->irqs.req_fd = -1;
 	atomic_init(&dev->irqs.intx_gsi, -1);
 	atomic_init(&dev->references, 1);
+	atomic_init(&dev->reset_how, "none");
+	dev->reset_methods = "";
 	pci_function_init(&dev->fn, options->id, &vfio_function_ops, dev);
 	*out = dev;
 	return 0;
@@ -182,7 +184,7 @@ int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
 		return 0;
 	vfio_irq_off(dev);
 	vfio_device_command(dev, false);
-	ret = vfio_reset_function(dev, err);
+	ret = vfio_reset_running(dev, err);
 	vfio_device_power_on(dev);
 	if (ret && ret != -ENOTTY)
 		return err_prefix(err, "vfio-pci '%s'", dev->options->id);
@@ -193,6 +195,8 @@ int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
 void vfio_pci_fence(struct vfio_pci *dev)
 {
 	dev->fenced = true;
+	if (dev->attachment)
+		vfio_attachment_set_busy(dev->attachment, false);
 	if (!dev->io)
 		return;
 	vfio_device_command(dev, false);
@@ -208,7 +212,7 @@ static void last_reset(struct vfio_pci *dev) ON_WORKER
 		return;
 	if (dev->reset_deadline_ms > VFIO_CLOSE_DEADLINE_MS)
 		dev->reset_deadline_ms = VFIO_CLOSE_DEADLINE_MS;
-	if (vfio_reset_function(dev, &err))
+	if (vfio_reset_leaving(dev, &err))
 		log_warn("vfio-pci '%s': %s", dev->options->id, err.text);
 }
 

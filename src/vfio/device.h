@@ -19,6 +19,7 @@
 #include <portcullis/loop.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
+#include <portcullis/vfio_fault.h>
 
 #include "attach.h"
 #include "config.h"
@@ -45,10 +46,14 @@ struct vfio_pci {
 	struct vfio_firewall firewall;
 	struct vfio_irqs irqs;
 	bool realized, fenced;
-	uint8_t power;	  /* D-state the guest last set, 0..3 */
-	bool quarantined; /* did not come back from a reset */
+	uint8_t power;		 /* D-state the guest last set, 0..3 */
+	atomic_bool quarantined; /* did not come back from a reset: vCPUs see no device */
 	unsigned reset_deadline_ms;
-	struct mail sync; /* main asks the worker to look at config space */
+	const char *reset_methods;	 /* the kernel's, best first; "": unknown */
+	_Atomic(const char *) reset_how; /* the last reset; static text */
+	atomic_int error;		 /* enum vfio_severity */
+	uint16_t express, aer;		 /* the device's own capabilities, 0: none */
+	struct mail sync;		 /* main asks the worker to look at config space */
 	atomic_bool sync_posted;
 	atomic_uint references;
 };
@@ -91,8 +96,23 @@ enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
 void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
 
 /* reset.c */
-/* Resets the function and waits until it answers. -ENOTTY: there is no way to reset it. */
+/*
+ * Resets the function, if need be with its whole bus, and waits until it answers; -EIO: it does
+ * not, dev->quarantined is set. -ENOTTY: there is no way to reset it, the text says why.
+ */
 int vfio_reset_function(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* The same for a device the guest has: that it is lost is reported. */
+int vfio_reset_running(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* The function alone, for one that is on its way out. */
+int vfio_reset_leaving(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* Can this function be reset alone? */
 bool vfio_reset_possible(const struct vfio_pci *dev);
+
+/* error.c */
+/* Finds the registers that tell of errors, in a copy of config space. */
+void vfio_error_locate(struct vfio_pci *dev, const uint8_t *raw);
+/* The kernel signalled an error: reads how bad, and reports it. */
+void vfio_error_happened(struct vfio_pci *dev) ON_WORKER;
+void vfio_error_report(struct vfio_pci *dev, enum vfio_severity severity) ON_WORKER;
 
 #endif

@@ -64,8 +64,9 @@ static void device_error(void *opaque, uint32_t events)
 	struct vfio_pci *dev = opaque;
 
 	(void)events;
+	role_enter_worker();
 	if (sys_eventfd_drain(dev->irqs.err_fd))
-		dev->env.ops->failed(dev->env.opaque, dev);
+		vfio_error_happened(dev);
 }
 
 static void device_request(void *opaque, uint32_t events)

@@ -33,8 +33,10 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		return ret;
 	}
 	ret = vfio_device_probe(dev, vfio_attachment_io(dev->attachment), err);
-	if (!ret)
+	if (!ret) {
+		dev->reset_methods = vfio_attachment_reset_methods(dev->attachment);
 		return 0;
+	}
 	vfio_detach(dev->attachment);
 	dev->attachment = NULL;
 	err_prefix(err, "vfio-pci '%s'", dev->options->id);
@@ -68,6 +70,7 @@ void vfio_pci_cancel(struct vfio_pci *dev)
 void vfio_pci_close(struct vfio_pci *dev)
 {
 	vfio_device_close(dev);
+	dev->reset_methods = "";
 	vfio_detach(dev->attachment);
 	dev->attachment = NULL;
 }

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c - the properties of -device vfio-pci. */
 #include <portcullis/vfio.h>
+#include <portcullis/vfio_fault.h>
 
 #define AT(field) offsetof(struct vfio_pci_options, field)
+
+static const char *const on_error[] = { [VFIO_ON_ERROR_STOP] = "stop",
+	[VFIO_ON_ERROR_UNPLUG] = "unplug",
+	[VFIO_ON_ERROR_RESET] = "reset",
+	[VFIO_ON_ERROR_REPORT] = "report",
+	NULL };
 
 /* clang-format off */
 static const struct prop props[] = {
@@ -29,6 +36,10 @@ static const struct prop props[] = {
 	{ .name = "unplug-timeout", .kind = PROP_UINT, .offset = AT(unplug_timeout), .def = "10",
 	  .min = 1, .max = 3600,
 	  .help = "seconds the guest has to let go after device_del" },
+	{ .name = "on-error", .kind = PROP_CHOICE, .offset = AT(on_error), .def = "stop",
+	  .choices = on_error,
+	  .help = "when the device reports an error (AER): stop or reset the guest, unplug the "
+		  "device, or only report it" },
 	{ .name = NULL },
 };
 /* clang-format on */

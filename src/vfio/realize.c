@@ -127,6 +127,7 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	if (dev->irqs.n_vectors < dev->irqs.msix.n)
 		dev->irqs.n_vectors = dev->irqs.msix.n;
 	declare_bars(dev, raw);
+	vfio_error_locate(dev, raw);
 	memcpy(dev->fn.reset_config, dev->fn.config, sizeof(dev->fn.config));
 	if (dev->firewall.broken)
 		log_warn("vfio-pci '%s': the device's capability lists are broken: ignored what "
@@ -136,16 +137,27 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	return 0;
 }
 
+static int first_reset(struct vfio_pci *dev, struct err *err) ON_WORKER
+{
+	struct err why = { 0 };
+	int ret = vfio_reset_function(dev, &why);
+
+	if (ret == -ENOTTY) {
+		log_warn("vfio-pci '%s': %s: it comes to the guest as it is", dev->options->id,
+			why.text);
+		return 0;
+	}
+	if (ret && err)
+		*err = why;
+	return ret;
+}
+
 static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 {
 	uint8_t raw[PCI_CONFIG_SIZE];
-	int ret = vfio_reset_function(dev, err);
+	int ret = first_reset(dev, err);
 
-	if (ret == -ENOTTY)
-		log_warn("vfio-pci '%s': the host has no way to reset this device: it comes to the "
-			 "guest as it is",
-			dev->options->id);
-	else if (ret)
+	if (ret)
 		return ret;
 	ret = read_config(dev, raw);
 	if (ret)
@@ -163,6 +175,8 @@ static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 	for (unsigned i = 0; i < 6; i++)
 		region_map(&dev->region[i], dev->io, dev->options->id);
 	dev->realized = true;
+	if (dev->attachment)
+		vfio_attachment_set_busy(dev->attachment, true);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reset.c - the ways to reset a function, the best first, and waiting until it is back. */
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #include <linux/pci_regs.h>
@@ -12,27 +13,72 @@
 
 #define RESET_POLL_MAX_MS 100
 
-struct reset_method {
-	const char *name;
-	bool (*possible)(const struct vfio_pci *dev);
-	int (*run)(struct vfio_pci *dev);
-};
+/* The kernel's own methods, in the words of sysfs' reset_method. */
+static const char *const kernel_methods[] = { "device_specific", "acpi", "flr", "af_flr", "pm",
+	"bus", "cxl_bus" };
 
-static bool function_possible(const struct vfio_pci *dev)
+/* What VFIO_DEVICE_RESET does: the first that the kernel knows for the device. */
+static const char *kernel_method(const struct vfio_pci *dev)
+{
+	size_t len = strcspn(dev->reset_methods, " ");
+
+	for (unsigned i = 0; i < sizeof(kernel_methods) / sizeof(kernel_methods[0]); i++)
+		if (strlen(kernel_methods[i]) == len &&
+			!memcmp(dev->reset_methods, kernel_methods[i], len))
+			return kernel_methods[i];
+	return "function";
+}
+
+bool vfio_reset_possible(const struct vfio_pci *dev)
 {
 	return dev->flags & VFIO_DEVICE_FLAGS_RESET;
 }
 
-static int function_run(struct vfio_pci *dev)
+/* Going through D3hot leaves much of most cards as it was: the whole bus is better. */
+static bool thorough(const struct vfio_pci *dev)
 {
-	return dev->io->ops->reset(dev->io);
+	return vfio_reset_possible(dev) && strcmp(kernel_method(dev), "pm") != 0;
 }
 
-/* FLR, AF FLR, PM or a slot's own bus reset: the kernel chooses. The whole bus is for later. */
-static const struct reset_method methods[] = {
-	{ "function", function_possible, function_run },
+static bool power_cycle(const struct vfio_pci *dev)
+{
+	return vfio_reset_possible(dev) && !thorough(dev);
+}
+
+static int function_run(struct vfio_pci *dev, struct err *err)
+{
+	int ret = dev->io->ops->reset(dev->io);
+
+	return ret ? err_set_errno(err, -ret, "cannot reset the device") : 0;
+}
+
+static bool has_bus(const struct vfio_pci *dev)
+{
+	return dev->attachment != NULL;
+}
+
+static int bus_run(struct vfio_pci *dev, struct err *err) ON_WORKER
+{
+	return vfio_attachment_bus_reset(dev->attachment, err);
+}
+
+struct reset_method {
+	const char *name; /* NULL: as the kernel calls its own */
+	bool (*possible)(const struct vfio_pci *dev);
+	int (*run)(struct vfio_pci *dev, struct err *err);
 };
-#define METHODS (sizeof(methods) / sizeof(methods[0]))
+
+static const struct reset_method ladder[] = {
+	{ NULL, thorough, function_run },
+	{ "bus", has_bus, bus_run },
+	{ NULL, power_cycle, function_run },
+	{ 0 },
+};
+
+static const struct reset_method function_only[] = {
+	{ NULL, vfio_reset_possible, function_run },
+	{ 0 },
+};
 
 static void pause_ms(unsigned ms)
 {
@@ -65,40 +111,77 @@ static bool wait_until_back(struct vfio_pci *dev, uint64_t deadline)
 }
 
 /* The kernel says EAGAIN while somebody else holds the device's lock. */
-static int run_method(struct vfio_pci *dev, const struct reset_method *method, uint64_t deadline)
+static int run_method(struct vfio_pci *dev, const struct reset_method *method, uint64_t deadline,
+	struct err *err) ON_WORKER
 {
 	int ret;
 
-	while ((ret = method->run(dev)) == -EAGAIN && loop_now_ms() < deadline)
+	while ((ret = method->run(dev, err)) == -EAGAIN && loop_now_ms() < deadline)
 		pause_ms(10);
 	return ret;
 }
 
-bool vfio_reset_possible(const struct vfio_pci *dev)
+static int lost(struct vfio_pci *dev, struct err *err)
 {
-	for (unsigned i = 0; i < METHODS; i++)
-		if (methods[i].possible(dev))
-			return true;
-	return false;
-}
-
-int vfio_reset_function(struct vfio_pci *dev, struct err *err)
-{
-	uint64_t deadline = loop_now_ms() + dev->reset_deadline_ms;
-	int ret = -ENOTTY;
-
-	for (unsigned i = 0; i < METHODS && ret; i++)
-		if (methods[i].possible(dev))
-			ret = run_method(dev, &methods[i], deadline);
-	if (ret == -ENOTTY)
-		return err_set(err, ENOTTY, "there is no way to reset this function");
-	if (ret)
-		return err_set_errno(err, -ret, "cannot reset the device");
-	dev->quarantined = !wait_until_back(dev, deadline);
-	if (!dev->quarantined)
-		return 0;
+	dev->quarantined = true;
 	err_set(err, EIO, "the device does not answer %u ms after its reset",
 		dev->reset_deadline_ms);
 	err_hint(err, "it is kept from the guest; a power cycle of the host may bring it back");
 	return -EIO;
+}
+
+/* Down the ladder until a method worked and the device is back after it. */
+static int reset(struct vfio_pci *dev, const struct reset_method *method, struct err *err) ON_WORKER
+{
+	struct err refusal = { 0 }, why = { 0 };
+	bool gone = false;
+
+	for (; method->possible; method++) {
+		uint64_t deadline = loop_now_ms() + dev->reset_deadline_ms;
+		int ret;
+
+		if (!method->possible(dev))
+			continue;
+		ret = run_method(dev, method, deadline, &why);
+		/* Why the bus could not be reset is no error where the function alone can be. */
+		if (ret && method->run == function_run)
+			refusal = why;
+		if (ret)
+			continue;
+		atomic_store(&dev->reset_how, method->name ? method->name : kernel_method(dev));
+		dev->quarantined = !wait_until_back(dev, deadline);
+		if (!dev->quarantined)
+			return 0;
+		gone = true;
+	}
+	if (gone)
+		return lost(dev, err);
+	if (refusal.code) {
+		if (err)
+			*err = refusal;
+		return -refusal.code;
+	}
+	atomic_store(&dev->reset_how, "none");
+	return err_set(err, ENOTTY, "the host has no way to reset this device%s%s",
+		why.code ? ": " : "", why.text);
+}
+
+int vfio_reset_function(struct vfio_pci *dev, struct err *err)
+{
+	return reset(dev, ladder, err);
+}
+
+int vfio_reset_leaving(struct vfio_pci *dev, struct err *err)
+{
+	return reset(dev, function_only, err);
+}
+
+int vfio_reset_running(struct vfio_pci *dev, struct err *err)
+{
+	bool was = dev->quarantined;
+	int ret = reset(dev, ladder, err);
+
+	if (dev->quarantined && !was)
+		vfio_error_report(dev, VFIO_ERROR_LOST);
+	return ret;
 }

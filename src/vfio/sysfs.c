@@ -462,3 +462,14 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	}
 	return 0;
 }
+
+void vfio_sysfs_reset_methods(const struct vfio_sysfs_device *device, char *out, size_t size)
+{
+	char path[SYSFS_PATH_MAX];
+
+	out[0] = '\0';
+	if (path_set(path, "%s/reset_method", device->path) < 0 ||
+		sys_read_file(path, out, size) < 0)
+		out[0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}

@@ -59,4 +59,7 @@ int vfio_reserved_parse(
 int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device *device,
 	char out[static SYSFS_PATH_MAX], struct err *err);
 
+/* The kernel's ways to reset it, best first, "flr bus"; "": the kernel does not tell. */
+void vfio_sysfs_reset_methods(const struct vfio_sysfs_device *device, char *out, size_t size);
+
 #endif

@@ -29,7 +29,7 @@ HEADERS = {
     "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
     "config": "machine", "machine_query": "machine", "vcpu": "machine",
     "pci_host": "pci", "options": "cli", "thread": "threads",
-    "vfio_interrupts": "vfio",
+    "vfio_fault": "vfio", "vfio_interrupts": "vfio",
 }
 
 # What a contract's users need although its module is not theirs: (file or folder, header, reason).

@@ -87,6 +87,10 @@ struct fake_vfio_host {
 
 	int unmap_error; /* errno of unmapping */
 
+	bool no_bus_reset; /* nothing above the devices can do it */
+	unsigned bus_resets;
+	void (*on_bus_reset)(struct fake_vfio_host *fake);
+
 	/*
 	 * Faults: the n-th call (open, ioctl, device_io, kvm_add) fails with fail_errno. 0: none.
 	 * Calls that give something back are not counted: they do not fail for lack of anything.
@@ -140,6 +144,8 @@ long fake_space_unmap(
 void fake_space_free(struct fake_vfio_host *fake, struct fake_space *space);
 long fake_legacy_ioctl(
 	struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg);
+/* A device's own: the bus reset. */
+long fake_bus_ioctl(struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg);
 long fake_iommufd_ioctl(
 	struct fake_vfio_host *fake, struct fake_fd *fd, unsigned long cmd, void *arg);
 

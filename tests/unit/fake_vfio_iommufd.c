@@ -155,5 +155,5 @@ long fake_iommufd_ioctl(
 	case VFIO_DEVICE_DETACH_IOMMUFD_PT:
 		return detach(fake, fd);
 	}
-	return -ENOTTY;
+	return fake_bus_ioctl(fake, fd, cmd, arg);
 }

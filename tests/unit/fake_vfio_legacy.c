@@ -206,5 +206,5 @@ long fake_legacy_ioctl(
 		return container_ioctl(fake, fd, cmd, arg);
 	if (fd->kind == FAKE_FD_GROUP)
 		return group_ioctl(fake, fd, cmd, arg);
-	return -ENOTTY;
+	return fake_bus_ioctl(fake, fd, cmd, arg);
 }

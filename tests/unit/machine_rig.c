@@ -26,6 +26,7 @@ static void on_event(void *opaque, const struct machine_event *event)
 	e->kind = event->kind;
 	snprintf(e->device, sizeof(e->device), "%s", event->device ? event->device : "");
 	snprintf(e->reason, sizeof(e->reason), "%s", event->reason ? event->reason : "");
+	snprintf(e->action, sizeof(e->action), "%s", event->action ? event->action : "");
 }
 
 static void host_init(struct machine_rig *rig)

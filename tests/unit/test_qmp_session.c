@@ -351,10 +351,14 @@ static void test_events(void **state)
 	assert_string_equal(event_of(&talk),
 		"{\"event\": \"DEVICE_UNPLUG_GUEST_ERROR\", \"data\": {\"device\": \"d\", "
 		"\"path\": \"d\", \"stage\": \"requested\"}");
-	emit(&(struct machine_event){
-		.kind = MACHINE_VFIO_DEVICE_ERROR, .device = "d", .path = "d", .reason = "fatal" });
+	emit(&(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
+		.device = "d",
+		.path = "d",
+		.reason = "fatal",
+		.action = "stop" });
 	assert_string_equal(event_of(&talk), "{\"event\": \"VFIO_DEVICE_ERROR\", \"data\": "
-					     "{\"device\": \"d\", \"severity\": \"fatal\"}");
+					     "{\"device\": \"d\", \"path\": \"d\", \"severity\": "
+					     "\"fatal\", \"action\": \"stop\"}");
 }
 
 static int dev_null(void)

@@ -120,10 +120,12 @@ def find(vendor_device):
     return [device for device in all_devices() if device.vendor_device == vendor_device]
 
 
-def located(place):
-    """The device at a place as labkit.hosts describes it: an address, or the function below a port."""
+def located(place, places):
+    """The device at a place as labkit.hosts describes it: an address, the function below a port, or its sibling."""
     if "bdf" in place:
         return PciDevice(place["bdf"])
+    if "sibling" in place:
+        return PciDevice(located(places[place["sibling"]], places).bdf[:-1] + "1")
     below = sorted(p.name for p in (PCI / "devices" / place["port"]).glob("0000:*")
                    if (p / "vendor").exists())
     if not below:

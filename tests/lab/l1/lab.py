@@ -152,7 +152,7 @@ class LabHost:
         self._places = places
 
     def pci(self, name):
-        device = host.located(self._places[name])
+        device = host.located(self._places[name], self._places)
         device.name = name
         return device
 

@@ -16,15 +16,19 @@ class Device:
     name: str
     model: str                  # QEMU's -device model, with properties
     port: int = 0               # slot of the root port above it, or
-    addr: str = ""              # its slot and function on the root bus
+    addr: str = ""              # its slot and function on the root bus, or
+    sibling: str = ""           # the device whose port it shares, as that one's function 1
     drive: int = 0              # bytes of random data, as a file drive of its own
     network: bool = False       # a user-mode network with nothing but the gateway, 10.0.2.2
     memory: int = 0             # bytes of a memory backend, property memdev
+    subsystem: bool = False     # the drive is a namespace of an NVMe subsystem, open to all its controllers
 
     def where(self):
         """The device's place below L1's PCI root: bus numbers are the firmware's choice, slots are ours."""
         if self.port:
             return {"port": f"0000:00:{self.port:02x}.0"}
+        if self.sibling:
+            return {"sibling": self.sibling}
         slot, _, function = self.addr.partition(",")[0].partition(".")
         return {"bdf": f"0000:00:{int(slot, 16):02x}.{int(function or '0', 16)}"}
 
@@ -34,19 +38,28 @@ class Device:
         if self.port:
             out += ["-device", f"pcie-root-port,id=port-{self.name},addr={self.port:#x},"
                                f"chassis={self.port},slot={self.port}"]
-            place = f",bus=port-{self.name}"
+            place = f",bus=port-{self.name},addr=0x0"
+        elif self.sibling:
+            place = f",bus=port-{self.sibling},addr=0x0.0x1"
         elif self.addr:
             place = f",bus=pcie.0,addr={self.addr}"
         if self.drive:
             out += ["-drive", self.drive_words(folder)]
-            model += f",drive={self.name}-backend"
+            if not self.subsystem:
+                model += f",drive={self.name}-backend"
+        if self.subsystem:
+            out += ["-device", f"nvme-subsys,id={self.name}-subsystem"]
+            model += f",subsys={self.name}-subsystem"
         if self.network:
             out += ["-netdev", f"user,id={self.name}-backend,restrict=on"]
             model += f",netdev={self.name}-backend"
         if self.memory:
             out += ["-object", f"memory-backend-ram,id={self.name}-backend,size={self.memory},reserve=off"]
             model += f",memdev={self.name}-backend"
-        return [*out, "-device", f"{model},id={self.name}{place}"]
+        out += ["-device", f"{model},id={self.name}{place}"]
+        if self.subsystem:
+            out += ["-device", f"nvme-ns,drive={self.name}-backend,bus={self.name},nsid=1,shared=on"]
+        return out
 
     def drive_words(self, folder):
         return f"file={self.image(folder)},format=raw,if=none,id={self.name}-backend,cache=unsafe"
@@ -101,5 +114,16 @@ HOSTS = {
     # BARs as large as a graphics card's memory. The second one is memory, and keeps what is written.
     "big-bar": Host((Device("big0", f"pci-testdev,membar={16384 * MIB}", port=0x2),
                      Device("shared0", "ivshmem-plain", port=0x3, memory=16384 * MIB))),
+    # What goes wrong or is unusual: error reporting (AER), virtual functions, and two functions that can only be
+    # reset together, by their bus.
+    "errors": Host((
+        Device("net0", "e1000e", port=0x2, network=True),
+        Device("physical0", "nvme,serial=physical0,max_ioqpairs=4,msix_qsize=5,sriov_max_vfs=1,"
+                            "sriov_vq_flexible=2,sriov_vi_flexible=1",
+               port=0x3, drive=32 * MIB, subsystem=True),
+        Device("twin0", "e1000,multifunction=on", port=0x4, network=True),
+        Device("twin1", "e1000", sibling="twin0", network=True),
+        nvme("nvme0", port=0x5),
+    ), append="intel_iommu=on iommu=nopt nvme_core.multipath=N"),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
 }

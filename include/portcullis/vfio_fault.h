@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vfio_fault.h - what goes wrong with a passed-through device: errors, resets it does not survive,
+ * and what the user wants done about it.
+ *
+ * Layer: L3. Any role but vcpu; never waits for a device or its worker, takes no lock.
+ */
+#ifndef PORTCULLIS_VFIO_QUERY_H
+#define PORTCULLIS_VFIO_QUERY_H
+
+#include <stdbool.h>
+
+#include <portcullis/role.h>
+
+struct vfio_context;
+struct vfio_pci;
+
+/* What happens to the guest when its device reports an error: property on-error. */
+enum vfio_on_error {
+	VFIO_ON_ERROR_STOP,
+	VFIO_ON_ERROR_UNPLUG,
+	VFIO_ON_ERROR_RESET,
+	VFIO_ON_ERROR_REPORT
+};
+
+/* How bad the last error was, as the device's own registers told when it came. */
+enum vfio_severity {
+	VFIO_ERROR_NONE,
+	VFIO_ERROR_UNKNOWN,  /* uncorrectable; the host had cleared the registers already */
+	VFIO_ERROR_NONFATAL, /* a transaction failed, the link did not */
+	VFIO_ERROR_FATAL,    /* the host resets the link */
+	VFIO_ERROR_LOST,     /* it does not answer after a reset: kept from the guest */
+};
+/* "unknown", "nonfatal", "fatal", "lost"; NULL for none. */
+const char *vfio_severity_name(enum vfio_severity severity);
+
+struct vfio_pci_state {
+	const char *reset;	  /* how it was last reset: "flr", "pm", "bus", ..., "none" */
+	enum vfio_severity error; /* of the last one */
+	bool quarantined;	  /* reads as absent until a reset brings it back */
+	unsigned long denied;	  /* config writes of the guest that the firewall dropped */
+};
+void vfio_pci_query(const struct vfio_pci *dev, struct vfio_pci_state *out);
+
+/*
+ * No vCPU runs and all devices are being reset or given back: those that can only be reset together
+ * may be. So it is until the first false.
+ */
+void vfio_context_set_quiet(struct vfio_context *context, bool quiet) ON_MAIN;
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * errors.c - a device reports an error that the host could not correct (AER), or does not answer
+ * any more: what becomes of the guest is the user's choice.
+ *
+ * By default it stops, as with QEMU: data may be wrong, and somebody should look before it spreads.
+ * Unlike there, `cont` is allowed afterwards. `reset` restarts the guest rather than the device
+ * alone, because its driver would know nothing of that.
+ */
+#include <errno.h>
+
+#include <portcullis/log.h>
+#include <portcullis/vfio_fault.h>
+
+#include "plug.h"
+
+static const char *const actions[] = {
+	[VFIO_ON_ERROR_STOP] = "stop",
+	[VFIO_ON_ERROR_UNPLUG] = "unplug",
+	[VFIO_ON_ERROR_RESET] = "reset",
+	[VFIO_ON_ERROR_REPORT] = "report",
+};
+
+int device_check_policy(
+	const struct device *device, const struct vfio_pci_options *options, struct err *err)
+{
+	if (options->on_error != VFIO_ON_ERROR_UNPLUG || device->port)
+		return 0;
+	err_set(err, EINVAL, "vfio-pci '%s': on-error=unplug is not possible on bus 'pcie.0'",
+		options->id);
+	err_hint(err, "plug the device behind a pcie-root-port, or choose another on-error");
+	return -EINVAL;
+}
+
+static enum vfio_on_error action_for(const struct device *device)
+{
+	enum vfio_on_error action =
+		(enum vfio_on_error)vfio_pci_get_options(device->vfio)->on_error;
+
+	/* Not (any more) the guest's. */
+	if (device->stage != DEVICE_PLUGGED && device->stage != DEVICE_REQUESTED)
+		return VFIO_ON_ERROR_REPORT;
+	/* A reset under way is the remedy for whatever was wrong; a guest that starts afresh
+	 * without the device has lost nothing. */
+	if (device->machine->resetting && action != VFIO_ON_ERROR_UNPLUG)
+		return VFIO_ON_ERROR_REPORT;
+	return action;
+}
+
+void device_failed(struct device *device)
+{
+	struct machine *m = device->machine;
+	enum vfio_on_error action = action_for(device);
+	struct vfio_pci_state state;
+
+	vfio_pci_query(device->vfio, &state);
+	log_guest("device '%s' %s (on-error: %s)", device->id,
+		state.error == VFIO_ERROR_LOST ? "does not answer after a reset"
+					       : "reports an uncorrectable error",
+		actions[action]);
+	machine_emit(m, &(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
+				.device = device->id,
+				.path = device->id,
+				.reason = vfio_severity_name(state.error),
+				.action = actions[action] });
+	switch (action) {
+	case VFIO_ON_ERROR_STOP:
+		machine_pause(m);
+		break;
+	case VFIO_ON_ERROR_UNPLUG:
+		plug_surprise(device);
+		break;
+	case VFIO_ON_ERROR_RESET:
+		machine_reset(m, SHUTDOWN_HOST_ERROR);
+		break;
+	case VFIO_ON_ERROR_REPORT:
+		break;
+	}
+}
