@@ -23,14 +23,16 @@
 #define HOT_RESET_DEV_ID (1u << 0)
 #define HOT_RESET_OWNED (1u << 1)
 
-struct affected {
+/* The kernel's structures with room for their arrays. */
+union affected {
 	struct vfio_pci_hot_reset_info info;
-	struct vfio_pci_dependent_device device[AFFECTED_MAX];
+	uint8_t bytes[sizeof(struct vfio_pci_hot_reset_info) +
+		      AFFECTED_MAX * sizeof(struct vfio_pci_dependent_device)];
 };
 
-struct command {
+union command {
 	struct vfio_pci_hot_reset reset;
-	int32_t fd[AFFECTED_MAX];
+	uint8_t bytes[sizeof(struct vfio_pci_hot_reset) + AFFECTED_MAX * sizeof(int32_t)];
 };
 
 static void device_name(const struct vfio_pci_dependent_device *device, char name[static 24])
@@ -39,11 +41,12 @@ static void device_name(const struct vfio_pci_dependent_device *device, char nam
 		device->devfn & 7u);
 }
 
-static int query(const struct vfio_attachment *attachment, struct affected *out)
+static int query(const struct vfio_attachment *attachment, union affected *out)
 {
 	long ret;
 
-	*out = (struct affected){ .info.argsz = sizeof(*out) };
+	memset(out, 0, sizeof(*out));
+	out->info.argsz = sizeof(*out);
 	ret = vfio_host_ioctl(attachment->context, attachment->io.fd,
 		VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &out->info);
 	if (ret < 0)
@@ -62,7 +65,7 @@ static const struct vfio_group *find_group(const struct vfio_context *context, u
 
 /* -EBUSY: the guest uses one of them. */
 static int check_idle(
-	const struct vfio_attachment *attachment, const struct affected *all, struct err *err)
+	const struct vfio_attachment *attachment, const union affected *all, struct err *err)
 {
 	const struct vfio_context *context = attachment->context;
 	char name[24];
@@ -70,7 +73,7 @@ static int check_idle(
 	if (atomic_load(&context->quiet))
 		return 0;
 	for (unsigned i = 0; i < all->info.count; i++) {
-		device_name(&all->device[i], name);
+		device_name(&all->info.devices[i], name);
 		for (const struct vfio_attachment *at = context->attachments; at; at = at->next)
 			if (at != attachment && atomic_load(&at->busy) &&
 				!strcmp(at->device.name, name))
@@ -94,19 +97,19 @@ static int not_ours(const struct vfio_pci_dependent_device *device, struct err *
 }
 
 /* Groups of all that is affected, each once. */
-static int collect_groups(const struct vfio_attachment *attachment, const struct affected *all,
-	struct command *out, struct err *err)
+static int collect_groups(const struct vfio_attachment *attachment, const union affected *all,
+	union command *out, struct err *err)
 {
 	for (unsigned i = 0; i < all->info.count; i++) {
 		const struct vfio_group *group =
-			find_group(attachment->context, all->device[i].group_id);
+			find_group(attachment->context, all->info.devices[i].group_id);
 		unsigned k = 0;
 
 		if (!group)
-			return not_ours(&all->device[i], err);
-		while (k < out->reset.count && out->fd[k] != group->fd)
+			return not_ours(&all->info.devices[i], err);
+		while (k < out->reset.count && out->reset.group_fds[k] != group->fd)
 			k++;
-		out->fd[k] = group->fd;
+		out->reset.group_fds[k] = group->fd;
 		if (k == out->reset.count)
 			out->reset.count++;
 	}
@@ -115,12 +118,13 @@ static int collect_groups(const struct vfio_attachment *attachment, const struct
 
 static int bus_reset(const struct vfio_attachment *attachment, struct err *err)
 {
-	struct command command = { .reset.argsz = sizeof(command) };
-	struct affected all;
+	union command command = { .bytes = { 0 } };
+	union affected all;
 	long ret = query(attachment, &all);
 
 	if (ret < 0)
 		return err_set_errno(err, (int)-ret, "its bus cannot be reset");
+	command.reset.argsz = sizeof(command);
 	ret = check_idle(attachment, &all, err);
 	if (ret < 0)
 		return (int)ret;
