@@ -6,6 +6,8 @@
  * Deferred: to the worker what needs a VFIO ioctl, an interrupt route or milliseconds; to main what
  * changes where BARs are decoded (the worker hands the request on when both are needed).
  */
+#include <errno.h>
+
 #include <linux/pci_regs.h>
 
 #include <portcullis/log.h>
@@ -140,11 +142,17 @@ static void hand_to_main(struct vfio_pci *dev, struct io_request *request)
 	loop_post(main, &request->mail);
 }
 
-/* The guest's own function reset: as after power-on, config space included. */
-static void guest_reset(struct vfio_pci *dev) ON_WORKER
+/*
+ * The guest's own reset: as after power-on, config space included. Leaving D3hot is one as well,
+ * but one that a driver may do many times a minute.
+ */
+static void guest_reset(struct vfio_pci *dev, bool power_cycle) ON_WORKER
 {
+	int ret;
+
 	vfio_irq_off(dev);
-	if (vfio_reset_running(dev, NULL))
+	ret = vfio_reset_running(dev, power_cycle, NULL);
+	if (ret && !(power_cycle && ret == -ENOTTY))
 		log_guest("vfio-pci '%s': the reset the guest asked for failed", dev->options->id);
 	vfio_device_power_on(dev);
 	vfio_config_sync(dev);
@@ -172,7 +180,7 @@ static bool sync_power(struct vfio_pci *dev) ON_WORKER
 	dev->power = (uint8_t)now;
 	if (was != 3 || now != 0 || soft)
 		return false;
-	guest_reset(dev);
+	guest_reset(dev, true);
 	return true;
 }
 
@@ -202,7 +210,7 @@ static void finish_worker(struct io_request *request)
 			vfio_config_pass(dev, (unsigned)request->offset, request->size,
 				(uint32_t)request->data);
 		if (what & VFIO_DEFER_FLR) {
-			guest_reset(dev);
+			guest_reset(dev, false);
 			what |= VFIO_DEFER_MAIN;
 		}
 		if (what & VFIO_DEFER_SYNC) {

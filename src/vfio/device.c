@@ -184,7 +184,7 @@ int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
 		return 0;
 	vfio_irq_off(dev);
 	vfio_device_command(dev, false);
-	ret = vfio_reset_running(dev, err);
+	ret = vfio_reset_running(dev, false, err);
 	vfio_device_power_on(dev);
 	if (ret && ret != -ENOTTY)
 		return err_prefix(err, "vfio-pci '%s'", dev->options->id);
@@ -212,7 +212,7 @@ static void last_reset(struct vfio_pci *dev) ON_WORKER
 		return;
 	if (dev->reset_deadline_ms > VFIO_CLOSE_DEADLINE_MS)
 		dev->reset_deadline_ms = VFIO_CLOSE_DEADLINE_MS;
-	if (vfio_reset_leaving(dev, &err))
+	if (vfio_reset_alone(dev, &err))
 		log_warn("vfio-pci '%s': %s", dev->options->id, err.text);
 }
 

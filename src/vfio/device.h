@@ -101,10 +101,10 @@ void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
  * not, dev->quarantined is set. -ENOTTY: there is no way to reset it, the text says why.
  */
 int vfio_reset_function(struct vfio_pci *dev, struct err *err) ON_WORKER;
-/* The same for a device the guest has: that it is lost is reported. */
-int vfio_reset_running(struct vfio_pci *dev, struct err *err) ON_WORKER;
-/* The function alone, for one that is on its way out. */
-int vfio_reset_leaving(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* The same with the kernel's own method only: quick, and no bus is reset for it. */
+int vfio_reset_alone(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* One of the two on a device the guest has: that it is lost is reported. */
+int vfio_reset_running(struct vfio_pci *dev, bool alone, struct err *err) ON_WORKER;
 /* Can this function be reset alone? */
 bool vfio_reset_possible(const struct vfio_pci *dev);
 

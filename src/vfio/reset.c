@@ -171,15 +171,15 @@ int vfio_reset_function(struct vfio_pci *dev, struct err *err)
 	return reset(dev, ladder, err);
 }
 
-int vfio_reset_leaving(struct vfio_pci *dev, struct err *err)
+int vfio_reset_alone(struct vfio_pci *dev, struct err *err)
 {
 	return reset(dev, function_only, err);
 }
 
-int vfio_reset_running(struct vfio_pci *dev, struct err *err)
+int vfio_reset_running(struct vfio_pci *dev, bool alone, struct err *err)
 {
 	bool was = dev->quarantined;
-	int ret = reset(dev, ladder, err);
+	int ret = reset(dev, alone ? function_only : ladder, err);
 
 	if (dev->quarantined && !was)
 		vfio_error_report(dev, VFIO_ERROR_LOST);
