@@ -31,13 +31,17 @@ struct root_port_options {
 	bool native_hotplug, fast_unplug;
 };
 
+struct io_request;
 struct root_port;
 
 struct root_port_ops {
 	/* main. The guest switched the card off (it has let go of it) or on. May be NULL. */
 	void (*on_power)(void *opaque, struct root_port *port, bool off);
-	/* main. The guest resets what is behind the port (Secondary Bus Reset set). May be NULL. */
-	void (*on_bus_reset)(void *opaque, struct root_port *port);
+	/*
+	 * main. The guest resets what is behind the port (Secondary Bus Reset set). True: the
+	 * guest's write ends with an io_complete() of request that comes later. May be NULL.
+	 */
+	bool (*on_bus_reset)(void *opaque, struct root_port *port, struct io_request *request);
 };
 
 struct root_port {

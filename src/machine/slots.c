@@ -71,7 +71,14 @@ static void native_power(void *opaque, struct root_port *root, bool off) ON_MAIN
 		plug_guest_released(opaque, 0xff);
 }
 
-static const struct root_port_ops native_ops = { .on_power = native_power };
+static bool bus_reset(void *opaque, struct root_port *root, struct io_request *request) ON_MAIN
+{
+	(void)root;
+	return port_bus_reset(opaque, request);
+}
+
+static const struct root_port_ops port_ops = { .on_power = native_power,
+	.on_bus_reset = bus_reset };
 
 static bool native(const struct port *port)
 {
@@ -83,7 +90,7 @@ void slots_init(struct machine *m)
 	acpi_slots_init(&m->slots, &m->loop, &acpi_ops, m);
 	m->slots_retry = (struct loop_timer){ .fn = retry, .opaque = m };
 	for (struct port *p = m->ports; p; p = p->next) {
-		p->root.ops = &native_ops;
+		p->root.ops = &port_ops;
 		p->root.opaque = p;
 		if (!native(p))
 			acpi_slots_add_port(&m->slots, p->root.function.devfn, p->root.number);

@@ -91,8 +91,10 @@ struct port {
 	struct machine *machine;
 	struct root_port root;
 	struct loop_timer ask_again; /* native: the guest was busy with the slot */
-	bool stale;		     /* ACPI: the guest has not let go of a card that was pulled */
+	bool stale;		     /* the guest has not let go of a card that was pulled */
 	struct loop_timer stale_end;
+	struct io_request *bus_reset; /* bus_reset.c: the guest's write that waits */
+	unsigned bus_resets_left;
 };
 
 struct machine {
@@ -185,6 +187,9 @@ int device_close_job(struct device *device, struct err *err);
 int device_plug(struct device *device, struct err *err) ON_MAIN;
 struct device *device_find(struct machine *m, const char *id);
 struct device *device_of_function(struct machine *m, const struct pci_function *fn);
+
+/* bus_reset.c: root_port_ops.on_bus_reset() */
+bool port_bus_reset(struct port *port, struct io_request *request) ON_MAIN;
 
 /* realize.c, run.c, reset.c */
 void machine_emit(struct machine *m, const struct machine_event *event);

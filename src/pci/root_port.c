@@ -176,8 +176,8 @@ static void finish_bus_reset(struct io_request *request)
 	pthread_mutex_lock(&fn->lock);
 	(void)pci_config_apply(fn, request->arg, request->size, (uint32_t)request->data);
 	pthread_mutex_unlock(&fn->lock);
-	port->ops->on_bus_reset(port->opaque, port);
-	io_complete(request);
+	if (!port->ops->on_bus_reset(port->opaque, port, request))
+		io_complete(request);
 }
 
 static bool overlaps(unsigned offset, unsigned size, unsigned at, unsigned length)

@@ -84,10 +84,12 @@ static void on_power(void *opaque, struct root_port *port, bool off)
 	}
 }
 
-static void on_bus_reset(void *opaque, struct root_port *port)
+static bool on_bus_reset(void *opaque, struct root_port *port, struct io_request *request)
 {
 	(void)opaque;
 	(void)port;
+	(void)request;
+	return false;
 }
 
 static const struct root_port_ops port_ops = { .on_power = on_power, .on_bus_reset = on_bus_reset };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_errors.c - a device reports an error, or is lost in a reset: each policy, and what is told.
+/*
+ * test_errors.c - a device reports an error, or is lost in a reset: each policy, and what is told;
+ * the guest resets a bus.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,6 +198,49 @@ static void a_dead_card_is_not_added(void **state)
 	assert_true(rig_clean(&rig));
 }
 
+/* The guest's write to the port's bridge control is done when the card has been reset. */
+static void guest_resets_the_bus(void **state)
+{
+	struct io_access access = { .offset = (uint64_t)PCI_DEVFN(1, 0) << 12 | PCI_BRIDGE_CONTROL,
+		.size = 2,
+		.data = PCI_BRIDGE_CTL_BUS_RESET,
+		.write = true,
+		.request = &rig.request };
+	struct pci_function *fn;
+	unsigned resets;
+
+	(void)state;
+	plug(ADD);
+	resets = rig.card[0].resets;
+	fn = vfio_pci_function(device_find(&rig.m, "d0")->vfio);
+	pci_put(fn->config, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
+	pci_put(fn->config, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	pci_update_mappings(fn);
+	assert_true(fake_kvm.slots > 0);
+	atomic_store(&rig.request.done, 0);
+	assert_int_equal(pci_host_ecam(&rig.m.host, &access), IO_DEFER);
+	loop_post(rig.request.owner, &rig.request.mail);
+	loop_step(&rig.m.loop, 0);
+	assert_int_equal(atomic_load(&rig.request.done), 0);
+	assert_int_equal(rig.card[0].resets, resets);
+	rig_settle(&rig);
+	assert_int_equal(atomic_load(&rig.request.done), 1);
+	assert_int_equal(rig.card[0].resets, resets + 1);
+	assert_int_equal(pci_get(fn->config, PCI_BASE_ADDRESS_0, 4), 4);
+	assert_int_equal(fake_kvm.slots, 0);
+	/* Released, and again. */
+	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, 0);
+	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET);
+	assert_int_equal(rig.card[0].resets, resets + 2);
+}
+
+static void bus_reset_of_nothing(void **state)
+{
+	(void)state;
+	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET);
+	assert_int_equal(rig_config_read(&rig, PCI_BRIDGE_CONTROL, 2), PCI_BRIDGE_CTL_BUS_RESET);
+}
+
 static void unplug_needs_a_port(void **state)
 {
 	struct vfio_pci_options options = { .id = "d0", .on_error = VFIO_ON_ERROR_UNPLUG };
@@ -224,6 +269,8 @@ int main(void)
 		CASE(reset_the_guest),
 		CASE(lost_in_a_reset),
 		CASE(a_dead_card_is_not_added),
+		CASE(guest_resets_the_bus),
+		CASE(bus_reset_of_nothing),
 		CASE(unplug_needs_a_port),
 	};
 

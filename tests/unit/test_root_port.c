@@ -23,6 +23,7 @@ struct fixture {
 	struct root_port port;
 	struct pci_function card;
 	unsigned powered_off, powered_on, bus_resets;
+	bool bus_reset_later;
 };
 
 static void on_power(void *opaque, struct root_port *port, bool off)
@@ -34,12 +35,16 @@ static void on_power(void *opaque, struct root_port *port, bool off)
 	f->powered_on += !off;
 }
 
-static void on_bus_reset(void *opaque, struct root_port *port)
+static bool on_bus_reset(void *opaque, struct root_port *port, struct io_request *request)
 {
 	struct fixture *f = opaque;
 
 	assert_ptr_equal(port, &f->port);
 	f->bus_resets++;
+	if (!f->bus_reset_later)
+		return false;
+	io_complete(request);
+	return true;
 }
 
 static const struct root_port_ops ops = { .on_power = on_power, .on_bus_reset = on_bus_reset };
@@ -359,6 +364,11 @@ static void test_secondary_bus_reset(void **state)
 	assert_true(wr(f, PCI_INTERRUPT_LINE, 4, (uint32_t)PCI_BRIDGE_CTL_BUS_RESET << 16 | 5));
 	assert_int_equal(f->bus_resets, 2);
 	assert_int_equal(rd(f, PCI_INTERRUPT_LINE, 1), 5);
+	/* Whoever resets may take his time: the write is over when he says so, once. */
+	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, 0));
+	f->bus_reset_later = true;
+	assert_true(wr(f, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET));
+	assert_int_equal(f->bus_resets, 3);
 	f->port.ops = NULL;
 	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, 0));
 	assert_false(wr(f, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET));

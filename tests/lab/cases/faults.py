@@ -106,6 +106,10 @@ def function_reset(guest):
     guest.check(f"echo flr >{path}/reset_method; echo 1 >{path}/reset")
     wait_for_drive(guest)
     guest.check("dd if=/dev/nvme0n1 of=/dev/null bs=64k count=16 iflag=direct 2>&1")
+    # By the bus: a write to the root port's bridge control.
+    guest.check(f"echo bus >{path}/reset_method; echo 1 >{path}/reset")
+    guest.check("dd if=/dev/nvme0n1 of=/dev/null bs=64k count=16 iflag=direct 2>&1")
+    guest.check(f"echo flr >{path}/reset_method")
     # Without a driver nobody restores anything but the kernel's PCI core; BARs must be where they were.
     guest.check(f"echo {bdf} >{path}/driver/unbind; grep -v 0x0000000000000000 {path}/resource >/tmp/before")
     guest.check(f"echo 1 >{path}/reset; echo {bdf} >/sys/bus/pci/drivers/nvme/bind")
