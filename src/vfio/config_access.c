@@ -227,7 +227,22 @@ static void finish_worker(struct io_request *request)
 	vfio_device_put(dev);
 }
 
-/* Would the write have changed something that it may not? BARs are sized by writing all ones. */
+/*
+ * Header registers that guests write without meaning harm: BARs are sized by writing all ones, and
+ * the others share their dword with reserved bits.
+ */
+static bool innocent(unsigned offset)
+{
+	static const uint8_t constant[] = { PCI_VENDOR_ID, PCI_CLASS_REVISION, PCI_CARDBUS_CIS,
+		PCI_SUBSYSTEM_VENDOR_ID, PCI_CAPABILITY_LIST };
+
+	for (unsigned i = 0; i < sizeof(constant); i++)
+		if ((offset & ~3u) == constant[i])
+			return false;
+	return offset < 0x40;
+}
+
+/* Would the write have changed something that it may not? */
 static bool denied(
 	const struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value, uint32_t now)
 {
@@ -237,7 +252,7 @@ static bool denied(
 			vfio_firewall_bits(dev->firewall.pass, offset, size) |
 			vfio_firewall_bits(dev->firewall.trigger, offset, size);
 
-	if (offset < 0x40)
+	if (innocent(offset))
 		return false;
 	return (value ^ now) & ~live & ~open || (live & ~open && !open);
 }

@@ -225,6 +225,15 @@ static void test_denied(void **state)
 	assert_int_equal(denied(), 4);
 	assert_int_equal(rig.card.config_writes, writes);
 	assert_int_equal(fake_config_read(&rig, 0x50, 4), 0);
+	/* What every kernel does is no offence; changing who the card is would be one. */
+	fake_config_write(&rig, PCI_BASE_ADDRESS_5, 4, 0xffffffff);
+	fake_config_write(&rig, PCI_COMMAND, 4, 0xffffffff);
+	fake_config_write(&rig, PCI_INTERRUPT_LINE, 4, 0xffffffff);
+	assert_int_equal(denied(), 4);
+	fake_config_write(&rig, PCI_DEVICE_ID, 2, 0x1234);
+	fake_config_write(&rig, PCI_SUBSYSTEM_ID, 2, 0x1234);
+	fake_config_write(&rig, PCI_CAPABILITY_LIST, 1, 0x40);
+	assert_int_equal(denied(), 7);
 }
 
 static void test_express_root(void **state)
