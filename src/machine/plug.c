@@ -136,7 +136,7 @@ static int check_bus(struct machine *m, const struct vfio_pci_options *options, 
 }
 
 static struct device *add_start(
-	struct machine *m, const struct prop_type *type, void *options, struct err *err)
+	struct machine *m, const struct prop_type *type, void *options, struct err *err) ON_MAIN
 {
 	if (type != &vfio_pci_type) {
 		err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);

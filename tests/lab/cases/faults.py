@@ -15,7 +15,7 @@ PORTS = [f"pcie-root-port,id=rp{n},bus=pcie.0,addr={n:#x}.0x0" for n in (1, 2)]
 
 # Capability and register offsets (linux/pci_regs.h).
 PM, VPD, EXPRESS, SERIAL_NUMBER = 0x01, 0x03, 0x10, 0x03
-PM_CONTROL, DEVICE_CONTROL = 4, 8
+PM_CONTROL, DEVICE_CONTROL, BRIDGE_CONTROL = 4, 8, 0x3E
 
 
 class Config:
@@ -38,6 +38,11 @@ class Config:
     def write(self, offset, data):
         text = "".join(f"\\x{byte:02x}" for byte in data)
         self.guest.check(f"printf '{text}' | dd of={self.path} bs=1 seek={offset} conv=notrunc 2>&1")
+
+    def set_bits(self, offset, bits):
+        with open(self.path, "r+b", buffering=0) as file:
+            file.seek(offset)
+            file.write(bytes([self.read(offset, 1) | bits]))
 
     def capability(self, number):
         at = self.read(0x34, 1)
@@ -150,12 +155,14 @@ def denied_writes(guest, qmp):
 
 
 def report_errors(card):
-    """Error reporting on, as kernels since Linux 6.4 have it; before, drivers turned it on and off."""
+    """Error reporting on, from the card to the root port, which is the firmware's and the kernel's doing.
+
+    Linux before 6.4 leaves the card's part to its driver, and QEMU's firmware leaves out the bridge's.
+    """
     config = Config(card.bdf)
     at = config.capability(EXPRESS) + DEVICE_CONTROL
-    with open(config.path, "r+b", buffering=0) as file:
-        file.seek(at)
-        file.write(bytes([config.read(at, 1) | 0x0F]))
+    config.set_bits(at, 0x07)
+    Config(card.path.resolve().parent.name).set_bits(BRIDGE_CONTROL, 0x02)
 
 
 def inject(lab, error):
