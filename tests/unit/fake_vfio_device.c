@@ -205,7 +205,8 @@ static int card_set_irqs(struct vfio_device_io *io, const struct vfio_irq_set *s
 	int ret;
 
 	pthread_mutex_lock(&card->lock);
-	fails = fault(card) | (card->fail_irq && --card->fail_irq == 0);
+	fails = fault(card);
+	fails |= card->fail_irq && --card->fail_irq == 0;
 	ret = fails ? -card->fail_errno : set_irqs(card, set);
 	pthread_mutex_unlock(&card->lock);
 	return ret;
