@@ -26,6 +26,7 @@ enum prop_kind {
 	PROP_BDF,    /* struct host_bdf: [DDDD:]BB:DD.F, hexadecimal */
 	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex with or without 0x, slot << 3 | fn; -1 when unset */
 	PROP_CHOICE, /* int32_t index into choices */
+	PROP_PCI_IDS, /* struct pci_ids: VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE], hexadecimal */
 };
 
 struct host_bdf {
@@ -36,6 +37,15 @@ struct host_bdf {
 #define HOST_BDF_STRLEN 24
 /* "0000:1a:00.3" */
 const char *host_bdf_format(const struct host_bdf *bdf, char buf[static HOST_BDF_STRLEN]);
+
+/* What a PCI device says it is. */
+struct pci_ids {
+	bool set, has_sub; /* has_sub: the subsystem is known, or matters */
+	uint16_t vendor, device, subvendor, subdevice;
+};
+#define PCI_IDS_STRLEN 24
+/* "8086:10d3" or "8086:10d3:8086:a01f" */
+const char *pci_ids_format(const struct pci_ids *ids, char buf[static PCI_IDS_STRLEN]);
 
 struct prop {
 	const char *name;
@@ -99,6 +109,7 @@ int parse_size(const char *text, uint64_t unit, uint64_t *out);
 /* -EINVAL. */
 int parse_bdf(const char *text, struct host_bdf *out);
 int parse_devfn(const char *text, int32_t *out);
+int parse_pci_ids(const char *text, struct pci_ids *out);
 /* The entry of the NULL-terminated list nearest to word, or NULL when none is near. */
 const char *nearest_word(const char *word, const char *const *list);
 

@@ -10,6 +10,7 @@
  *        main: asks for areas when BARs are mapped.
  * Order: new -> open -> (constraints) -> map_ram -> realize -> main plugs vfio_pci_function()
  *        -> ... -> main unplugs -> fence -> close -> free. close and free take half-built objects.
+ * More:  vfio_query.h has what can be seen from outside.
  * Faults: every step that fails leaves the device as the step before; the caller goes on to close.
  */
 #ifndef PORTCULLIS_VFIO_H
@@ -39,6 +40,10 @@ struct vfio_pci_options {
 	char *sysfsdev; /* instead of host: folder of a device without its own address (mdev) */
 	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
 	char *fd;	/* with iommufd: number of an fd open on the cdev; open() closes it */
+	struct pci_ids expect;	      /* "x-expect": refuse any other device */
+	bool p2p;		      /* "x-p2p": other devices' DMA reaches its BARs */
+	bool rombar;		      /* show an expansion ROM */
+	char *romfile;		      /* this one instead of the device's own */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
 	uint64_t unplug_timeout;      /* seconds */
 	int32_t on_error;	      /* enum vfio_on_error in vfio_fault.h */
@@ -87,16 +92,6 @@ int vfio_context_add_iommufd(struct vfio_context *context,
 	const struct vfio_iommufd_options *options, struct err *err) ON_MAIN;
 /* -ENOENT, -EBUSY (text names it). */
 int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struct err *err) ON_MAIN;
-
-/* What is mapped for DMA where, for query-vfio. Any thread but vcpu; never waits for a device. */
-struct vfio_mapping {
-	unsigned container;  /* number of the DMA address space */
-	const char *backend; /* "type1v2", "iommufd" */
-	uint64_t iova, size;
-	bool ram; /* guest memory; else a BAR */
-};
-typedef void (*vfio_mapping_fn)(const struct vfio_mapping *mapping, void *opaque);
-void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, void *opaque);
 
 /* Takes options (released by vfio_pci_free). worker: the loop its deferred work goes to. */
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,

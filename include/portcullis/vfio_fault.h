@@ -5,8 +5,8 @@
  *
  * Layer: L3. Any role but vcpu; never waits for a device or its worker, takes no lock.
  */
-#ifndef PORTCULLIS_VFIO_QUERY_H
-#define PORTCULLIS_VFIO_QUERY_H
+#ifndef PORTCULLIS_VFIO_FAULT_H
+#define PORTCULLIS_VFIO_FAULT_H
 
 #include <stdbool.h>
 

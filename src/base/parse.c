@@ -126,6 +126,39 @@ const char *host_bdf_format(const struct host_bdf *bdf, char buf[static HOST_BDF
 	return buf;
 }
 
+int parse_pci_ids(const char *text, struct pci_ids *out)
+{
+	uint64_t id[4] = { 0 };
+	unsigned n = 1;
+
+	for (const char *c = text; *c; c++)
+		n += *c == ':';
+	if (n != 2 && n != 4)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++)
+		if (hex_field(&text, 4, i + 1 < n ? ':' : '\0', 0xffff, &id[i]) < 0)
+			return -EINVAL;
+	*out = (struct pci_ids){
+		.set = true,
+		.has_sub = n == 4,
+		.vendor = (uint16_t)id[0],
+		.device = (uint16_t)id[1],
+		.subvendor = (uint16_t)id[2],
+		.subdevice = (uint16_t)id[3],
+	};
+	return 0;
+}
+
+const char *pci_ids_format(const struct pci_ids *ids, char buf[static PCI_IDS_STRLEN])
+{
+	int n = snprintf(buf, PCI_IDS_STRLEN, "%04x:%04x", ids->vendor, ids->device);
+
+	if (ids->has_sub)
+		snprintf(buf + n, PCI_IDS_STRLEN - (size_t)n, ":%04x:%04x", ids->subvendor,
+			ids->subdevice);
+	return buf;
+}
+
 /* One of the two numbers of SLOT[.FN]; hexadecimal with or without 0x. */
 static int devfn_field(const char **at, uint64_t max, uint64_t *out)
 {

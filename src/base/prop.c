@@ -158,6 +158,15 @@ static int set_devfn(const struct assign *a)
 		"0x3.0x0");
 }
 
+static int set_pci_ids(const struct assign *a)
+{
+	if (a->value->kind == PROP_VALUE_STRING && parse_pci_ids(a->value->string, a->field) == 0)
+		return 0;
+	return wrong(a, EINVAL,
+		"it takes VENDOR:DEVICE or VENDOR:DEVICE:SUBVENDOR:SUBDEVICE in hexadecimal, such "
+		"as 8086:10d3, as lspci -n shows them");
+}
+
 static int set_choice(const struct assign *a)
 {
 	char expected[256] = "it is one of";
@@ -184,6 +193,7 @@ static int (*const setters[])(const struct assign *a) = {
 	[PROP_BDF] = set_bdf,
 	[PROP_DEVFN] = set_devfn,
 	[PROP_CHOICE] = set_choice,
+	[PROP_PCI_IDS] = set_pci_ids,
 };
 
 const struct prop *prop_find(const struct prop_type *type, const char *name)
@@ -265,6 +275,8 @@ int props_check(const struct prop_type *type, const void *obj, struct err *err)
 			set = *(char *const *)field != NULL;
 		else if (p->kind == PROP_BDF)
 			set = ((const struct host_bdf *)field)->set;
+		else if (p->kind == PROP_PCI_IDS)
+			set = ((const struct pci_ids *)field)->set;
 		else if (p->kind == PROP_DEVFN)
 			set = *(const int32_t *)field >= 0;
 		if (!set)

@@ -126,6 +126,7 @@ static void put_values(struct text *t, const struct prop *p)
 		[PROP_SIZE] = "SIZE",
 		[PROP_BDF] = "[DDDD:]BB:DD.F",
 		[PROP_DEVFN] = "SLOT[.FN]",
+		[PROP_PCI_IDS] = "VEND:DEV[:SUBV:SUBD]",
 	};
 
 	if (p->kind != PROP_CHOICE) {

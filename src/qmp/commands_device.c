@@ -173,6 +173,7 @@ int qmp_cmd_device_list_properties(struct qmp_request *r, struct err *err)
 		[PROP_BDF] = "str",
 		[PROP_DEVFN] = "int32",
 		[PROP_CHOICE] = "str",
+		[PROP_PCI_IDS] = "str",
 	};
 	const char *name = json_get(r->args, "typename")->text;
 	const struct prop_type *type = device_type_find(name);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include <portcullis/log.h>
 
@@ -61,10 +62,15 @@ static void forward(struct vfio_region *region, struct io_access *access, bool *
 static void count_trap(struct vfio_region *region, uint64_t offset)
 {
 	for (unsigned i = 0; i < region->n_areas; i++) {
-		if (offset - region->area[i].offset < region->area[i].size) {
-			atomic_fetch_add_explicit(&region->trapped[i], 1, memory_order_relaxed);
-			return;
-		}
+		struct region_traps *traps = &region->traps[i];
+		uint64_t at = offset - region->area[i].offset;
+
+		if (at >= region->area[i].size)
+			continue;
+		if (at >> traps->shift < traps->n)
+			atomic_fetch_add_explicit(
+				&traps->count[at >> traps->shift], 1, memory_order_relaxed);
+		return;
 	}
 }
 
@@ -82,6 +88,13 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
 	count_trap(region, access->offset);
 	if (vfio_msix_covers(&dev->irqs.msix, region->index, access->offset, access->size))
 		return vfio_msix_access(dev, region->index, access);
+	if (region->index == PCI_ROM && atomic_load(&dev->rom.ready)) {
+		if (access->write)
+			return IO_DONE;
+		access->data = 0;
+		memcpy(&access->data, dev->rom.image + access->offset, access->size);
+		return IO_DONE;
+	}
 	forward(region, access, &failed);
 	if (failed) {
 		atomic_fetch_add_explicit(&region->failed, 1, memory_order_relaxed);

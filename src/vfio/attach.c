@@ -78,6 +78,19 @@ static int attach_group(struct vfio_attachment *attachment, struct err *err)
 	return ret < 0 ? ret : open_device(attachment, err);
 }
 
+/* Before anything is opened: opening alone resets a device. */
+static int check_identity(const struct vfio_attachment *attachment,
+	const struct vfio_pci_options *options, struct err *err)
+{
+	struct pci_ids found;
+	int ret;
+
+	if (!options->expect.set || !attachment->device.pci)
+		return 0;
+	ret = vfio_sysfs_ids(&attachment->device, &found, err);
+	return ret ? ret : vfio_ids_check(&options->expect, &found, attachment->device.name, err);
+}
+
 /* What can be known without opening anything. */
 static int check(struct vfio_attachment *attachment, const struct vfio_pci_options *options,
 	const dev_t *node, struct err *err)
@@ -85,6 +98,8 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 	const struct vfio_host *host = &attachment->context->host;
 	int ret = vfio_sysfs_find(host, options, node, &attachment->device, err);
 
+	if (ret == 0)
+		ret = check_identity(attachment, options, err);
 	if (ret == 0)
 		ret = check_twice(attachment, err);
 	if (ret == 0 && !options->allow_unsafe_interrupts)
@@ -112,10 +127,9 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 			       : attach_group(attachment, err);
 	if (ret < 0)
 		return ret;
-	ret = vfio_container_reserve(attachment->container, VFIO_DEVICE_MAPS);
+	ret = vfio_peers_make_room(attachment->context);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "no room to keep account of DMA mappings");
-	attachment->reserved_entries = true;
 	/* RAM is laid out already when the device is hot-plugged: better to know now than half-way.
 	 */
 	return vfio_ram_check(attachment, err);
@@ -156,17 +170,16 @@ static void release(struct vfio_attachment *attachment)
 		at = &(*at)->next;
 	if (*at)
 		*at = attachment->next;
-	if (attachment->container) {
-		vfio_container_unmap_owner(attachment->container, attachment);
-		if (attachment->reserved_entries)
-			vfio_container_unreserve(attachment->container, VFIO_DEVICE_MAPS);
-	}
+	vfio_peers_forget(attachment);
 	vfio_iommufd_leave(attachment);
 	if (attachment->has_io)
 		context->host.ops->close(&context->host, attachment->io.fd);
 	vfio_iommufd_put(context, attachment->iommufd);
 	vfio_group_put(attachment->group);
 	free(attachment);
+	/* Less room is always there; somebody may have lost his only peer. */
+	(void)vfio_peers_make_room(context);
+	vfio_peers_sync(context);
 }
 
 /* Takes passed, the duplicate of what the fd option names. */
@@ -251,6 +264,11 @@ const char *vfio_attachment_backend(const struct vfio_attachment *attachment)
 	return attachment->container->ops->name;
 }
 
+unsigned vfio_attachment_container(const struct vfio_attachment *attachment)
+{
+	return attachment->container->number;
+}
+
 void vfio_attachment_constraints(
 	const struct vfio_attachment *attachment, struct vfio_constraints *out)
 {
@@ -279,27 +297,8 @@ int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
 
 	pthread_mutex_lock(&attachment->context->lock);
 	ret = vfio_ram_map(attachment, err);
+	if (ret == 0)
+		vfio_peers_sync(attachment->context);
 	pthread_mutex_unlock(&attachment->context->lock);
 	return ret;
-}
-
-int vfio_attachment_map(
-	struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size, bool writable)
-{
-	struct ledger_entry entry = {
-		.iova = iova, .size = size, .kind = LEDGER_BAR, .owner = attachment
-	};
-	int ret;
-
-	pthread_mutex_lock(&attachment->context->lock);
-	ret = vfio_container_map(attachment->container, &entry, hva, writable);
-	pthread_mutex_unlock(&attachment->context->lock);
-	return ret;
-}
-
-void vfio_attachment_unmap(struct vfio_attachment *attachment, uint64_t iova, uint64_t size)
-{
-	pthread_mutex_lock(&attachment->context->lock);
-	(void)vfio_container_unmap(attachment->container, iova, size);
-	pthread_mutex_unlock(&attachment->context->lock);
 }

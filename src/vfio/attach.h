@@ -32,22 +32,25 @@ int vfio_attachment_group(const struct vfio_attachment *attachment);
 void vfio_attachment_constraints(
 	const struct vfio_attachment *attachment, struct vfio_constraints *out);
 
-/* "type1v2" or "iommufd". */
+/* "type1v2" or "iommufd", and the number of the address space. */
 const char *vfio_attachment_backend(const struct vfio_attachment *attachment);
+unsigned vfio_attachment_container(const struct vfio_attachment *attachment);
 
 /* Maps all guest RAM in the attachment's container unless that was done. */
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
 /* Any thread: mapping RAM ends with -ECANCELED at the next piece of it, what was mapped is
  * undone. */
 void vfio_attachment_cancel(struct vfio_attachment *attachment);
+
 /*
- * Other mappings (BARs, peer to peer) through the same ledger, at most 6 * VFIO_AREAS_MAX per
- * device (allocates nothing). -EEXIST on overlap. What is left at vfio_detach() is unmapped there.
+ * Peer to peer: the mapped pieces of a BAR (0..5) that the guest has at addr are mapped for DMA, in
+ * every address space that another device is in, now or later. A BAR shown before moves. Failure is
+ * a warning, once per BAR. Allocates nothing. The memory behind the areas must stay until the BAR
+ * is hidden; vfio_detach() hides what is left.
  */
-int vfio_attachment_map(struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size,
-	bool writable) ON_WORKER;
-void vfio_attachment_unmap(
-	struct vfio_attachment *attachment, uint64_t iova, uint64_t size) ON_WORKER;
+void vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
+	const struct vfio_area *areas, unsigned n) ON_WORKER;
+void vfio_attachment_hide_bar(struct vfio_attachment *attachment, unsigned bar) ON_WORKER;
 
 /*
  * hot_reset.c: resets the device's bus (or slot) with everything on it. -ENOTTY: cannot be done for

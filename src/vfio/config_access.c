@@ -209,6 +209,8 @@ static void finish_worker(struct io_request *request)
 		if (what & VFIO_DEFER_PASS)
 			vfio_config_pass(dev, (unsigned)request->offset, request->size,
 				(uint32_t)request->data);
+		if (what & VFIO_DEFER_ROM)
+			vfio_rom_load(dev);
 		if (what & VFIO_DEFER_FLR) {
 			guest_reset(dev, false);
 			what |= VFIO_DEFER_MAIN;
@@ -279,6 +281,14 @@ static uint32_t effects(const struct vfio_pci *dev, unsigned offset, unsigned si
 	return what;
 }
 
+/* fn->lock held. The guest is about to look at the ROM for the first time. */
+static bool rom_wanted(const struct vfio_pci *dev, unsigned offset, unsigned size)
+{
+	return offset < PCI_ROM_ADDRESS + 4 && offset + size > PCI_ROM_ADDRESS &&
+	       dev->fn.config[PCI_ROM_ADDRESS] & PCI_ROM_ADDRESS_ENABLE &&
+	       !atomic_load(&dev->rom.ready);
+}
+
 static enum io_status config_write(
 	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access)
 {
@@ -293,6 +303,8 @@ static enum io_status config_write(
 	before = pci_get(fn->config, offset, size);
 	what = pci_config_apply(fn, offset, size, value) ? VFIO_DEFER_MAIN : 0;
 	after = pci_get(fn->config, offset, size);
+	if (rom_wanted(dev, offset, size))
+		what |= VFIO_DEFER_ROM;
 	pthread_mutex_unlock(&fn->lock);
 	if (denied(dev, offset, size, value, before) || vpd_refused(dev, offset, size, value))
 		atomic_fetch_add_explicit(&dev->firewall.denied, 1, memory_order_relaxed);

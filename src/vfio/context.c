@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <portcullis/log.h>
+#include <portcullis/vfio_query.h>
 
 #include "context.h"
 
@@ -71,7 +72,10 @@ void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, voi
 				.iova = entry->iova,
 				.size = entry->size,
 				.ram = entry->kind == LEDGER_RAM };
+			const struct vfio_attachment *owner = entry->owner;
 
+			if (owner)
+				mapping.device = owner->device.name;
 			fn(&mapping, opaque);
 		}
 	}

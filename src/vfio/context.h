@@ -53,6 +53,7 @@ struct vfio_container {
 	uint64_t page_sizes; /* bit mask of IOMMU page sizes, 0: unknown */
 	uint32_t maps_left;  /* mappings the kernel still allows, UINT32_MAX: unknown */
 	bool ram_mapped;
+	unsigned rooms; /* devices for whose BARs the ledger has room */
 };
 
 struct vfio_group {
@@ -64,6 +65,15 @@ struct vfio_group {
 	bool in_kvm;
 };
 
+/* A BAR that is to be reached by other devices' DMA: its mapped pieces. */
+#define VFIO_SHOWN_BARS 6
+struct vfio_shown_bar {
+	uint64_t addr;
+	unsigned n_areas;
+	struct vfio_area area[VFIO_AREAS_MAX];
+	bool warned;
+};
+
 struct vfio_attachment {
 	struct vfio_attachment *next;
 	struct vfio_context *context;
@@ -73,7 +83,6 @@ struct vfio_attachment {
 	struct vfio_group *group;	  /* NULL: IOMMUFD */
 	struct vfio_iommufd *iommufd;	  /* NULL: group */
 	struct vfio_container *container; /* NULL: not attached yet */
-	bool reserved_entries;		  /* VFIO_DEVICE_MAPS taken from the ledger */
 	bool joined, in_kvm;		  /* IOMMUFD: steps done on the device fd */
 	bool passed_used;		  /* IOMMUFD: the fd given for it was taken */
 	struct vfio_reserved reserved[SYSFS_RESERVED_MAX];
@@ -81,6 +90,7 @@ struct vfio_attachment {
 	atomic_bool cancelled;
 	atomic_bool busy; /* in the guest's hands */
 	char reset_methods[64];
+	struct vfio_shown_bar shown[VFIO_SHOWN_BARS];
 };
 
 /* An -object iommufd. The list and users are guarded by tables, fd by context->lock. */
@@ -107,7 +117,7 @@ struct vfio_context {
 };
 
 /* Mappings besides RAM that one device may ask for (its BARs' pieces). */
-#define VFIO_DEVICE_MAPS (6 * VFIO_AREAS_MAX)
+#define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * VFIO_AREAS_MAX)
 
 long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg);
 /* KVM's VFIO device; no-ops without one. */
@@ -150,6 +160,12 @@ int vfio_ram_map(struct vfio_attachment *attachment, struct err *err);
 int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);
 /* Size of pieces so that RAM fits into maps_left mappings: a power of two; 0: cannot. */
 uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned *pieces);
+
+/* peers.c; all with context->lock. Ledger entries for every device's BARs in every container. */
+int vfio_peers_make_room(struct vfio_context *context);
+/* Maps what is shown wherever another device is, unmaps what nobody else can use. */
+void vfio_peers_sync(struct vfio_context *context);
+void vfio_peers_forget(struct vfio_attachment *attachment);
 
 /* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */
 int vfio_memlock_check(

@@ -31,6 +31,11 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 	atomic_init(&dev->references, 1);
 	atomic_init(&dev->reset_how, "none");
 	dev->reset_methods = "";
+	dev->facts.group = -1;
+	for (unsigned i = 0; i < VFIO_PEER_BARS; i++) {
+		atomic_init(&dev->bar_wanted[i], VFIO_NOWHERE);
+		atomic_init(&dev->bar_shown[i], VFIO_NOWHERE);
+	}
 	pci_function_init(&dev->fn, options->id, &vfio_function_ops, dev);
 	*out = dev;
 	return 0;
@@ -45,6 +50,9 @@ void vfio_device_put(struct vfio_pci *dev)
 {
 	if (atomic_fetch_sub(&dev->references, 1) != 1)
 		return;
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		region_release(&dev->region[i]);
+	vfio_rom_release(dev);
 	pci_function_release(&dev->fn);
 	props_release(&vfio_pci_type, dev->options);
 	free(dev->options);
@@ -118,14 +126,25 @@ void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar)
 	return &dev->region[bar];
 }
 
+static void post_sync(struct vfio_pci *dev)
+{
+	if (atomic_exchange(&dev->sync_posted, true))
+		return;
+	vfio_device_get(dev);
+	loop_post(dev->worker, &dev->sync);
+}
+
 static void sync_run(struct mail *mail)
 {
 	struct vfio_pci *dev = (struct vfio_pci *)((char *)mail - offsetof(struct vfio_pci, sync));
 
 	role_enter_worker();
 	atomic_store(&dev->sync_posted, false);
-	if (dev->realized)
+	if (dev->realized) {
 		vfio_config_sync(dev);
+		if (vfio_follow(dev))
+			post_sync(dev);
+	}
 	vfio_device_put(dev);
 }
 
@@ -146,18 +165,16 @@ void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool 
 {
 	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 	unsigned pin = dev->fn.config[PCI_INTERRUPT_PIN];
+	bool follow = vfio_follow_moved(dev, bar, mapped ? addr : VFIO_NOWHERE);
 
-	(void)bar;
-	(void)addr;
-	if (!mapped || !bus)
+	if (mapped && bus) {
+		atomic_store(&dev->main, bus->sink->main);
+		if (pin)
+			learn_intx(dev, pin);
+	} else if (!follow) {
 		return;
-	atomic_store(&dev->main, bus->sink->main);
-	if (pin)
-		learn_intx(dev, pin);
-	if (atomic_exchange(&dev->sync_posted, true))
-		return;
-	vfio_device_get(dev);
-	loop_post(dev->worker, &dev->sync);
+	}
+	post_sync(dev);
 }
 
 void vfio_device_power_on(struct vfio_pci *dev)
@@ -197,6 +214,7 @@ void vfio_pci_fence(struct vfio_pci *dev)
 	dev->fenced = true;
 	if (dev->attachment)
 		vfio_attachment_set_busy(dev->attachment, false);
+	vfio_follow_end(dev);
 	if (!dev->io)
 		return;
 	vfio_device_command(dev, false);
@@ -225,6 +243,7 @@ void vfio_device_close(struct vfio_pci *dev)
 	}
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		region_unmap(&dev->region[i]);
+	vfio_rom_release(dev);
 	dev->realized = false;
 	dev->io = NULL;
 }

@@ -20,6 +20,7 @@
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
 #include <portcullis/vfio_fault.h>
+#include <portcullis/vfio_query.h>
 
 #include "attach.h"
 #include "config.h"
@@ -30,12 +31,24 @@
 #define VFIO_RESET_DEADLINE_MS 10000
 #define VFIO_CLOSE_DEADLINE_MS 1000
 
+#define VFIO_PEER_BARS 6
+#define VFIO_NOWHERE UINT64_MAX
+
+/* The expansion ROM's copy; see rom.c. */
+struct vfio_rom {
+	uint8_t *image;	   /* owned, NULL: no ROM is shown */
+	uint64_t size;	   /* of image and BAR: a power of two, a page at least */
+	uint64_t own;	   /* bytes of the device's own ROM */
+	atomic_bool ready; /* image holds the ROM */
+};
+
 struct vfio_pci {
 	struct pci_function fn;
 	struct vfio_context *context;
 	struct vfio_attachment *attachment; /* NULL before open, after close, and in tests */
 	struct vfio_env env;
 	struct vfio_pci_options *options; /* owned */
+	struct vfio_pci_facts facts;
 	struct loop *worker;
 	_Atomic(struct loop *) main; /* learnt from the bus it is plugged into */
 	struct vfio_device_io *io;   /* borrowed from the attachment; NULL while closed */
@@ -43,6 +56,7 @@ struct vfio_pci {
 	uint64_t config_at;	     /* config space's offset on the device fd */
 	unsigned config_size;
 	struct vfio_region region[PCI_BARS];
+	struct vfio_rom rom;
 	struct vfio_firewall firewall;
 	struct vfio_irqs irqs;
 	bool realized, fenced;
@@ -55,6 +69,8 @@ struct vfio_pci {
 	uint16_t express, aer;		 /* the device's own capabilities, 0: none */
 	struct mail sync;		 /* main asks the worker to look at config space */
 	atomic_bool sync_posted;
+	/* Peer to peer: where main has each BAR, where the worker has it mapped for DMA. */
+	_Atomic uint64_t bar_wanted[VFIO_PEER_BARS], bar_shown[VFIO_PEER_BARS];
 	atomic_uint references;
 };
 
@@ -64,6 +80,7 @@ enum {
 	VFIO_DEFER_FLR = 1 << 1,
 	VFIO_DEFER_PASS = 1 << 2, /* write the device's config space */
 	VFIO_DEFER_MAIN = 1 << 3, /* then BAR mappings */
+	VFIO_DEFER_ROM = 1 << 4,  /* read the expansion ROM */
 };
 
 /* device.c: without attachment, so that tests can put a fake card in. */
@@ -94,6 +111,26 @@ enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
 	void (*finish)(struct io_request *), uint32_t arg);
 /* Bus mastering, power and interrupts as config space says. */
 void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
+
+/* follow.c: peer to peer. */
+/* Main: the BAR is at addr now (VFIO_NOWHERE: not mapped). True: the worker has something to do. */
+bool vfio_follow_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr);
+/*
+ * BARs are mapped for DMA where main has them. True: main has moved one meanwhile. Once more then,
+ * but behind other mail: a guest that moves BARs all the time must not keep the worker to itself.
+ */
+bool vfio_follow(struct vfio_pci *dev) ON_WORKER;
+/* No BAR is mapped for DMA any more; nor will be: the device is fenced or closed. */
+void vfio_follow_end(struct vfio_pci *dev) ON_WORKER;
+
+/* rom.c */
+/* Reads romfile, if there is one; before anything else is opened. */
+int vfio_rom_open(struct vfio_pci *dev, struct err *err) ON_WORKER;
+/* The BAR, with room for the image. */
+void vfio_rom_declare(struct vfio_pci *dev) ON_WORKER;
+/* The device's own ROM into the image, once; before the guest sees the BAR. */
+void vfio_rom_load(struct vfio_pci *dev) ON_WORKER;
+void vfio_rom_release(struct vfio_pci *dev);
 
 /* reset.c */
 /*

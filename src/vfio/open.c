@@ -2,6 +2,8 @@
 /* open.c - the device object and its attachment: open, constraints, RAM, close. */
 #include <errno.h>
 
+#include <linux/pci_regs.h>
+
 #include <portcullis/err.h>
 
 #include "context.h"
@@ -24,19 +26,49 @@ void vfio_pci_free(struct vfio_pci *dev)
 		vfio_device_put(dev);
 }
 
+/* A mediated device has no ids in sysfs: its own word must do, and what opens it is no hardware. */
+static int check_own_ids(struct vfio_pci *dev, struct err *err)
+{
+	uint32_t ids, sub;
+	int ret = vfio_device_read(dev, PCI_VENDOR_ID, 4, &ids);
+
+	if (!ret)
+		ret = vfio_device_read(dev, PCI_SUBSYSTEM_VENDOR_ID, 4, &sub);
+	if (ret)
+		return err_set_errno(err, -ret, "cannot read config space");
+	return vfio_ids_check(&dev->options->expect,
+		&(struct pci_ids){ .set = true,
+			.has_sub = true,
+			.vendor = (uint16_t)ids,
+			.device = (uint16_t)(ids >> 16),
+			.subvendor = (uint16_t)sub,
+			.subdevice = (uint16_t)(sub >> 16) },
+		dev->attachment->device.name, err);
+}
+
 int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 {
-	int ret = vfio_attach(dev->context, dev->options, &dev->attachment, err);
+	int ret = vfio_rom_open(dev, err);
 
+	if (!ret)
+		ret = vfio_attach(dev->context, dev->options, &dev->attachment, err);
 	if (ret) {
 		err_prefix(err, "vfio-pci '%s'", dev->options->id);
 		return ret;
 	}
+	dev->facts = (struct vfio_pci_facts){
+		.group = vfio_attachment_group(dev->attachment),
+		.container = vfio_attachment_container(dev->attachment),
+		.backend = vfio_attachment_backend(dev->attachment),
+	};
 	ret = vfio_device_probe(dev, vfio_attachment_io(dev->attachment), err);
+	if (!ret && !dev->attachment->device.pci)
+		ret = check_own_ids(dev, err);
 	if (!ret) {
 		dev->reset_methods = vfio_attachment_reset_methods(dev->attachment);
 		return 0;
 	}
+	dev->io = NULL;
 	vfio_detach(dev->attachment);
 	dev->attachment = NULL;
 	err_prefix(err, "vfio-pci '%s'", dev->options->id);

@@ -40,7 +40,7 @@ static uint64_t pow2_up(uint64_t size)
 }
 
 /* BARs as the device has them; sizes from the kernel, kinds from the registers. */
-static void declare_bars(struct vfio_pci *dev, const uint8_t *raw)
+static void declare_bars(struct vfio_pci *dev, const uint8_t *raw) ON_WORKER
 {
 	for (unsigned i = 0; i < 6; i++) {
 		uint32_t reg = pci_get(raw, PCI_BASE_ADDRESS_0 + 4 * i, 4);
@@ -66,11 +66,7 @@ static void declare_bars(struct vfio_pci *dev, const uint8_t *raw)
 		if (kind == PCI_BAR_MEM64)
 			i++;
 	}
-	/* 2 KiB is the smallest ROM there is; above 16 MiB it would not be one. */
-	if (dev->region[PCI_ROM].size >= 2048 && dev->region[PCI_ROM].size <= 1u << 24)
-		pci_set_bar(
-			&dev->fn, PCI_ROM, PCI_BAR_ROM, pow2_up(dev->region[PCI_ROM].size), false);
-	dev->region[PCI_ROM].writable = false;
+	vfio_rom_declare(dev);
 }
 
 /* Vectors of MSI-X, 0 when there is none that can work. */
@@ -100,7 +96,7 @@ static unsigned find_msix(struct vfio_pci *dev, const uint8_t *raw)
 	return msix->n;
 }
 
-static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
+static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err) ON_WORKER
 {
 	struct vfio_firewall_facts facts = {
 		.config_size = dev->config_size,
@@ -174,6 +170,10 @@ static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 		return err_set_errno(err, -ret, "cannot turn on the device's memory decode");
 	for (unsigned i = 0; i < 6; i++)
 		region_map(&dev->region[i], dev->io, dev->options->id);
+	for (unsigned i = 0; i < PCI_BARS && !ret; i++)
+		ret = region_count(&dev->region[i]);
+	if (ret)
+		return err_set_errno(err, -ret, "cannot keep count of trapped accesses");
 	dev->realized = true;
 	if (dev->attachment)
 		vfio_attachment_set_busy(dev->attachment, true);

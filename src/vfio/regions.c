@@ -226,3 +226,40 @@ void region_unmap(struct vfio_region *region)
 	region->base = NULL;
 	region_plan(region);
 }
+
+/* Trapped pieces by page; of mapped ones none should come, and all of them are one number. */
+static unsigned plan_traps(struct region_traps *traps, const struct vfio_area *area)
+{
+	traps->shift = area->hva ? 63 : 12;
+	while (!area->hva && (area->size - 1) >> traps->shift >= REGION_COUNTERS_MAX)
+		traps->shift++;
+	return (unsigned)((area->size - 1) >> traps->shift) + 1;
+}
+
+int region_count(struct vfio_region *region)
+{
+	unsigned n[VFIO_AREAS_MAX], sum = 0;
+
+	for (unsigned i = 0; i < region->n_areas; i++)
+		sum += n[i] = plan_traps(&region->traps[i], &region->area[i]);
+	if (!sum)
+		return 0;
+	region->counters = calloc(sum, sizeof(*region->counters));
+	if (!region->counters)
+		return -ENOMEM;
+	sum = 0;
+	for (unsigned i = 0; i < region->n_areas; i++) {
+		region->traps[i].count = region->counters + sum;
+		region->traps[i].n = n[i];
+		sum += n[i];
+	}
+	return 0;
+}
+
+void region_release(struct vfio_region *region)
+{
+	free(region->counters);
+	region->counters = NULL;
+	for (unsigned i = 0; i < VFIO_AREAS_MAX; i++)
+		region->traps[i].n = 0;
+}

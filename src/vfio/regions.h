@@ -28,6 +28,14 @@ struct region_span {
 	uint64_t offset, size;
 };
 
+/* Accesses that were trapped in one area: a counter per page, or per larger unit. */
+#define REGION_COUNTERS_MAX 1024u
+struct region_traps {
+	unsigned shift; /* log2 of the unit */
+	unsigned n;	/* 0: not counted yet */
+	atomic_ulong *count;
+};
+
 struct vfio_region {
 	struct vfio_pci *dev; /* for trapped accesses: vfio_pci_bar_opaque() is the region */
 	unsigned index;	      /* BAR, or PCI_ROM */
@@ -40,8 +48,9 @@ struct vfio_region {
 	uint64_t reserved;
 	unsigned n_areas; /* the whole BAR, ascending */
 	struct vfio_area area[VFIO_AREAS_MAX];
-	atomic_ulong trapped[VFIO_AREAS_MAX]; /* accesses per trapped area */
-	atomic_ulong failed;		      /* of those, refused by the device or the kernel */
+	struct region_traps traps[VFIO_AREAS_MAX];
+	atomic_ulong *counters; /* owned; what traps[] point into */
+	atomic_ulong failed;	/* of those, refused by the device or the kernel */
 };
 
 /*
@@ -62,5 +71,9 @@ int region_query(struct vfio_region *region, struct vfio_device_io *io, unsigned
  */
 void region_map(struct vfio_region *region, struct vfio_device_io *io, const char *name);
 void region_unmap(struct vfio_region *region);
+/* Makes the counters for the areas as they are now. -ENOMEM. */
+int region_count(struct vfio_region *region);
+/* Frees the counters; main may read them until then. */
+void region_release(struct vfio_region *region);
 
 #endif

@@ -27,7 +27,7 @@ LAYERS = {
 HEADERS = {
     "err": "base", "log": "base", "loop": "base", "prop": "base", "role": "base", "sys": "base",
     "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
-    "config": "machine", "machine_query": "machine", "vcpu": "machine",
+    "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "options": "cli", "thread": "threads",
     "vfio_fault": "vfio", "vfio_interrupts": "vfio",
 }

@@ -103,6 +103,7 @@ struct fake_rig {
 	struct fake_card card;
 	struct fake_machine machine;
 	struct vfio_pci *dev;
+	void (*set_options)(struct vfio_pci_options *options); /* before the device is made */
 };
 
 /* Cards. Each fills config, regions and interrupts. */

@@ -186,11 +186,16 @@ int fake_rig_realize(struct fake_rig *rig, const char *bus, struct err *err)
 	free(options->bus);
 	options->bus = strdup(bus);
 	options->id = strdup("card");
+	if (rig->set_options)
+		rig->set_options(options);
 	ret = vfio_device_new(&rig->dev, &rig->machine.env, options, &rig->machine.worker);
 	if (ret)
 		return ret;
 	rig->dev->reset_deadline_ms = 50;
-	ret = vfio_device_probe(rig->dev, &rig->card.io, err);
+	role_enter_worker();
+	ret = vfio_rom_open(rig->dev, err);
+	if (!ret)
+		ret = vfio_device_probe(rig->dev, &rig->card.io, err);
 	if (!ret)
 		ret = vfio_pci_realize(rig->dev, err);
 	if (ret)

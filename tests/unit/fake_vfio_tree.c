@@ -125,6 +125,12 @@ struct fake_device *fake_vfio_device(
 	(void)snprintf(device->name, sizeof(device->name), "%s", name);
 	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/vendor", name);
 	fake_vfio_file(fake, path, "0x8086\n");
+	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/device", name);
+	fake_vfio_file(fake, path, "0x10d3\n");
+	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/subsystem_vendor", name);
+	fake_vfio_file(fake, path, "0x1af4\n");
+	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/subsystem_device", name);
+	fake_vfio_file(fake, path, "0x0001\n");
 	fake_vfio_set_driver(fake, name, driver);
 	if (group < 0)
 		return device;

@@ -119,6 +119,31 @@ static void guest_addresses(void **state)
 	}
 }
 
+static void pci_ids(void **state)
+{
+	static const struct {
+		const char *text, *back; /* NULL: malformed */
+	} cases[] = { { "8086:10d3", "8086:10d3" }, { "8086:10D3:1af4:1", "8086:10d3:1af4:0001" },
+		{ "0:0:0:0", "0000:0000:0000:0000" }, { "ffff:ffff", "ffff:ffff" }, { "", NULL },
+		{ "8086", NULL }, { "8086:", NULL }, { ":10d3", NULL }, { "8086:10d3:", NULL },
+		{ "8086:10d3:1af4", NULL }, { "8086:10d3:1af4:", NULL },
+		{ "8086:10d3:1af4:1:2", NULL }, { "18086:10d3", NULL }, { "08086:10d3", NULL },
+		{ "0x8086:0x10d3", NULL }, { "8086:10g3", NULL }, { "8086:10d3 ", NULL },
+		{ "8086.10d3", NULL }, { "-1:0", NULL } };
+	char text[PCI_IDS_STRLEN];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct pci_ids ids = { .set = false };
+		int ret = parse_pci_ids(cases[i].text, &ids);
+
+		if (ret != (cases[i].back ? 0 : -EINVAL) || ids.set != (cases[i].back != NULL))
+			fail_msg("'%s': %d", cases[i].text, ret);
+		if (cases[i].back)
+			assert_string_equal(pci_ids_format(&ids, text), cases[i].back);
+	}
+}
+
 static void switches(void **state)
 {
 	static const char *const on[] = { "on", "true", "yes", "1" };
@@ -198,6 +223,7 @@ int main(void)
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(host_addresses),
 		cmocka_unit_test(guest_addresses),
+		cmocka_unit_test(pci_ids),
 		cmocka_unit_test(switches),
 		cmocka_unit_test(near_words),
 		cmocka_unit_test(pairs),

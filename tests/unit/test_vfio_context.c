@@ -15,6 +15,7 @@
 
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
+#include <portcullis/vfio_query.h>
 
 #include "../../src/vfio/context.h"
 #include "fake_vfio_host.h"
@@ -275,6 +276,22 @@ static void test_cancel(void **state)
 	vfio_detach(a);
 }
 
+/* What peers.c does with a piece of a BAR, without its rules. */
+static int map_piece(
+	struct vfio_attachment *attachment, uint64_t iova, void *hva, uint64_t size, bool writable)
+{
+	struct ledger_entry entry = {
+		.iova = iova, .size = size, .kind = LEDGER_BAR, .owner = attachment
+	};
+
+	return vfio_container_map(attachment->container, &entry, hva, writable);
+}
+
+static void unmap_piece(struct vfio_attachment *attachment, uint64_t iova, uint64_t size)
+{
+	(void)vfio_container_unmap(attachment->container, iova, size);
+}
+
 static void test_bars(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *c = attach(DEV_C);
@@ -282,22 +299,21 @@ static void test_bars(void **state)
 
 	(void)state;
 	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_int_equal(vfio_attachment_map(a, 0xd0000000, bar, 0x10000, true), 0);
-	assert_int_equal(vfio_attachment_map(c, 0xd000f000, bar, 0x1000, true), -EEXIST);
-	assert_int_equal(vfio_attachment_map(c, 3 * GIB - 0x1000, bar, 0x1000, true), -EEXIST);
-	assert_int_equal(vfio_attachment_map(c, 0xd0010000, bar, 0x1000, false), 0);
+	assert_int_equal(map_piece(a, 0xd0000000, bar, 0x10000, true), 0);
+	assert_int_equal(map_piece(c, 0xd000f000, bar, 0x1000, true), -EEXIST);
+	assert_int_equal(map_piece(c, 3 * GIB - 0x1000, bar, 0x1000, true), -EEXIST);
+	assert_int_equal(map_piece(c, 0xd0010000, bar, 0x1000, false), 0);
 	assert_int_equal(fake_vfio_total_maps(&fake), 7);
 	/* Only RAM counts as guest memory. */
 	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
-	vfio_attachment_unmap(a, 0xd0000000, 0x8000);
+	unmap_piece(a, 0xd0000000, 0x8000);
 	assert_int_equal(fake_vfio_total_maps(&fake), 7);
-	vfio_attachment_unmap(a, 0xd0000000, 0x10000);
+	unmap_piece(a, 0xd0000000, 0x10000);
 	assert_int_equal(fake_vfio_total_maps(&fake), 6);
-	/* What a device forgot goes with it, and only that. */
-	assert_int_equal(vfio_attachment_map(a, 0xd0000000, bar, 0x10000, true), 0);
+	/* What a device forgot goes with it, and what only it could use. */
+	assert_int_equal(map_piece(a, 0xd0000000, bar, 0x10000, true), 0);
 	vfio_detach(a);
-	assert_int_equal(fake_vfio_total_maps(&fake), 6);
-	assert_true(fake_vfio_mapped(&fake, 0xd0010000, 0x1000, bar));
+	assert_int_equal(fake_vfio_total_maps(&fake), 5);
 	vfio_detach(c);
 }
 
@@ -308,14 +324,12 @@ static void test_bar_limits(void **state)
 	unsigned capacity = a->container->ledger.capacity;
 
 	(void)state;
-	assert_int_equal(
-		vfio_attachment_map(a, 0xd0000800, (void *)0x7000000000, 0x1000, true), -EINVAL);
+	assert_int_equal(map_piece(a, 0xd0000800, (void *)0x7000000000, 0x1000, true), -EINVAL);
 	for (uint64_t i = 0; i < VFIO_DEVICE_MAPS; i++)
-		assert_int_equal(vfio_attachment_map(a, 0xd0000000 + i * 0x1000,
-					 (void *)0x7000000000, 0x1000, true),
+		assert_int_equal(
+			map_piece(a, 0xd0000000 + i * 0x1000, (void *)0x7000000000, 0x1000, true),
 			0);
-	assert_int_equal(
-		vfio_attachment_map(a, 0xe0000000, (void *)0x7000000000, 0x1000, true), -ENOSPC);
+	assert_int_equal(map_piece(a, 0xe0000000, (void *)0x7000000000, 0x1000, true), -ENOSPC);
 	assert_int_equal(a->container->ledger.capacity, capacity);
 	vfio_detach(a);
 }
@@ -344,8 +358,7 @@ static void test_mappings(void **state)
 	vfio_context_mappings(context, see, &seen);
 	assert_int_equal(seen.n, 0);
 	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_int_equal(
-		vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	assert_int_equal(map_piece(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
 	vfio_context_mappings(context, see, &seen);
 	assert_int_equal(seen.n, 6);
 	assert_int_equal(seen.ram, 5);
@@ -359,8 +372,7 @@ static void test_unmap_fails(void **state)
 	struct vfio_attachment *a = attach(DEV_A);
 
 	(void)state;
-	assert_int_equal(
-		vfio_attachment_map(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
+	assert_int_equal(map_piece(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
 	fake.unmap_error = EIO;
 	vfio_detach(a);
 	assert_string_equal(fake.violation, "last group left with 1 mappings");

@@ -9,6 +9,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+
+#include <portcullis/log.h>
 
 #include "fake_vfio_device.h"
 
@@ -210,6 +216,15 @@ static void test_many_pieces(void **state)
 	(void)areas(&region);
 }
 
+static unsigned long trapped(const struct vfio_region *region, unsigned area)
+{
+	unsigned long sum = 0;
+
+	for (unsigned i = 0; i < region->traps[area].n; i++)
+		sum += atomic_load(&region->traps[area].count[i]);
+	return sum;
+}
+
 static struct fake_rig rig;
 
 static int nvme(void **state)
@@ -261,7 +276,7 @@ static void test_trapped_bars(void **state)
 	assert_string_equal(areas(&rig.dev->region[0]), "M20000");
 	assert_string_equal(areas(&rig.dev->region[2]), "T20");
 	assert_string_equal(areas(&rig.dev->region[3]), "T1000 M1000 T1000 M1000");
-	assert_string_equal(areas(&rig.dev->region[PCI_ROM]), "T40000");
+	assert_string_equal(areas(&rig.dev->region[PCI_ROM]), "M40000");
 }
 
 static void test_alignment(void **state)
@@ -285,6 +300,150 @@ static int map_fails(void **state)
 	return fake_rig_init(&rig, fill_map_fails, "pcie.0");
 }
 
+/* Standard error into a file: what was logged. */
+static int log_file;
+
+static unsigned lines(void)
+{
+	char text[4096];
+	ssize_t size = pread(log_file, text, sizeof(text), 0);
+	unsigned n = 0;
+
+	for (ssize_t i = 0; i < size; i++)
+		n += text[i] == '\n';
+	return n;
+}
+
+/* Four pieces fail: the BAR is trapped, and that is told once. */
+static void fill_sparse_fails(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->map_error = EINVAL;
+	card->region[0].n_sparse = 4;
+	for (unsigned i = 0; i < 4; i++)
+		card->region[0].sparse[i] = (struct region_span){ i * 0x2000, 0x1000 };
+}
+
+static int sparse_fails(void **state)
+{
+	int ret;
+
+	(void)state;
+	log_file = memfd_create("log", MFD_CLOEXEC);
+	log_setup(log_file, LOG_LEVEL_INFO);
+	ret = fake_rig_init(&rig, fill_sparse_fails, "pcie.0");
+	log_setup(STDERR_FILENO, LOG_LEVEL_INFO);
+	return ret;
+}
+
+static void test_one_line(void **state)
+{
+	(void)state;
+	assert_string_equal(areas(&rig.dev->region[0]), "T8000");
+	assert_int_equal(lines(), 1);
+	close(log_file);
+}
+
+/* 64 GiB that can be mapped, and 64 GiB that cannot: as many counters as for 4 MiB. */
+static void fill_huge(struct fake_card *card)
+{
+	fake_card_gpu(card);
+	card->region[1].size = 1ull << 36;
+	card->region[3].size = 1ull << 36;
+	card->region[3].flags = RW;
+}
+
+static int huge(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fill_huge, "pcie.0");
+}
+
+static void test_huge(void **state)
+{
+	struct vfio_region *bar = &rig.dev->region[3];
+
+	(void)state;
+	assert_string_equal(areas(&rig.dev->region[1]), "M1000000000");
+	assert_int_equal((uintptr_t)rig.dev->region[1].base & ((1ull << 30) - 1), 0);
+	assert_int_equal(rig.dev->region[1].traps[0].n, 1);
+	assert_string_equal(areas(bar), "T1000000000");
+	assert_int_equal(bar->traps[0].n, REGION_COUNTERS_MAX);
+	fake_bar_read(&rig, 3, 0, 4);
+	fake_bar_read(&rig, 3, (1ull << 36) - 4, 4);
+	assert_int_equal(atomic_load(&bar->traps[0].count[0]), 1);
+	assert_int_equal(atomic_load(&bar->traps[0].count[REGION_COUNTERS_MAX - 1]), 1);
+}
+
+struct pages {
+	unsigned n;
+	struct vfio_traps page[8];
+};
+
+static void take_page(const struct vfio_traps *traps, void *opaque)
+{
+	struct pages *pages = opaque;
+
+	pages->page[pages->n++] = *traps;
+}
+
+/* Each page of a trapped piece has its own number. */
+static void test_counts(void **state)
+{
+	struct pages pages = { .n = 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++)
+		fake_bar_read(&rig, 0, 0x2000 + 16 * i, 4);
+	fake_bar_write(&rig, 0, 0x3ff8, 8, 1);
+	fake_bar_read(&rig, 0, 0x3008, 4);
+	/* Mapped, and trapped all the same: there was no memslot for it. */
+	fake_bar_read(&rig, 0, 0x7ffc, 4);
+	fake_bar_read(&rig, 0, 0x4000, 4);
+	vfio_pci_traps(rig.dev, 0, take_page, &pages);
+	assert_int_equal(pages.n, 3);
+	assert_int_equal(pages.page[0].offset, 0x2000);
+	assert_int_equal(pages.page[0].size, 0x1000);
+	assert_int_equal(pages.page[0].count, 5);
+	assert_int_equal(pages.page[1].offset, 0x3000);
+	assert_int_equal(pages.page[1].count, 2);
+	assert_int_equal(pages.page[2].offset, 0x4000);
+	assert_int_equal(pages.page[2].size, 0x4000);
+	assert_int_equal(pages.page[2].count, 2);
+	assert_int_equal(vfio_pci_traps_failed(rig.dev, 0), 0);
+}
+
+/* The MSI-X table in the middle of what the kernel lets us map, unaligned, in its own pieces. */
+static void fill_table_in_sparse(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->region[0].n_sparse = 2;
+	card->region[0].sparse[0] = (struct region_span){ 0, 0x3000 };
+	card->region[0].sparse[1] = (struct region_span){ 0x5000, 0x3000 };
+	/* 65 vectors from 0x1c00: into the next page; PBA at 0x6ff8: over another boundary. */
+	pci_put(card->config, 0x40 + PCI_MSIX_TABLE, 4, 0x1c00);
+	pci_put(card->config, 0x40 + PCI_MSIX_PBA, 4, 0x6ff8);
+}
+
+static int table_in_sparse(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fill_table_in_sparse, "pcie.0");
+}
+
+static void test_table_in_sparse(void **state)
+{
+	(void)state;
+	assert_string_equal(areas(&rig.dev->region[0]), "M1000 T4000 M1000 T2000");
+	/* A register beside the table is the device's. */
+	fake_bar_write(&rig, 0, 0x1bfc, 4, 0x12345678);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x1bfc, 4), 0x12345678);
+	assert_int_equal(rig.card.region_writes, 1);
+	fake_bar_write(&rig, 0, 0x1c00, 4, 0xfee00000);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x1c00, 4), 0xfee00000);
+	assert_int_equal(rig.card.region_writes, 1);
+}
+
 static void test_map_failure(void **state)
 {
 	(void)state;
@@ -304,8 +463,8 @@ static void test_access(void **state)
 		fake_bar_write(&rig, 3, 0x100, size, value);
 		assert_int_equal(fake_bar_read(&rig, 3, 0x100, size), value);
 	}
-	assert_int_equal(atomic_load(&bar->trapped[0]), 8);
-	assert_int_equal(atomic_load(&bar->trapped[2]), 0);
+	assert_int_equal(trapped(bar, 0), 8);
+	assert_int_equal(trapped(bar, 2), 0);
 	/* The ROM can be read, not written. */
 	assert_int_equal(fake_bar_read(&rig, PCI_ROM, 0, 2), 0xaa55);
 	fake_bar_write(&rig, PCI_ROM, 0, 2, 0);
@@ -316,7 +475,7 @@ static void test_access(void **state)
 	assert_int_equal(fake_bar_read(&rig, 3, 0x3ffe, 4), 0xffffffff);
 	assert_int_equal(fake_bar_read(&rig, 3, ~0ull, 8), ~0ull);
 	fake_bar_write(&rig, 3, 0x3ffe, 4, 0);
-	assert_int_equal(atomic_load(&bar->trapped[0]), 8);
+	assert_int_equal(trapped(bar, 0), 8);
 }
 
 static void test_access_fails(void **state)
@@ -348,6 +507,10 @@ int main(void)
 		CASE(test_trapped_bars, e1000e),
 		CASE(test_alignment, gpu),
 		CASE(test_map_failure, map_fails),
+		CASE(test_one_line, sparse_fails),
+		CASE(test_huge, huge),
+		CASE(test_counts, nvme),
+		CASE(test_table_in_sparse, table_in_sparse),
 		CASE(test_access, e1000e),
 		CASE(test_access_fails, e1000e),
 	};

@@ -16,6 +16,7 @@
 
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
+#include <portcullis/vfio_query.h>
 
 #include "../../src/vfio/context.h"
 #include "fake_vfio_host.h"

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_vfio_peers.c - peer to peer: whose BARs are mapped for DMA where, as BARs move and devices
+ * come and go, with both backends.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <linux/pci_regs.h>
+
+#include <portcullis/err.h>
+#include <portcullis/log.h>
+#include <portcullis/sys.h>
+#include <portcullis/vfio_query.h>
+
+#include "../../src/vfio/context.h"
+#include "fake_vfio_device.h"
+#include "fake_vfio_host.h"
+
+#define DEV_A "0000:1a:00.0"
+#define DEV_B "0000:1b:00.0"
+#define DEV_C "0000:1c:00.0"
+#define MIB (1ull << 20)
+#define RAM_HVA ((uint8_t *)0x100000000000)
+#define BAR_HVA ((uint8_t *)0x7000000000)
+
+static struct fake_vfio_host fake; /* too large for the stack */
+static struct vfio_context *context;
+static struct fake_rig rig;
+static struct err err;
+static struct ram ram = { .layout = { .count = 1,
+				  .size = 512 * MIB,
+				  .segment = { { .size = 512 * MIB, .hva = RAM_HVA } } } };
+static int log_file;
+
+static int setup(void **state)
+{
+	struct vfio_env env;
+
+	(void)state;
+	role_enter_worker();
+	assert_int_equal(sys_fd_limit(), 0);
+	fake_vfio_host_init(&fake);
+	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
+	fake_vfio_device(&fake, DEV_B, 13, "vfio-pci");
+	fake_vfio_device(&fake, DEV_C, 14, "vfio-pci");
+	fake_vfio_cdev(&fake, DEV_C, 0);
+	env = fake_vfio_env(&fake);
+	assert_int_equal(vfio_context_new(&context, &env), 0);
+	vfio_context_set_ram(context, &ram);
+	memset(&err, 0, sizeof(err));
+	log_file = memfd_create("log", MFD_CLOEXEC);
+	log_setup(log_file, LOG_LEVEL_INFO);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	log_setup(STDERR_FILENO, LOG_LEVEL_INFO);
+	close(log_file);
+	vfio_context_free(context);
+	assert_string_equal(fake.violation, "");
+	assert_true(fake_vfio_idle(&fake));
+	fake_vfio_host_release(&fake);
+	return 0;
+}
+
+static const char *logged(void)
+{
+	static char text[4096];
+	ssize_t n = pread(log_file, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static unsigned lines(void)
+{
+	unsigned n = 0;
+
+	for (const char *c = logged(); *c; c++)
+		n += *c == '\n';
+	return n;
+}
+
+static struct vfio_attachment *attach_by(const char *bdf, char *iommufd)
+{
+	struct vfio_pci_options options = { .addr = -1, .iommufd = iommufd };
+	struct vfio_attachment *attachment = NULL;
+
+	assert_int_equal(parse_bdf(bdf, &options.host), 0);
+	assert_int_equal(vfio_attach(context, &options, &attachment, &err), 0);
+	assert_int_equal(vfio_attachment_map_ram(attachment, &err), 0);
+	return attachment;
+}
+
+static struct vfio_attachment *attach(const char *bdf)
+{
+	return attach_by(bdf, NULL);
+}
+
+static struct vfio_attachment *attach_iommufd(const char *bdf)
+{
+	static char id[] = "i0";
+	struct vfio_iommufd_options options = { .id = id };
+
+	assert_int_equal(vfio_context_add_iommufd(context, &options, &err), 0);
+	return attach_by(bdf, id);
+}
+
+/* A BAR of 64 KiB with a trapped page in it, and its place in a big fake address space. */
+static void show(struct vfio_attachment *attachment, unsigned bar, uint64_t addr)
+{
+	uint8_t *hva = BAR_HVA + bar * MIB;
+	const struct vfio_area areas[] = { { 0, 0x8000, hva, false },
+		{ 0x8000, 0x1000, NULL, false }, { 0x9000, 0x7000, hva + 0x9000, false } };
+
+	vfio_attachment_show_bar(attachment, bar, addr, areas, 3);
+}
+
+static bool reachable(uint64_t addr, unsigned bar)
+{
+	const uint8_t *hva = BAR_HVA + bar * MIB;
+
+	return fake_vfio_mapped(&fake, addr, 0x8000, hva) &&
+	       fake_vfio_mapped(&fake, addr + 0x9000, 0x7000, hva + 0x9000);
+}
+
+static void test_pieces(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+
+	(void)state;
+	show(a, 2, 0xd0000000);
+	assert_true(reachable(0xd0000000, 2));
+	assert_false(fake_vfio_mapped(&fake, 0xd0008000, 0x1000, BAR_HVA + 2 * MIB + 0x8000));
+	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	/* It does not count as guest memory. */
+	assert_int_equal(vfio_context_mapped_bytes(context), 512 * MIB);
+	/* It moves: gone there before it is here. */
+	show(a, 2, 0xd0100000);
+	assert_true(reachable(0xd0100000, 2));
+	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	vfio_attachment_hide_bar(a, 2);
+	vfio_attachment_hide_bar(a, 2);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	vfio_detach(a);
+	vfio_detach(b);
+	assert_string_equal(logged(), "");
+}
+
+/* A lone device's BARs cost nothing; they are there when somebody comes, and go with the last. */
+static void test_only_with_a_peer(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b;
+
+	(void)state;
+	show(a, 0, 0xd0000000);
+	show(a, 1, 0xd0100000);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	b = attach(DEV_B);
+	assert_true(reachable(0xd0000000, 0) && reachable(0xd0100000, 1));
+	vfio_detach(b);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	b = attach(DEV_B);
+	assert_true(reachable(0xd0000000, 0) && reachable(0xd0100000, 1));
+	/* The owner goes: so do its BARs, whoever is left. */
+	vfio_detach(a);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	vfio_detach(b);
+}
+
+/* Two devices trade places; each worker knows of its own half only. */
+static void test_trade_places(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+
+	(void)state;
+	show(a, 0, 0xd0000000);
+	show(b, 1, 0xd0100000);
+	/* A's worker is first: b is still there. */
+	show(a, 0, 0xd0100000);
+	assert_true(reachable(0xd0100000, 1));
+	show(b, 1, 0xd0000000);
+	assert_true(reachable(0xd0100000, 0) && reachable(0xd0000000, 1));
+	assert_int_equal(fake_vfio_total_maps(&fake), 5);
+	assert_string_equal(logged(), "");
+	vfio_detach(b);
+	vfio_detach(a);
+}
+
+/* A guest may put a BAR where its memory is. DMA goes on to reach memory. */
+static void test_over_memory(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		show(a, 0, MIB * i);
+		assert_true(fake_vfio_mapped(&fake, 0, 512 * MIB, RAM_HVA));
+		assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	}
+	assert_int_equal(lines(), 1);
+	assert_non_null(strstr(logged(), "BAR 0 of '" DEV_A "'"));
+	/* Nor is it in the way of a device that comes later. */
+	vfio_detach(b);
+	b = attach_iommufd(DEV_C);
+	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	vfio_detach(b);
+	vfio_detach(a);
+}
+
+/* Another address space: the BAR is mapped there too, if that has room. */
+static void test_two_address_spaces(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *c;
+
+	(void)state;
+	show(a, 0, 0xd0000000);
+	c = attach_iommufd(DEV_C);
+	assert_int_not_equal(vfio_attachment_container(a), vfio_attachment_container(c));
+	/* In c's space, which has a peer of a; not in a's own. */
+	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2);
+	assert_true(reachable(0xd0000000, 0));
+	show(c, 1, 0xd0100000);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2 + 2);
+	vfio_attachment_hide_bar(a, 0);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2);
+	vfio_detach(c);
+	vfio_detach(a);
+}
+
+/* The kernel refuses (IOMMUFD and device memory): one warning per BAR, everything else works. */
+static void test_refused(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+	struct vfio_area area = { .size = 0x1000, .hva = BAR_HVA + 1 };
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		vfio_attachment_show_bar(a, 0, 0xd0000000 + i * MIB, &area, 1);
+		vfio_attachment_show_bar(a, 1, 0xd8000000 + i * MIB, &area, 1);
+	}
+	assert_int_equal(lines(), 2);
+	assert_non_null(strstr(logged(), "DMA will not reach BAR 0 of '" DEV_A "' at 0xd0000000"));
+	assert_non_null(strstr(logged(), "BAR 1"));
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	/* Room in the ledger is not lost either. */
+	for (unsigned i = 0; i < 200; i++) {
+		show(a, 0, 0xd0000000 + i * MIB);
+		assert_true(reachable(0xd0000000 + i * MIB, 0));
+	}
+	vfio_detach(b);
+	vfio_detach(a);
+}
+
+struct seen {
+	unsigned bars;
+	char device[64];
+};
+
+static void see(const struct vfio_mapping *mapping, void *opaque)
+{
+	struct seen *seen = opaque;
+
+	assert_int_equal(mapping->ram, mapping->device == NULL);
+	if (mapping->ram)
+		return;
+	seen->bars++;
+	snprintf(seen->device, sizeof(seen->device), "%s", mapping->device);
+}
+
+static void test_query(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+	struct seen seen = { 0 };
+
+	(void)state;
+	show(b, 0, 0xd0000000);
+	vfio_context_mappings(context, see, &seen);
+	assert_int_equal(seen.bars, 2);
+	assert_string_equal(seen.device, DEV_B);
+	vfio_detach(b);
+	vfio_detach(a);
+}
+
+/* The whole device: the guest moves its BARs, the worker follows. */
+static struct vfio_attachment *make_device(bool p2p)
+{
+	rig.dev = NULL;
+	fake_card_init(&rig.card);
+	fake_machine_init(&rig.machine);
+	fake_card_gpu(&rig.card);
+	assert_int_equal(fake_rig_realize(&rig, "pcie.0", &err), 0);
+	rig.dev->options->p2p = p2p;
+	rig.dev->attachment = attach(DEV_A);
+	return rig.dev->attachment;
+}
+
+static void end_device(void)
+{
+	struct vfio_attachment *attachment = rig.dev->attachment;
+
+	vfio_detach(attachment);
+	rig.dev->attachment = NULL;
+	fake_rig_release(&rig);
+}
+
+#define DECODE (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)
+
+static void move_bar3(uint64_t addr)
+{
+	fake_config_write(&rig, PCI_BASE_ADDRESS_3, 4, (uint32_t)addr);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_4, 4, (uint32_t)(addr >> 32));
+}
+
+static bool bar3_at(uint64_t addr)
+{
+	return fake_vfio_mapped(&fake, addr, 1 << 25, rig.dev->region[3].base);
+}
+
+static void test_follows(void **state)
+{
+	struct vfio_attachment *b = attach(DEV_B);
+
+	(void)state;
+	make_device(true);
+	move_bar3(0x800000000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_5, 4, 0xc000);
+	fake_step(&rig);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
+	fake_step(&rig);
+	assert_true(bar3_at(0x800000000));
+	/* I/O cannot be reached by DMA. */
+	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	move_bar3(0x900000000);
+	fake_step(&rig);
+	assert_true(bar3_at(0x900000000));
+	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	fake_config_write(&rig, PCI_COMMAND, 2, 0);
+	fake_step(&rig);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	/* Away with the device while it is mapped: before its memory goes. */
+	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
+	fake_step(&rig);
+	assert_true(bar3_at(0x900000000));
+	vfio_pci_fence(rig.dev);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	/* And it stays away. */
+	pci_unplug(&rig.dev->fn);
+	fake_step(&rig);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	end_device();
+	vfio_detach(b);
+	assert_string_equal(logged(), "");
+}
+
+static void test_off(void **state)
+{
+	struct vfio_attachment *b = attach(DEV_B);
+
+	(void)state;
+	make_device(false);
+	move_bar3(0x800000000);
+	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
+	fake_step(&rig);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	end_device();
+	vfio_detach(b);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_pieces),
+		CASE(test_only_with_a_peer),
+		CASE(test_trade_places),
+		CASE(test_over_memory),
+		CASE(test_two_address_spaces),
+		CASE(test_refused),
+		CASE(test_query),
+		CASE(test_follows),
+		CASE(test_off),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
