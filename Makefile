@@ -62,7 +62,9 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 	$(call SAY,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
-$(B)/tests/unit/test_plug $(B)/tests/unit/test_plug_slots $(B)/tests/unit/test_errors: $(MACHINE_RIG:%.c=$(B)/%.o)
+# Tests that run a whole machine.
+RIG_TESTS = test_plug test_plug_slots test_errors test_query
+$(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done

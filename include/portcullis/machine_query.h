@@ -11,11 +11,9 @@
 #include <stdint.h>
 
 #include <portcullis/machine.h>
+#include <portcullis/pci.h>
 #include <portcullis/role.h>
-
-struct pci_bus;
-struct pci_function;
-struct vfio_pci;
+#include <portcullis/vfio_query.h>
 
 /* QEMU's RunState: "prelaunch", "running", "paused", "shutdown", "internal-error". */
 const char *runstate_name(enum runstate state);
@@ -37,10 +35,15 @@ struct machine_vfio {
 	uint8_t devfn;
 	const char *last_error; /* "" when none */
 	unsigned slots;		/* memslots its BARs take */
+	unsigned bar_slots[PCI_BARS];
+	bool open;   /* vfio_pci_get_facts() holds */
+	bool on_bus; /* its BARs and their traps can be looked at */
 	struct vfio_pci *dev;
 };
 /* Every passed-through device, those being added or taken away too. */
 typedef void (*machine_vfio_fn)(const struct machine_vfio *info, void *opaque);
 void machine_query_vfio(struct machine *machine, machine_vfio_fn fn, void *opaque) ON_MAIN;
+/* What is mapped for DMA where, neighbouring pieces of guest memory as one. */
+void machine_query_mappings(struct machine *machine, vfio_mapping_fn fn, void *opaque) ON_MAIN;
 
 #endif

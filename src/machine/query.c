@@ -62,8 +62,48 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 			.dev = d->vfio };
 
 		snprintf(worker, sizeof(worker), "vfio_worker%u", d->worker->index);
-		for (unsigned i = 0; i < PCI_BARS; i++)
+		/* While a job of another stage runs, its worker may be changing them. */
+		info.open = d->stage != DEVICE_NEW;
+		info.on_bus = d->stage == DEVICE_PLUGGED || d->stage == DEVICE_REQUESTED;
+		for (unsigned i = 0; i < PCI_BARS; i++) {
+			info.bar_slots[i] = d->bar[i].n_slots;
 			info.slots += d->bar[i].n_slots;
+		}
 		fn(&info, opaque);
 	}
+}
+
+/* RAM is cut into pieces to the kernel's liking, which is nobody else's concern. */
+struct merge {
+	struct vfio_mapping last; /* guest memory; size 0: none */
+	vfio_mapping_fn fn;
+	void *opaque;
+};
+
+static void merge_next(const struct vfio_mapping *mapping, void *opaque)
+{
+	struct merge *merge = opaque;
+	struct vfio_mapping *last = &merge->last;
+
+	if (last->size && mapping->ram && last->container == mapping->container &&
+		last->iova + last->size == mapping->iova) {
+		last->size += mapping->size;
+		return;
+	}
+	if (last->size)
+		merge->fn(last, merge->opaque);
+	last->size = 0;
+	if (mapping->ram)
+		*last = *mapping;
+	else /* at once: what it points to is there under the lock only */
+		merge->fn(mapping, merge->opaque);
+}
+
+void machine_query_mappings(struct machine *m, vfio_mapping_fn fn, void *opaque)
+{
+	struct merge merge = { .fn = fn, .opaque = opaque };
+
+	vfio_context_mappings(m->vfio, merge_next, &merge);
+	if (merge.last.size)
+		fn(&merge.last, opaque);
 }

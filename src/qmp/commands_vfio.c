@@ -1,33 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commands_vfio.c - query-vfio: the passed-through devices, from plug to unplug. */
-#include <string.h>
-
+/*
+ * commands_vfio.c - query-vfio: the passed-through devices, from plug to unplug; and what their DMA
+ * reaches.
+ */
 #include <portcullis/machine_query.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
 #include <portcullis/vfio_fault.h>
 #include <portcullis/vfio_interrupts.h>
+#include <portcullis/vfio_query.h>
 
 #include "schema.h"
 
-/* Only while it is on its bus: before and after, its worker may be changing them. */
-static void put_areas(struct json_writer *w, const struct machine_vfio *info)
+/* As many as a person reads; the sum has them all. */
+#define TRAPS_SHOWN 64
+
+struct traps_out {
+	struct json_writer *w;
+	unsigned shown;
+	uint64_t sum;
+};
+
+static void put_traps(const struct vfio_traps *traps, void *opaque)
 {
-	bool on_bus = !strcmp(info->stage, "plugged") || !strcmp(info->stage, "requested");
+	struct traps_out *out = opaque;
+
+	out->sum += traps->count;
+	if (out->shown++ >= TRAPS_SHOWN)
+		return;
+	json_begin_object(out->w, NULL);
+	json_put_uint(out->w, "offset", traps->offset);
+	json_put_uint(out->w, "size", traps->size);
+	json_put_uint(out->w, "count", traps->count);
+	json_end_object(out->w);
+}
+
+static void put_areas(struct json_writer *w, struct vfio_pci *dev, unsigned bar)
+{
 	struct vfio_area area[VFIO_AREAS_MAX];
+	unsigned n = vfio_pci_areas(dev, bar, area);
 
 	json_begin_array(w, "areas");
-	for (unsigned bar = 0; on_bus && bar < PCI_BARS; bar++) {
-		unsigned n = vfio_pci_areas(info->dev, bar, area);
-
-		for (unsigned i = 0; i < n; i++) {
-			json_begin_object(w, NULL);
-			json_put_int(w, "bar", bar);
-			json_put_uint(w, "offset", area[i].offset);
-			json_put_uint(w, "size", area[i].size);
-			json_put_bool(w, "mapped", area[i].hva != NULL);
-			json_end_object(w);
-		}
+	for (unsigned i = 0; i < n; i++) {
+		json_begin_object(w, NULL);
+		json_put_uint(w, "offset", area[i].offset);
+		json_put_uint(w, "size", area[i].size);
+		json_put_string(w, "access",
+			!area[i].hva	   ? "trapped"
+			: area[i].readonly ? "read-only"
+					   : "mapped");
+		json_end_object(w);
 	}
 	json_end_array(w);
 }
@@ -62,10 +84,79 @@ static void put_state(struct json_writer *w, const struct vfio_pci *dev)
 		json_put_string(w, "error", vfio_severity_name(state.error));
 }
 
-static void put_device(const struct machine_vfio *info, void *opaque)
+static void put_bar(struct json_writer *w, const struct machine_vfio *info, unsigned i)
+{
+	static const char *const kinds[] = {
+		[PCI_BAR_IO] = "io",
+		[PCI_BAR_MEM32] = "mem32",
+		[PCI_BAR_MEM64] = "mem64",
+		[PCI_BAR_ROM] = "rom",
+	};
+	const struct pci_bar *bar = &vfio_pci_function(info->dev)->bar[i];
+	struct traps_out traps = { .w = w };
+
+	json_begin_object(w, NULL);
+	json_put_int(w, "bar", i);
+	json_put_string(w, "kind", kinds[bar->kind]);
+	json_put_bool(w, "prefetchable", bar->prefetchable);
+	json_put_uint(w, "size", bar->size);
+	if (bar->mapped)
+		json_put_uint(w, "address", bar->mapped_at);
+	json_put_uint(w, "memslots", info->bar_slots[i]);
+	put_areas(w, info->dev, i);
+	json_begin_array(w, "traps");
+	vfio_pci_traps(info->dev, i, put_traps, &traps);
+	json_end_array(w);
+	json_put_uint(w, "trapped", traps.sum);
+	json_put_uint(w, "refused", vfio_pci_traps_failed(info->dev, i));
+	json_end_object(w);
+}
+
+static void put_bars(struct json_writer *w, const struct machine_vfio *info)
+{
+	json_begin_array(w, "bars");
+	for (unsigned i = 0; info->on_bus && i < PCI_BARS; i++)
+		if (vfio_pci_function(info->dev)->bar[i].kind != PCI_BAR_NONE)
+			put_bar(w, info, i);
+	json_end_array(w);
+}
+
+struct list {
+	struct json_writer *w;
+	struct machine *machine;
+};
+
+struct sum {
+	unsigned container;
+	uint64_t bytes;
+};
+
+static void add_ram(const struct vfio_mapping *mapping, void *opaque)
+{
+	struct sum *sum = opaque;
+
+	if (mapping->ram && mapping->container == sum->container)
+		sum->bytes += mapping->size;
+}
+
+static void put_facts(const struct list *list, const struct machine_vfio *info) ON_MAIN
+{
+	struct vfio_pci_facts facts;
+	struct sum sum = { .bytes = 0 };
+
+	vfio_pci_get_facts(info->dev, &facts);
+	json_put_int(list->w, "group", facts.group);
+	json_put_uint(list->w, "container", facts.container);
+	sum.container = facts.container;
+	machine_query_mappings(list->machine, add_ram, &sum);
+	json_put_uint(list->w, "mapped-bytes", sum.bytes);
+}
+
+static void put_device(const struct machine_vfio *info, void *opaque) ON_MAIN
 {
 	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
-	struct json_writer *w = opaque;
+	const struct list *list = opaque;
+	struct json_writer *w = list->w;
 	char host[HOST_BDF_STRLEN];
 
 	json_begin_object(w, NULL);
@@ -77,12 +168,14 @@ static void put_device(const struct machine_vfio *info, void *opaque)
 	json_put_int(w, "function", info->devfn & 7);
 	json_put_string(w, "stage", info->stage);
 	json_put_string(w, "backend", options->iommufd ? "iommufd" : "group");
+	if (info->open)
+		put_facts(list, info);
 	json_put_string(w, "worker", info->worker);
 	json_put_uint(w, "memslots", info->slots);
 	put_state(w, info->dev);
 	if (*info->last_error)
 		json_put_string(w, "last-error", info->last_error);
-	put_areas(w, info);
+	put_bars(w, info);
 	put_interrupts(w, info->dev);
 	json_end_object(w);
 }
@@ -91,7 +184,32 @@ int qmp_cmd_query_vfio(struct qmp_request *r, struct err *err)
 {
 	(void)err;
 	json_begin_array(r->out, QMP_RETURN);
-	machine_query_vfio(r->context->machine, put_device, r->out);
+	machine_query_vfio(
+		r->context->machine, put_device, &(struct list){ r->out, r->context->machine });
+	json_end_array(r->out);
+	return 0;
+}
+
+static void put_mapping(const struct vfio_mapping *mapping, void *opaque)
+{
+	struct json_writer *w = opaque;
+
+	json_begin_object(w, NULL);
+	json_put_uint(w, "container", mapping->container);
+	json_put_string(w, "backend", mapping->backend);
+	json_put_uint(w, "iova", mapping->iova);
+	json_put_uint(w, "size", mapping->size);
+	json_put_bool(w, "ram", mapping->ram);
+	if (mapping->device)
+		json_put_string(w, "host", mapping->device);
+	json_end_object(w);
+}
+
+int qmp_cmd_query_vfio_mappings(struct qmp_request *r, struct err *err)
+{
+	(void)err;
+	json_begin_array(r->out, QMP_RETURN);
+	machine_query_mappings(r->context->machine, put_mapping, r->out);
 	json_end_array(r->out);
 	return 0;
 }

@@ -127,7 +127,7 @@ int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64
 	/* The kernel drops it with the container at the latest; nobody could repeat the call
 	 * usefully. */
 	if (ret < 0)
-		log_warn("vfio: cannot unmap IOVA 0x%" PRIx64 "+0x%" PRIx64 ": %s", iova, size,
+		log_guest("vfio: cannot unmap IOVA 0x%" PRIx64 "+0x%" PRIx64 ": %s", iova, size,
 			strerror(-ret));
 	strike(container, iova, size);
 	if (ram)

@@ -31,6 +31,7 @@ struct machine {
 	void (*on_pause)(void); /* as if stopping the vCPUs stepped the loop */
 	struct pci_bus bus;
 	struct pci_function host, nic;
+	const struct machine_vfio *vfio; /* NULL: no device is passed through */
 	void (*on_event)(void *opaque, const struct machine_event *event);
 	void *on_event_opaque;
 };
@@ -130,9 +131,23 @@ void machine_query_functions(
 
 void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 {
+	if (m->vfio)
+		fn(m->vfio, opaque);
+}
+
+void machine_query_mappings(struct machine *m, vfio_mapping_fn fn, void *opaque)
+{
+	static const struct vfio_mapping mappings[] = {
+		{ .backend = "type1v2", .size = 1 << 20, .ram = true },
+		{ .backend = "type1v2",
+			.iova = 1ull << 45,
+			.size = 4096,
+			.device = "0000:1a:00.0" },
+	};
+
 	(void)m;
-	(void)fn;
-	(void)opaque;
+	for (unsigned i = 0; i < 2; i++)
+		fn(&mappings[i], opaque);
 }
 
 const char *runstate_name(enum runstate state)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "fake_vfio_device.h"
 #include "qmp_fixture.h"
 #include "qmp_talk.h"
 
@@ -92,9 +93,9 @@ static void test_commands_are_there(void **state)
 	static const char *const names[] = { "qmp_capabilities", "query-version", "query-commands",
 		"query-events", "query-qmp-schema", "query-status", "query-name", "query-uuid",
 		"query-kvm", "query-machines", "query-target", "query-cpus", "query-cpus-fast",
-		"query-pci", "query-vfio", "device-list-properties", "stop", "cont", "system_reset",
-		"system_powerdown", "quit", "device_add", "device_del", "getfd", "closefd",
-		"add-fd", "remove-fd", "query-fdsets" };
+		"query-pci", "query-vfio", "query-vfio-mappings", "device-list-properties", "stop",
+		"cont", "system_reset", "system_powerdown", "quit", "device_add", "device_del",
+		"getfd", "closefd", "add-fd", "remove-fd", "query-fdsets" };
 	const char *commands;
 	char quoted[64];
 	(void)state;
@@ -125,6 +126,54 @@ static const struct json *ask(const char *command, const char *arguments)
 	if (!reply)
 		fail_msg("%s: %s", command, text);
 	return reply;
+}
+
+/* A passed-through card with trapped accesses, so that query-vfio has all there is to show. */
+static struct fake_rig rig;
+
+static void test_query_vfio(void **state)
+{
+	const struct json *row, *bar;
+	struct machine_vfio info = { .id = "net",
+		.bus = "pcie.0",
+		.stage = "plugged",
+		.worker = "vfio_worker0",
+		.last_error = "something",
+		.open = true,
+		.on_bus = true };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(fake_rig_init(&rig, fake_card_e1000e, "pcie.0"), 0);
+	info.dev = rig.dev;
+	for (unsigned i = 0; i < 2000; i++)
+		fake_bar_read(&rig, 2, 0x10, 4);
+	fake_bar_read(&rig, 3, 0x2008, 4);
+	machine.vfio = &info;
+	row = ask("query-vfio", NULL);
+	machine.vfio = NULL;
+	if (qmp_check_value("[VfioDeviceInfo]", row, "query-vfio", &err))
+		fail_msg("%s", err.text);
+	row = row->first;
+	assert_string_equal(json_get(row, "last-error")->text, "something");
+	assert_int_equal(json_get(row, "mapped-bytes")->integer, 1 << 20);
+	bar = json_get(row, "bars")->first->next->next;
+	assert_string_equal(json_get(bar, "kind")->text, "io");
+	assert_int_equal(json_get(bar, "trapped")->integer, 2000);
+	bar = bar->next;
+	assert_int_equal(json_get(bar, "bar")->integer, 3);
+	assert_int_equal(json_get(json_get(bar, "traps")->first, "offset")->integer, 0x2000);
+	bar = bar->next;
+	assert_string_equal(json_get(bar, "kind")->text, "rom");
+	assert_string_equal(json_get(json_get(bar, "areas")->first, "access")->text, "read-only");
+	/* Before it is open its worker may be changing what there is to see. */
+	info.open = info.on_bus = false;
+	machine.vfio = &info;
+	row = ask("query-vfio", NULL)->first;
+	machine.vfio = NULL;
+	assert_null(json_get(row, "group"));
+	assert_null(json_get(row, "bars")->first);
+	fake_rig_release(&rig);
 }
 
 static void test_replies_fit(void **state)
@@ -305,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_commands_are_there),
 		cmocka_unit_test(test_replies_fit),
 		cmocka_unit_test(test_query_pci),
+		cmocka_unit_test(test_query_vfio),
 		cmocka_unit_test(test_properties),
 		cmocka_unit_test(test_introspection),
 		cmocka_unit_test(test_check_value),
