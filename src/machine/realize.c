@@ -133,6 +133,9 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 	collect_limits(m, limits);
 	ret = ram_layout(&layout, config->ram_size, limits->usable, limits->n_usable,
 		limits->reserved, limits->n_reserved, 1ull << m->vm.phys_bits, err);
+	m->iova_end = UINT64_MAX;
+	if (limits->n_usable && limits->usable[limits->n_usable - 1].end < UINT64_MAX)
+		m->iova_end = limits->usable[limits->n_usable - 1].end + 1;
 	free(limits);
 	if (ret)
 		return ret;
@@ -152,13 +155,9 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 	return 0;
 }
 
-/* The 64-bit BAR window starts above RAM. */
 static int place_mem64(struct machine *m, struct err *err)
 {
-	const uint64_t gib = 1ull << 30;
-
-	if (m->ram.layout.top > m->windows.mem64_start)
-		m->windows.mem64_start = (m->ram.layout.top + gib - 1) & ~(gib - 1);
+	windows_place(&m->windows, m->ram.layout.top, m->iova_end);
 	if (m->windows.mem64_start >= m->windows.mem64_end)
 		return err_set(err, E2BIG,
 			"%llu MiB of memory leave no room for PCI devices in the %u address bits "

@@ -113,6 +113,7 @@ struct machine {
 	struct pci_host host;
 	struct pci_function host_bridge;
 	struct pci_windows windows;
+	uint64_t iova_end; /* what every device's IOMMU can map ends before it */
 	struct port *ports;
 	struct acpi_slots slots; /* ACPI hot plug */
 	struct loop_timer slots_retry;
@@ -165,6 +166,9 @@ struct port *topology_port_of(struct machine *m, const struct pci_bus *bus);
 int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
 /* Addresses for everything, as firmware would, and mapped. */
 void topology_program(struct machine *m) ON_MAIN;
+
+/* windows.c: the 64-bit window, above memory and if possible where DMA reaches. Pure. */
+void windows_place(struct pci_windows *windows, uint64_t ram_top, uint64_t iova_end);
 
 /* sink.c: what pci and vfio may ask of the machine. */
 void sink_init(struct machine *m);

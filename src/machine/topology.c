@@ -97,7 +97,7 @@ static void set_windows(struct machine *m)
 		.io_end = PCI_IO_END,
 		.mem32_start = GPA_PCI32,
 		.mem32_end = GPA_PCI32_END,
-		/* The upper half of the address space; machine_load() checks RAM against it. */
+		/* The upper half of the address space; windows_place() has the last word. */
 		.mem64_start = 1ull << (bits - 1),
 		.mem64_end = 1ull << bits,
 	};

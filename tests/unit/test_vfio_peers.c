@@ -264,6 +264,26 @@ static void test_refused(void **state)
 	vfio_detach(a);
 }
 
+/* A device that is being added: memory is mapped first, whatever the guest does meanwhile. */
+static void test_memory_first(void **state)
+{
+	static char id[] = "i0";
+	struct vfio_iommufd_options object = { .id = id };
+	struct vfio_pci_options options = { .addr = -1, .iommufd = id };
+	struct vfio_attachment *a = attach(DEV_A), *c = NULL;
+
+	(void)state;
+	assert_int_equal(vfio_context_add_iommufd(context, &object, &err), 0);
+	assert_int_equal(parse_bdf(DEV_C, &options.host), 0);
+	assert_int_equal(vfio_attach(context, &options, &c, &err), 0);
+	show(a, 0, MIB);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	vfio_detach(c);
+	vfio_detach(a);
+}
+
 struct seen {
 	unsigned bars;
 	char device[64];
@@ -391,6 +411,7 @@ int main(void)
 		CASE(test_over_memory),
 		CASE(test_two_address_spaces),
 		CASE(test_refused),
+		CASE(test_memory_first),
 		CASE(test_query),
 		CASE(test_follows),
 		CASE(test_off),

@@ -225,6 +225,9 @@ static void test_bad_romfiles(void **state)
 	write_rom(4096, 0xff);
 	truncate(path, 0x1d);
 	refused(-EINVAL, "is not a PCI expansion ROM");
+	/* The structure lies outside the file, and outside anything. */
+	write_bytes("\x55\xaa\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xf0\xff\0\0", 28);
+	refused(-EINVAL, "is not a PCI expansion ROM");
 	write_rom(4096, 0);
 	truncate(path, (16 << 20) + 1);
 	refused(-EINVAL, "up to 16 MiB");
