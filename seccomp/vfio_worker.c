@@ -54,7 +54,7 @@ _Static_assert(VFIO_IOMMU_MAP_DMA == VFIO_DEVICE_PCI_HOT_RESET, "one line for bo
 
 static const struct sc_rule rules_worker[] = {
 	/* finding the device: sysfs and /dev/vfio */
-	RULE(openat, "/dev/vfio/*, /dev/iommu, sysfs, own limits in /proc; never creates",
+	RULE(openat, "/dev/vfio/*, /dev/iommu, sysfs, own limits in /proc, romfile; never creates",
 		ARG_WITHOUT(2, OPEN_CREATES)),
 	RULE(readlinkat, "driver and iommu_group links in sysfs"),
 	RULE(newfstatat, "what is there; owner and mode of what cannot be opened"),

@@ -177,9 +177,7 @@ static void release(struct vfio_attachment *attachment)
 	vfio_iommufd_put(context, attachment->iommufd);
 	vfio_group_put(attachment->group);
 	free(attachment);
-	/* Less room is always there; somebody may have lost his only peer. */
-	(void)vfio_peers_make_room(context);
-	vfio_peers_sync(context);
+	(void)vfio_peers_make_room(context); /* less: cannot fail */
 }
 
 /* Takes passed, the duplicate of what the fd option names. */
@@ -297,8 +295,6 @@ int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
 
 	pthread_mutex_lock(&attachment->context->lock);
 	ret = vfio_ram_map(attachment, err);
-	if (ret == 0)
-		vfio_peers_sync(attachment->context);
 	pthread_mutex_unlock(&attachment->context->lock);
 	return ret;
 }

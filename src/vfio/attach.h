@@ -43,14 +43,18 @@ int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
 void vfio_attachment_cancel(struct vfio_attachment *attachment);
 
 /*
- * Peer to peer: the mapped pieces of a BAR (0..5) that the guest has at addr are mapped for DMA, in
- * every address space that another device is in, now or later. A BAR shown before moves. Failure is
- * a warning, once per BAR. Allocates nothing. The memory behind the areas must stay until the BAR
- * is hidden; vfio_detach() hides what is left.
+ * Peer to peer: the mapped pieces of a BAR (0..5), which the guest has at addr, are to be mapped
+ * for DMA in every address space that another device is in; no areas: the BAR is hidden. What it
+ * was before is unmapped at once, mapping is done by steps. The memory behind the areas must stay
+ * until the BAR is hidden; vfio_detach() hides what is left. -EAGAIN: somebody is at it, try later.
  */
-void vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
+int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct vfio_area *areas, unsigned n) ON_WORKER;
-void vfio_attachment_hide_bar(struct vfio_attachment *attachment, unsigned bar) ON_WORKER;
+/* Maps a GiB or so of what any device shows. 1: there is more to do. Failure is a warning, once per
+ * BAR. Allocates nothing. -EAGAIN as above. */
+int vfio_attachment_step(struct vfio_attachment *attachment) ON_WORKER;
+/* All of them; waits. */
+void vfio_attachment_hide_bars(struct vfio_attachment *attachment) ON_WORKER;
 
 /*
  * hot_reset.c: resets the device's bus (or slot) with everything on it. -ENOTTY: cannot be done for

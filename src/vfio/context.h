@@ -117,7 +117,8 @@ struct vfio_context {
 };
 
 /* Mappings besides RAM that one device may ask for (its BARs' pieces). */
-#define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * VFIO_AREAS_MAX)
+#define VFIO_BAR_PIECES 128 /* of a whole BAR; its areas may have one more each */
+#define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * (VFIO_AREAS_MAX + VFIO_BAR_PIECES))
 
 long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg);
 /* KVM's VFIO device; no-ops without one. */
@@ -163,8 +164,6 @@ uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned
 
 /* peers.c; all with context->lock. Ledger entries for every device's BARs in every container. */
 int vfio_peers_make_room(struct vfio_context *context);
-/* Maps what is shown wherever another device is, unmaps what nobody else can use. */
-void vfio_peers_sync(struct vfio_context *context);
 void vfio_peers_forget(struct vfio_attachment *attachment);
 
 /* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */

@@ -134,6 +134,27 @@ static void post_sync(struct vfio_pci *dev)
 	loop_post(dev->worker, &dev->sync);
 }
 
+static void follow_again(void *opaque)
+{
+	post_sync(opaque);
+}
+
+static void follow(struct vfio_pci *dev) ON_WORKER
+{
+	switch (vfio_follow(dev)) {
+	case VFIO_FOLLOW_MORE:
+		post_sync(dev);
+		break;
+	case VFIO_FOLLOW_LATER:
+		dev->follow_timer.fn = follow_again;
+		dev->follow_timer.opaque = dev;
+		loop_timer_set(dev->worker, &dev->follow_timer, VFIO_FOLLOW_RETRY_MS);
+		break;
+	case VFIO_FOLLOW_DONE:
+		break;
+	}
+}
+
 static void sync_run(struct mail *mail)
 {
 	struct vfio_pci *dev = (struct vfio_pci *)((char *)mail - offsetof(struct vfio_pci, sync));
@@ -142,8 +163,7 @@ static void sync_run(struct mail *mail)
 	atomic_store(&dev->sync_posted, false);
 	if (dev->realized) {
 		vfio_config_sync(dev);
-		if (vfio_follow(dev))
-			post_sync(dev);
+		follow(dev);
 	}
 	vfio_device_put(dev);
 }
@@ -215,6 +235,8 @@ void vfio_pci_fence(struct vfio_pci *dev)
 	if (dev->attachment)
 		vfio_attachment_set_busy(dev->attachment, false);
 	vfio_follow_end(dev);
+	if (dev->follow_timer.armed)
+		loop_timer_cancel(dev->worker, &dev->follow_timer);
 	if (!dev->io)
 		return;
 	vfio_device_command(dev, false);

@@ -33,6 +33,7 @@
 
 #define VFIO_PEER_BARS 6
 #define VFIO_NOWHERE UINT64_MAX
+#define VFIO_FOLLOW_RETRY_MS 20
 
 /* The expansion ROM's copy; see rom.c. */
 struct vfio_rom {
@@ -68,6 +69,7 @@ struct vfio_pci {
 	atomic_int error;		 /* enum vfio_severity */
 	uint16_t express, aer;		 /* the device's own capabilities, 0: none */
 	struct mail sync;		 /* main asks the worker to look at config space */
+	struct loop_timer follow_timer;
 	atomic_bool sync_posted;
 	/* Peer to peer: where main has each BAR, where the worker has it mapped for DMA. */
 	_Atomic uint64_t bar_wanted[VFIO_PEER_BARS], bar_shown[VFIO_PEER_BARS];
@@ -116,10 +118,12 @@ void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
 /* Main: the BAR is at addr now (VFIO_NOWHERE: not mapped). True: the worker has something to do. */
 bool vfio_follow_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr);
 /*
- * BARs are mapped for DMA where main has them. True: main has moved one meanwhile. Once more then,
- * but behind other mail: a guest that moves BARs all the time must not keep the worker to itself.
+ * A part of the work that maps BARs for DMA where main has them. What it leaves is done behind
+ * other mail: neither a large BAR nor a guest that moves BARs all the time has the worker to
+ * itself.
  */
-bool vfio_follow(struct vfio_pci *dev) ON_WORKER;
+enum vfio_follow { VFIO_FOLLOW_DONE, VFIO_FOLLOW_MORE, VFIO_FOLLOW_LATER };
+enum vfio_follow vfio_follow(struct vfio_pci *dev) ON_WORKER;
 /* No BAR is mapped for DMA any more; nor will be: the device is fenced or closed. */
 void vfio_follow_end(struct vfio_pci *dev) ON_WORKER;
 

@@ -17,24 +17,26 @@ bool vfio_follow_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr)
 	return atomic_load(&dev->bar_shown[bar]) != addr;
 }
 
-static void show(struct vfio_pci *dev, unsigned bar, uint64_t addr) ON_WORKER
+/* False: somebody else is at it. */
+static bool show(struct vfio_pci *dev, unsigned bar, uint64_t addr) ON_WORKER
 {
 	const struct vfio_region *region = &dev->region[bar];
+	unsigned n = addr == VFIO_NOWHERE ? 0 : region->n_areas;
 
-	if (addr == VFIO_NOWHERE)
-		vfio_attachment_hide_bar(dev->attachment, bar);
-	else
-		vfio_attachment_show_bar(dev->attachment, bar, addr, region->area, region->n_areas);
+	if (vfio_attachment_show_bar(dev->attachment, bar, addr, region->area, n))
+		return false;
 	atomic_store(&dev->bar_shown[bar], addr);
+	return true;
 }
 
-bool vfio_follow(struct vfio_pci *dev)
+enum vfio_follow vfio_follow(struct vfio_pci *dev)
 {
 	uint64_t wanted[VFIO_PEER_BARS];
-	bool behind = false;
+	bool moved = false;
+	int ret;
 
 	if (!dev->attachment || dev->fenced)
-		return false;
+		return VFIO_FOLLOW_DONE;
 	/* First everything that goes, so that BARs may trade places. */
 	for (unsigned i = 0; i < VFIO_PEER_BARS; i++) {
 		uint64_t shown = atomic_load(&dev->bar_shown[i]);
@@ -42,21 +44,25 @@ bool vfio_follow(struct vfio_pci *dev)
 		wanted[i] = atomic_load(&dev->bar_wanted[i]);
 		if (wanted[i] == shown || shown == VFIO_NOWHERE)
 			continue;
-		show(dev, i, VFIO_NOWHERE);
+		if (!show(dev, i, VFIO_NOWHERE))
+			return VFIO_FOLLOW_LATER;
 	}
 	for (unsigned i = 0; i < VFIO_PEER_BARS; i++) {
-		if (wanted[i] != atomic_load(&dev->bar_shown[i]))
-			show(dev, i, wanted[i]);
-		behind |= atomic_load(&dev->bar_wanted[i]) != wanted[i];
+		if (wanted[i] != atomic_load(&dev->bar_shown[i]) && !show(dev, i, wanted[i]))
+			return VFIO_FOLLOW_LATER;
+		moved |= atomic_load(&dev->bar_wanted[i]) != wanted[i];
 	}
-	return behind;
+	ret = vfio_attachment_step(dev->attachment);
+	if (ret < 0)
+		return VFIO_FOLLOW_LATER;
+	return ret || moved ? VFIO_FOLLOW_MORE : VFIO_FOLLOW_DONE;
 }
 
 void vfio_follow_end(struct vfio_pci *dev)
 {
 	if (!dev->attachment)
 		return;
+	vfio_attachment_hide_bars(dev->attachment);
 	for (unsigned i = 0; i < VFIO_PEER_BARS; i++)
-		if (atomic_load(&dev->bar_shown[i]) != VFIO_NOWHERE)
-			show(dev, i, VFIO_NOWHERE);
+		atomic_store(&dev->bar_shown[i], VFIO_NOWHERE);
 }

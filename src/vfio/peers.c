@@ -2,9 +2,13 @@
 /*
  * peers.c - peer to peer: one passed-through device's BARs as targets of another one's DMA.
  *
- * What should be mapped follows from what is shown and who is attached; vfio_peers_sync() makes it
- * so, and doing it twice changes nothing. A BAR is mapped only where another device is: a large one
- * takes the kernel long, page by page, and a lone device has no use for it.
+ * What should be mapped follows from what is shown and who is attached; each step maps a part of
+ * what is missing, and a step with nothing missing changes nothing. A BAR is mapped only where
+ * another device is: a lone one has no use for it. It then stays, until it moves or its owner goes.
+ *
+ * Kernels before 6.14 map device memory page by page, seconds for a large BAR. Therefore: pieces,
+ * one step's worth at a time, and no waiting for a lock that somebody may hold for as long, so that
+ * the worker can serve its device in between.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +17,8 @@
 #include <portcullis/log.h>
 
 #include "context.h"
+
+#define PIECE_MIN (1ull << 30)
 
 static unsigned count_attachments(const struct vfio_context *context)
 {
@@ -64,11 +70,35 @@ static void warn(struct vfio_attachment *attachment, unsigned bar,
 		code == EEXIST ? "guest memory is there" : strerror(code));
 }
 
-static void map_piece(struct vfio_container *container, struct vfio_attachment *attachment,
-	unsigned bar, const struct vfio_area *area)
+/* A GiB, or what keeps a BAR of that size within VFIO_BAR_PIECES. */
+static uint64_t piece_size(uint64_t size)
 {
-	struct ledger_entry entry = { .iova = attachment->shown[bar].addr + area->offset,
-		.size = area->size,
+	uint64_t piece = PIECE_MIN;
+
+	while (size / piece > VFIO_BAR_PIECES)
+		piece <<= 1;
+	return piece;
+}
+
+static uint64_t bar_size(const struct vfio_shown_bar *shown)
+{
+	const struct vfio_area *last = &shown->area[shown->n_areas - 1];
+
+	return last->offset + last->size;
+}
+
+/* A step's work: bytes it may still map; more: it was not enough. */
+struct step {
+	uint64_t left;
+	bool more;
+};
+
+/* False: no use going on with this area. */
+static bool map_piece(struct vfio_container *container, struct vfio_attachment *attachment,
+	unsigned bar, const struct vfio_area *piece, struct step *step)
+{
+	struct ledger_entry entry = { .iova = attachment->shown[bar].addr + piece->offset,
+		.size = piece->size,
 		.kind = LEDGER_BAR,
 		.owner = attachment };
 	const struct ledger_entry *there = ledger_find(&container->ledger, entry.iova, entry.size);
@@ -76,33 +106,47 @@ static void map_piece(struct vfio_container *container, struct vfio_attachment *
 
 	if (there && there->owner == attachment && there->iova == entry.iova &&
 		there->size == entry.size)
-		return;
-	/* Another device's BAR that has yet to leave, or a guest that does not care: its worker's
-	 * next sync is the next try. */
+		return true;
+	/* Another device's BAR that has yet to leave, or a guest that does not care: the step after
+	 * its own is the next try. */
 	if (there && there->kind == LEDGER_BAR)
-		return;
-	ret = vfio_container_map(container, &entry, area->hva, !area->readonly);
+		return true;
+	if (!step->left) {
+		step->more = true;
+		return false;
+	}
+	step->left -= entry.size < step->left ? entry.size : step->left;
+	ret = vfio_container_map(container, &entry, piece->hva, !piece->readonly);
 	if (ret < 0)
 		warn(attachment, bar, container, &entry, -ret);
+	return ret == 0;
 }
 
-static void sync_one(struct vfio_container *container, struct vfio_attachment *attachment)
+static void map_area(struct vfio_container *container, struct vfio_attachment *attachment,
+	unsigned bar, const struct vfio_area *area, struct step *step)
+{
+	uint64_t size = piece_size(bar_size(&attachment->shown[bar]));
+
+	for (uint64_t at = 0; at < area->size; at += size) {
+		struct vfio_area piece = { .offset = area->offset + at,
+			.size = area->size - at < size ? area->size - at : size,
+			.hva = (uint8_t *)area->hva + at,
+			.readonly = area->readonly };
+
+		if (!map_piece(container, attachment, bar, &piece, step))
+			return;
+	}
+}
+
+static void step_one(
+	struct vfio_container *container, struct vfio_attachment *attachment, struct step *step)
 {
 	/* Memory comes first: what the guest puts over it must not stand in its way. */
-	if (!container->ram_mapped || !has_peer(container, attachment)) {
-		vfio_container_unmap_owner(container, attachment);
+	if (!container->ram_mapped || !has_peer(container, attachment))
 		return;
-	}
 	for (unsigned bar = 0; bar < VFIO_SHOWN_BARS; bar++)
 		for (unsigned i = 0; i < attachment->shown[bar].n_areas; i++)
-			map_piece(container, attachment, bar, &attachment->shown[bar].area[i]);
-}
-
-void vfio_peers_sync(struct vfio_context *context)
-{
-	for (struct vfio_container *c = context->containers; c; c = c->next)
-		for (struct vfio_attachment *a = context->attachments; a; a = a->next)
-			sync_one(c, a);
+			map_area(container, attachment, bar, &attachment->shown[bar].area[i], step);
 }
 
 void vfio_peers_forget(struct vfio_attachment *attachment)
@@ -111,43 +155,63 @@ void vfio_peers_forget(struct vfio_attachment *attachment)
 		vfio_container_unmap_owner(c, attachment);
 }
 
+/* Another BAR of the device that lies there too goes with it, and comes back in the next step. */
+static void unmap_within(struct vfio_container *container, const struct vfio_attachment *attachment,
+	uint64_t iova, uint64_t size)
+{
+	for (unsigned i = container->ledger.count; i-- > 0;) {
+		struct ledger_entry entry = container->ledger.entries[i];
+
+		if (entry.owner == attachment && entry.iova >= iova && entry.iova - iova < size)
+			(void)vfio_container_unmap(container, entry.iova, entry.size);
+	}
+}
+
 static void hide(struct vfio_attachment *attachment, unsigned bar)
 {
 	struct vfio_shown_bar *shown = &attachment->shown[bar];
 
-	for (struct vfio_container *c = attachment->context->containers; c; c = c->next) {
-		for (unsigned i = 0; i < shown->n_areas; i++) {
-			uint64_t iova = shown->addr + shown->area[i].offset;
-			const struct ledger_entry *entry =
-				ledger_find(&c->ledger, iova, shown->area[i].size);
-
-			if (entry && entry->owner == attachment)
-				(void)vfio_container_unmap(c, iova, shown->area[i].size);
-		}
-	}
+	if (!shown->n_areas)
+		return;
+	for (struct vfio_container *c = attachment->context->containers; c; c = c->next)
+		unmap_within(c, attachment, shown->addr, bar_size(shown));
 	shown->n_areas = 0;
 }
 
-void vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
+int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct vfio_area *areas, unsigned n)
 {
 	struct vfio_shown_bar *shown = &attachment->shown[bar];
 
-	pthread_mutex_lock(&attachment->context->lock);
+	if (pthread_mutex_trylock(&attachment->context->lock))
+		return -EAGAIN;
 	hide(attachment, bar);
 	shown->addr = addr;
 	for (unsigned i = 0; i < n; i++)
 		if (areas[i].hva)
 			shown->area[shown->n_areas++] = areas[i];
-	vfio_peers_sync(attachment->context);
+	pthread_mutex_unlock(&attachment->context->lock);
+	return 0;
+}
+
+void vfio_attachment_hide_bars(struct vfio_attachment *attachment)
+{
+	pthread_mutex_lock(&attachment->context->lock);
+	for (unsigned bar = 0; bar < VFIO_SHOWN_BARS; bar++)
+		hide(attachment, bar);
 	pthread_mutex_unlock(&attachment->context->lock);
 }
 
-void vfio_attachment_hide_bar(struct vfio_attachment *attachment, unsigned bar)
+int vfio_attachment_step(struct vfio_attachment *attachment)
 {
-	pthread_mutex_lock(&attachment->context->lock);
-	hide(attachment, bar);
-	/* Somebody else's BAR may have been waiting for the place. */
-	vfio_peers_sync(attachment->context);
-	pthread_mutex_unlock(&attachment->context->lock);
+	struct vfio_context *context = attachment->context;
+	struct step step = { .left = PIECE_MIN };
+
+	if (pthread_mutex_trylock(&context->lock))
+		return -EAGAIN;
+	for (struct vfio_container *c = context->containers; c; c = c->next)
+		for (struct vfio_attachment *a = context->attachments; a; a = a->next)
+			step_one(c, a, &step);
+	pthread_mutex_unlock(&context->lock);
+	return step.more;
 }

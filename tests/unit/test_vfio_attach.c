@@ -347,7 +347,8 @@ static void show_bar(struct vfio_attachment *attachment, uint64_t addr)
 {
 	const struct vfio_area area = { .size = 0x10000, .hva = (void *)0x7000000000 };
 
-	vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
+	(void)vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
+	(void)vfio_attachment_step(attachment);
 }
 
 static int run_attach_cycle(void)

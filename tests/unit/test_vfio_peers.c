@@ -118,6 +118,21 @@ static struct vfio_attachment *attach_iommufd(const char *bdf)
 	return attach_by(bdf, id);
 }
 
+static void step_all(struct vfio_attachment *attachment)
+{
+	int ret;
+
+	while ((ret = vfio_attachment_step(attachment)) == 1)
+		;
+	assert_int_equal(ret, 0);
+}
+
+static void hide(struct vfio_attachment *attachment, unsigned bar)
+{
+	assert_int_equal(vfio_attachment_show_bar(attachment, bar, 0, NULL, 0), 0);
+	step_all(attachment);
+}
+
 /* A BAR of 64 KiB with a trapped page in it, and its place in a big fake address space. */
 static void show(struct vfio_attachment *attachment, unsigned bar, uint64_t addr)
 {
@@ -125,7 +140,8 @@ static void show(struct vfio_attachment *attachment, unsigned bar, uint64_t addr
 	const struct vfio_area areas[] = { { 0, 0x8000, hva, false },
 		{ 0x8000, 0x1000, NULL, false }, { 0x9000, 0x7000, hva + 0x9000, false } };
 
-	vfio_attachment_show_bar(attachment, bar, addr, areas, 3);
+	assert_int_equal(vfio_attachment_show_bar(attachment, bar, addr, areas, 3), 0);
+	step_all(attachment);
 }
 
 static bool reachable(uint64_t addr, unsigned bar)
@@ -151,15 +167,15 @@ static void test_pieces(void **state)
 	show(a, 2, 0xd0100000);
 	assert_true(reachable(0xd0100000, 2));
 	assert_int_equal(fake_vfio_total_maps(&fake), 3);
-	vfio_attachment_hide_bar(a, 2);
-	vfio_attachment_hide_bar(a, 2);
+	hide(a, 2);
+	hide(a, 2);
 	assert_int_equal(fake_vfio_total_maps(&fake), 1);
 	vfio_detach(a);
 	vfio_detach(b);
 	assert_string_equal(logged(), "");
 }
 
-/* A lone device's BARs cost nothing; they are there when somebody comes, and go with the last. */
+/* A lone device's BARs cost nothing; they are mapped when somebody comes, and stay after that. */
 static void test_only_with_a_peer(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *b;
@@ -169,15 +185,71 @@ static void test_only_with_a_peer(void **state)
 	show(a, 1, 0xd0100000);
 	assert_int_equal(fake_vfio_total_maps(&fake), 1);
 	b = attach(DEV_B);
+	/* Not while it is being added: that would take as long as the BARs are large. */
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	step_all(b);
 	assert_true(reachable(0xd0000000, 0) && reachable(0xd0100000, 1));
 	vfio_detach(b);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
-	b = attach(DEV_B);
 	assert_true(reachable(0xd0000000, 0) && reachable(0xd0100000, 1));
+	/* Moving, it finds itself alone. */
+	show(a, 0, 0xd0200000);
+	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	b = attach(DEV_B);
+	step_all(b);
+	assert_true(reachable(0xd0200000, 0) && reachable(0xd0100000, 1));
 	/* The owner goes: so do its BARs, whoever is left. */
 	vfio_detach(a);
 	assert_int_equal(fake_vfio_total_maps(&fake), 1);
 	vfio_detach(b);
+}
+
+/* 64 GiB and more: pieces, a step's worth at a time, and as many as there is room for. */
+static void test_large(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+	struct vfio_area area = { .size = 64ull << 30, .hva = BAR_HVA };
+	unsigned steps = 0;
+
+	(void)state;
+	assert_int_equal(vfio_attachment_show_bar(a, 0, 1ull << 38, &area, 1), 0);
+	while (vfio_attachment_step(b) == 1)
+		steps++;
+	assert_int_equal(steps, 63);
+	assert_true(fake_vfio_mapped(&fake, 1ull << 38, 64ull << 30, BAR_HVA));
+	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 64);
+	/* It moves when it is half done. */
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(vfio_attachment_show_bar(a, 0, (64ull + i) << 36, &area, 1), 0);
+		assert_int_equal(fake_vfio_total_maps(&fake), 1);
+		assert_int_equal(vfio_attachment_step(a), 1);
+		assert_int_equal(vfio_attachment_step(a), 1);
+	}
+	/* Six of the largest that a processor can address. */
+	area.size = 1ull << 45;
+	for (unsigned i = 0; i < VFIO_SHOWN_BARS; i++)
+		assert_int_equal(vfio_attachment_show_bar(a, i, (8ull + i) << 45, &area, 1), 0);
+	step_all(a);
+	assert_true(fake_vfio_total_maps(&fake) <= 1 + VFIO_DEVICE_MAPS);
+	assert_true(fake_vfio_mapped(&fake, 13ull << 45, 1ull << 45, BAR_HVA));
+	assert_string_equal(logged(), "");
+	vfio_detach(b);
+	vfio_detach(a);
+}
+
+/* Memory is being pinned for another device: nobody waits. */
+static void test_nobody_waits(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
+	struct vfio_area area = { .size = MIB, .hva = BAR_HVA };
+
+	(void)state;
+	pthread_mutex_lock(&context->lock);
+	assert_int_equal(vfio_attachment_show_bar(a, 0, 0xd0000000, &area, 1), -EAGAIN);
+	assert_int_equal(vfio_attachment_step(a), -EAGAIN);
+	pthread_mutex_unlock(&context->lock);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	vfio_detach(b);
+	vfio_detach(a);
 }
 
 /* Two devices trade places; each worker knows of its own half only. */
@@ -192,6 +264,7 @@ static void test_trade_places(void **state)
 	show(a, 0, 0xd0100000);
 	assert_true(reachable(0xd0100000, 1));
 	show(b, 1, 0xd0000000);
+	step_all(a);
 	assert_true(reachable(0xd0100000, 0) && reachable(0xd0000000, 1));
 	assert_int_equal(fake_vfio_total_maps(&fake), 5);
 	assert_string_equal(logged(), "");
@@ -228,13 +301,14 @@ static void test_two_address_spaces(void **state)
 	(void)state;
 	show(a, 0, 0xd0000000);
 	c = attach_iommufd(DEV_C);
+	step_all(c);
 	assert_int_not_equal(vfio_attachment_container(a), vfio_attachment_container(c));
 	/* In c's space, which has a peer of a; not in a's own. */
 	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2);
 	assert_true(reachable(0xd0000000, 0));
 	show(c, 1, 0xd0100000);
 	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2 + 2);
-	vfio_attachment_hide_bar(a, 0);
+	hide(a, 0);
 	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2);
 	vfio_detach(c);
 	vfio_detach(a);
@@ -250,6 +324,7 @@ static void test_refused(void **state)
 	for (unsigned i = 0; i < 4; i++) {
 		vfio_attachment_show_bar(a, 0, 0xd0000000 + i * MIB, &area, 1);
 		vfio_attachment_show_bar(a, 1, 0xd8000000 + i * MIB, &area, 1);
+		step_all(a);
 	}
 	assert_int_equal(lines(), 2);
 	assert_non_null(strstr(logged(), "DMA will not reach BAR 0 of '" DEV_A "' at 0xd0000000"));
@@ -371,6 +446,18 @@ static void test_follows(void **state)
 	fake_config_write(&rig, PCI_COMMAND, 2, 0);
 	fake_step(&rig);
 	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	/* The lock is taken while it moves: once more, later. */
+	pthread_mutex_lock(&context->lock);
+	move_bar3(0xa00000000);
+	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
+	fake_step(&rig);
+	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	pthread_mutex_unlock(&context->lock);
+	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
+	fake_step(&rig);
+	assert_true(bar3_at(0xa00000000));
+	move_bar3(0x900000000);
+	fake_step(&rig);
 	/* Away with the device while it is mapped: before its memory goes. */
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
 	fake_step(&rig);
@@ -408,6 +495,8 @@ int main(void)
 		CASE(test_pieces),
 		CASE(test_only_with_a_peer),
 		CASE(test_trade_places),
+		CASE(test_large),
+		CASE(test_nobody_waits),
 		CASE(test_over_memory),
 		CASE(test_two_address_spaces),
 		CASE(test_refused),
