@@ -3,11 +3,13 @@
  * Drives QEMU's edu device (1234:11e8) from the guest's user space: it has no driver, so every
  * register, DMA address and interrupt is under the test's control.
  *
- *   edu BDF dma [MIN]      a page goes into the device and comes back elsewhere; both pages'
- * guest-physical addresses are at least MIN. Prints them. edu BDF msi VECTOR     programs the MSI
- * capability for a CPU vector and raises an interrupt edu BDF raise VALUE    raises an interrupt
- * the way the device is programmed now edu BDF ack VALUE      acknowledges it (INTx stays asserted
- * until then) edu BDF fact N         the device computes N! and the answer is printed
+ *   edu BDF dma [MIN]           a page goes into the device and comes back elsewhere; both pages'
+ *                               guest-physical addresses are at least MIN. Prints them.
+ *   edu BDF copy SOURCE TARGET  2048 bytes go into the device and out again, by bus address
+ *   edu BDF msi VECTOR          programs the MSI capability for a CPU vector and raises an
+ * interrupt edu BDF raise VALUE         raises an interrupt the way the device is programmed now
+ *   edu BDF ack VALUE           acknowledges it (INTx stays asserted until then)
+ *   edu BDF fact N              the device computes N! and the answer is printed
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -159,6 +161,14 @@ static int dma(uint64_t min)
 	return 0;
 }
 
+/* From bus address to bus address, by way of the device's own memory. */
+static int copy(uint64_t source, uint64_t target)
+{
+	transfer(source, BUFFER, 0);
+	transfer(BUFFER, target, DMA_TO_RAM);
+	return 0;
+}
+
 static void program_msi(unsigned vector)
 {
 	unsigned at = config_get(CONFIG_CAPABILITIES, 1);
@@ -183,7 +193,7 @@ static void program_msi(unsigned vector)
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		fprintf(stderr, "usage: edu BDF dma|msi|raise|ack|fact [VALUE]\n");
+		fprintf(stderr, "usage: edu BDF dma|copy|msi|raise|ack|fact [VALUE]\n");
 		return 2;
 	}
 	const char *verb = argv[2];
@@ -192,6 +202,8 @@ int main(int argc, char **argv)
 	open_device(argv[1]);
 	if (!strcmp(verb, "dma"))
 		return dma(value);
+	if (!strcmp(verb, "copy"))
+		return copy(value, argc > 4 ? strtoull(argv[4], NULL, 0) : 0);
 	if (!strcmp(verb, "msi")) {
 		program_msi((unsigned)value);
 		put32(REG_RAISE, 1);

@@ -102,6 +102,17 @@ STANDARD_DEVICES = (
     nvme("pair1", addr="0x9.0x1"),
 )
 
+# Regions of every kind: memory that must be mapped, BARs larger than the guest's memory, I/O, a ROM.
+REGION_DEVICES = (
+    Device("net0", "e1000e", port=0x2, network=True),
+    Device("shm0", "ivshmem-plain", port=0x3, memory=64 * MIB),
+    Device("shm1", "ivshmem-plain", port=0x4, memory=16 * MIB),
+    Device("big0", "pci-testdev,membar=64G", port=0x5),
+    Device("usb0", "qemu-xhci", port=0x6),
+    Device("blk0", "virtio-blk-pci,iommu_platform=on,disable-legacy=on", port=0x7, drive=32 * MIB),
+    Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
+)
+
 HOSTS = {
     "standard": Host(STANDARD_DEVICES),
     # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.
@@ -125,5 +136,6 @@ HOSTS = {
         Device("twin1", "e1000", sibling="twin0", network=True),
         nvme("nvme0", port=0x5),
     ), append="intel_iommu=on iommu=nopt nvme_core.multipath=N"),
+    "regions": Host(REGION_DEVICES),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
 }
