@@ -456,7 +456,12 @@ static void test_follows(void **state)
 	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
 	fake_step(&rig);
 	assert_true(bar3_at(0xa00000000));
+	pthread_mutex_lock(&context->lock);
 	move_bar3(0x900000000);
+	fake_step(&rig);
+	assert_true(bar3_at(0xa00000000));
+	pthread_mutex_unlock(&context->lock);
+	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
 	fake_step(&rig);
 	/* Away with the device while it is mapped: before its memory goes. */
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
