@@ -8,6 +8,8 @@ import os
 import struct
 
 from l1.case import case, check, check_equal
+from l1.host import wait_for
+from l1.kernel_log import Mark
 from l1.qmp import Qmp
 
 SOCKET = "/tmp/qmp.sock"
@@ -181,12 +183,13 @@ def peer_to_peer(lab):
             guest.check(f"bar {slot(number)} on")
         guest.check(f"bar {slot(1)} 2 fill 0 2048 7; bar {slot(2)} 2 fill 0 4096 9")
         here, barred = address(guest, slot(1), 2), address(guest, slot(2), 2)
-        check_equal(peers(qmp), {(shm.bdf, here, 64 * MIB), (edu.bdf, address(guest, slot(0), 0), MIB)},
-                    "BARs mapped for DMA")
+        wait_peers(qmp, {(shm.bdf, here, 64 * MIB), (edu.bdf, address(guest, slot(0), 0), MIB)})
         guest.check(f"edu {slot(0)} copy {here:#x} {here + 32 * MIB:#x}")
         same_2048(guest, slot(1), 0, 32 * MIB)
         # Not to the other one: what was there stays, and the IOMMU says so.
+        said = Mark()
         guest.check(f"edu {slot(0)} copy {here:#x} {barred + 2048:#x}; bar {slot(2)} 2 check 0 4096 9")
+        wait_for(lambda: f"fault addr {barred + 2048 & ~4095:#x}" in said.text(), 10, "a DMA fault in the host's log")
         lab.note(move(guest, qmp, shm, here))
         vmm.poweroff()
         check("DMA will not reach" not in vmm.stderr(), vmm.stderr())
@@ -194,6 +197,11 @@ def peer_to_peer(lab):
 
 def peers(qmp):
     return {(row["host"], row["iova"], row["size"]) for row in qmp.cmd("query-vfio-mappings") if not row["ram"]}
+
+
+def wait_peers(qmp, want):
+    """BARs are mapped for DMA behind the guest's back, a moment after it has turned them on."""
+    wait_for(lambda: peers(qmp) == want, 20, f"the mappings {want}")
 
 
 def same_2048(guest, bdf, one, other):
@@ -206,6 +214,7 @@ def move(guest, qmp, device, here):
     """Decode off: the mapping goes; on elsewhere: it is there. And DMA reaches it."""
     path = f"/sys/bus/pci/devices/{slot(1)}"
     there = here + (64 * MIB) * 4
+    (edu_bdf, edu_bar, _), = (row for row in peers(qmp) if row[0] != device.bdf)
 
     def write(offset, size, value):
         octal = "".join(f"\\{byte:03o}" for byte in value.to_bytes(size, "little"))
@@ -216,8 +225,7 @@ def move(guest, qmp, device, here):
         write(0x18, 4, new & 0xffffffff)
         write(0x1c, 4, new >> 32)
         write(4, 2, 6)
-        mine = {row for row in peers(qmp) if row[0] == device.bdf}
-        check_equal(mine, {(device.bdf, new, 64 * MIB)}, "the BAR that moved")
+        wait_peers(qmp, {(edu_bdf, edu_bar, MIB), (device.bdf, new, 64 * MIB)})
         guest.check(f"edu {slot(0)} copy {new:#x} {new + 48 * MIB:#x}")
     same_2048(guest, slot(1), 0, 48 * MIB)
     return f"moved {here:#x} -> {there:#x} and back"
