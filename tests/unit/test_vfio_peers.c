@@ -38,8 +38,8 @@ static struct vfio_context *context;
 static struct fake_rig rig;
 static struct err err;
 static struct ram ram = { .layout = { .count = 1,
-				  .size = 512 * MIB,
-				  .segment = { { .size = 512 * MIB, .hva = RAM_HVA } } } };
+				  .size = 128 * MIB,
+				  .segment = { { .size = 128 * MIB, .hva = RAM_HVA } } } };
 static int log_file;
 
 static int setup(void **state)
@@ -162,7 +162,7 @@ static void test_pieces(void **state)
 	assert_false(fake_vfio_mapped(&fake, 0xd0008000, 0x1000, BAR_HVA + 2 * MIB + 0x8000));
 	assert_int_equal(fake_vfio_total_maps(&fake), 3);
 	/* It does not count as guest memory. */
-	assert_int_equal(vfio_context_mapped_bytes(context), 512 * MIB);
+	assert_int_equal(vfio_context_mapped_bytes(context), 128 * MIB);
 	/* It moves: gone there before it is here. */
 	show(a, 2, 0xd0100000);
 	assert_true(reachable(0xd0100000, 2));
@@ -280,7 +280,7 @@ static void test_over_memory(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
 		show(a, 0, MIB * i);
-		assert_true(fake_vfio_mapped(&fake, 0, 512 * MIB, RAM_HVA));
+		assert_true(fake_vfio_mapped(&fake, 0, 128 * MIB, RAM_HVA));
 		assert_int_equal(fake_vfio_total_maps(&fake), 1);
 	}
 	assert_int_equal(lines(), 1);

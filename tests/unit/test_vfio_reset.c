@@ -159,7 +159,7 @@ static void test_no_way(void **state)
 
 static void test_realize_needs_the_reset(void **state)
 {
-	struct fake_rig broken;
+	struct fake_rig broken = { .set_options = NULL };
 	struct err err = { 0 };
 
 	(void)state;
