@@ -23,7 +23,7 @@ struct config_serial {
 	bool wait;   /* unix server: wait for the first client before the guest starts */
 };
 
-/* One -device: its type and options object (type->size bytes, owned). */
+/* One -device or -object: its type and options object (type->size bytes, owned). */
 struct config_device {
 	const struct prop_type *type;
 	void *options;
@@ -55,6 +55,8 @@ struct config {
 	bool mem_prealloc;
 	char *kernel, *initrd, *append;
 	struct config_serial serial;
+	struct config_device *objects;
+	unsigned n_objects;
 	struct config_device *devices;
 	unsigned n_devices;
 	struct config_qmp *qmp;
@@ -73,6 +75,9 @@ int config_make_absolute(struct config *config, const char *dir);
 /* Device types known by -device, device_add, device-list-properties; NULL-terminated. */
 extern const struct prop_type *const device_types[];
 const struct prop_type *device_type_find(const char *name);
+/* The same for -object and object-add. */
+extern const struct prop_type *const object_types[];
+const struct prop_type *object_type_find(const char *name);
 /*
  * A new options object of type: its defaults, then the -global ones. The command line and QMP's
  * device_add both start with it. The caller owns *out (props_release() and free()).

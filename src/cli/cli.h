@@ -105,6 +105,19 @@ struct moot {
 };
 int moot_pair(struct parse *p, const char *key, const char *value, const struct moot *table);
 
+/* The types of -device or -object. */
+struct type_list {
+	const char *noun; /* "device" */
+	const struct prop_type *const *types;
+};
+extern const struct type_list device_list, object_list;
+/* Is it "help" or "TYPE,help"? Then p->text answers. Also finds out whether the type exists. */
+int type_help(struct parse *p, const struct type_list *list, const char *value);
+/* "TYPE[,properties]" or "driver=TYPE[,properties]": *rest is the properties, "" if none. */
+int split_type(struct parse *p, const struct type_list *list, const char *value,
+	const struct prop_type **type, const char **rest);
+int unknown_type(struct parse *p, const struct type_list *list, const char *name);
+
 /* Handlers. */
 int opt_string(struct parse *p, const char *value);
 int opt_flag(struct parse *p, const char *value);
@@ -124,6 +137,7 @@ int opt_qmp(struct parse *p, const char *value);
 int opt_chardev(struct parse *p, const char *value);
 int opt_mon(struct parse *p, const char *value);
 int opt_device(struct parse *p, const char *value);
+int opt_object(struct parse *p, const char *value);
 int opt_global(struct parse *p, const char *value);
 int opt_help(struct parse *p, const char *value);
 int opt_help_man(struct parse *p, const char *value);

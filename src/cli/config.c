@@ -21,6 +21,15 @@ void config_init(struct config *config)
 	};
 }
 
+static void release_devices(struct config_device *devices, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		props_release(devices[i].type, devices[i].options);
+		free(devices[i].options);
+	}
+	free(devices);
+}
+
 void config_release(struct config *config)
 {
 	char *strings[] = { config->name, config->mem_path, config->kernel, config->initrd,
@@ -28,11 +37,8 @@ void config_release(struct config *config)
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
-	for (unsigned i = 0; i < config->n_devices; i++) {
-		props_release(config->devices[i].type, config->devices[i].options);
-		free(config->devices[i].options);
-	}
-	free(config->devices);
+	release_devices(config->objects, config->n_objects);
+	release_devices(config->devices, config->n_devices);
 	for (unsigned i = 0; i < config->n_qmp; i++) {
 		free(config->qmp[i].path);
 		free(config->qmp[i].host);

@@ -134,10 +134,19 @@ static void man(FILE *out)
 	}
 }
 
-static void markdown(FILE *out)
+static void markdown_types(FILE *out, const struct type_list *list)
 {
 	char props[16384];
 
+	for (unsigned i = 0; list->types[i]; i++) {
+		props_help(list->types[i], props, sizeof(props));
+		fprintf(out, "\n## -%s %s\n\n%s:\n\n```\n%s```\n", list->noun, list->types[i]->name,
+			list->types[i]->help, props);
+	}
+}
+
+static void markdown(FILE *out)
+{
 	fprintf(out,
 		"# Command line\n\n<!-- Made by `portcullis -help-markdown`: change "
 		"src/cli/table.c or a "
@@ -150,11 +159,8 @@ static void markdown(FILE *out)
 				fprintf(out, "- `-%s%s%s`  \n  %s\n", o->name, o->arg ? " " : "",
 					o->arg ? o->arg : "", o->help);
 	}
-	for (unsigned i = 0; device_types[i]; i++) {
-		props_help(device_types[i], props, sizeof(props));
-		fprintf(out, "\n## -device %s\n\n%s:\n\n```\n%s```\n", device_types[i]->name,
-			device_types[i]->help, props);
-	}
+	markdown_types(out, &device_list);
+	markdown_types(out, &object_list);
 	fputs("\n## Examples\n", out);
 	for (unsigned i = 0; i < EXAMPLES; i++) {
 		fprintf(out, "\n%s:\n\n", examples[i].what);

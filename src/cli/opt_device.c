@@ -7,103 +7,13 @@
 
 #include "cli.h"
 
-#define HELP_SIZE 16384
-
-static int unknown_type(struct parse *p, const char *name)
-{
-	const char *names[32], *near;
-	char list[256] = "";
-	size_t used = 0;
-	unsigned n = 0;
-
-	for (; device_types[n] && n < 31; n++) {
-		names[n] = device_types[n]->name;
-		used += (size_t)snprintf(
-			list + used, sizeof(list) - used, "%s%s", n ? ", " : "", names[n]);
-		if (used >= sizeof(list))
-			used = sizeof(list) - 1;
-	}
-	names[n] = NULL;
-	near = nearest_word(name, names);
-	option_error(p, "unknown device type '%s'", name);
-	if (near)
-		err_hint(p->err, "did you mean '%s'?", near);
-	else
-		err_hint(p->err, "there are: %s", list);
-	return -EINVAL;
-}
-
-/* "-device help" */
-static int list_types(struct parse *p)
-{
-	char *text = malloc(HELP_SIZE);
-	size_t used = 0;
-
-	if (!text)
-		return out_of_memory(p);
-	for (unsigned i = 0; device_types[i] && used < HELP_SIZE; i++)
-		used += (size_t)snprintf(text + used, HELP_SIZE - used, "%-20s %s\n",
-			device_types[i]->name, device_types[i]->help);
-	p->text = text;
-	return 0;
-}
-
-/* "-device TYPE,help" */
-static int list_props(struct parse *p, const struct prop_type *type)
-{
-	char *text = malloc(HELP_SIZE);
-	int used;
-
-	if (!text)
-		return out_of_memory(p);
-	used = snprintf(text, HELP_SIZE, "%s: %s\n", type->name, type->help);
-	props_help(type, text + used, HELP_SIZE - (size_t)used);
-	p->text = text;
-	return 0;
-}
-
-/* "TYPE[,properties]" or "driver=TYPE[,properties]": *rest is the properties, "" if none. */
-static int split_type(
-	struct parse *p, const char *value, const struct prop_type **type, const char **rest)
-{
-	const char *name = value, *comma;
-	char *copy = NULL;
-	int ret;
-
-	if (*value == '{') {
-		option_error(p, "it is not given as JSON here");
-		err_hint(p->err, "write it as -device TYPE,property=value,...");
-		return -EINVAL;
-	}
-	if (!strncmp(name, "driver=", 7))
-		name += 7;
-	comma = strchrnul(name, ',');
-	*rest = *comma ? comma + 1 : comma;
-	ret = copy_string(p, &copy, name);
-	if (ret < 0)
-		return ret;
-	copy[comma - name] = '\0';
-	*type = device_type_find(copy);
-	if (!*type)
-		ret = unknown_type(p, copy);
-	free(copy);
-	return ret;
-}
-
 int opt_device(struct parse *p, const char *value)
 {
-	const struct prop_type *type;
-	const char *rest;
 	char **grown;
-	int ret;
+	int ret = type_help(p, &device_list, value);
 
-	if (!strcmp(value, "help") || !strcmp(value, "?"))
-		return list_types(p);
-	ret = split_type(p, value, &type, &rest);
-	if (ret < 0)
+	if (ret < 0 || p->text)
 		return ret;
-	if (!strcmp(rest, "help") || !strcmp(rest, "?"))
-		return list_props(p, type);
 	grown = array_grow(p, p->devices, &p->n_devices, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
@@ -171,7 +81,7 @@ static int build_device(struct parse *p, const char *value)
 		return -ENOMEM;
 	c->devices = grown;
 	device = &grown[c->n_devices - 1];
-	ret = split_type(p, value, &device->type, &rest);
+	ret = split_type(p, &device_list, value, &device->type, &rest);
 	if (!ret)
 		ret = device_options_new(c, device->type, &device->options, p->err);
 	if (!ret)
@@ -229,7 +139,7 @@ static int check_global(struct parse *p, const struct config_global *global)
 	int ret;
 
 	if (!type)
-		return unknown_type(p, global->driver);
+		return unknown_type(p, &device_list, global->driver);
 	if (!strcmp(global->property, "id") || !strcmp(global->property, "host"))
 		return option_error(p, "'%s' names one device and cannot be a default for all",
 			global->property);

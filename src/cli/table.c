@@ -54,6 +54,10 @@ const struct option options[] = {
 	{ "device", "TYPE[,PROPERTY=VALUE]...", GROUP_DEVICE, true, opt_device,
 		.help = "Adds a device. '-device help' lists the types, '-device TYPE,help' a "
 			"type's properties. A comma in a value is written twice." },
+	{ "object", "iommufd,id=ID[,fd=FD]", GROUP_DEVICE, true, opt_object,
+		.help = "Makes /dev/iommu, or an fd open on it, known by a name. Devices with "
+			"'iommufd=ID' are reached through it and not through their group's node. "
+			"'-object TYPE,help' lists a type's properties." },
 	{ "global", "TYPE.PROPERTY=VALUE", GROUP_DEVICE, true, opt_global,
 		.help = "Changes a property's default for all devices of a type, hot-plugged ones "
 			"included." },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* device_types.c - the kinds of device a user can ask for, and how their options begin. */
+/* device_types.c - the kinds of device and object a user can ask for, and how options begin. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +17,24 @@ const struct prop_type *const device_types[] = {
 	NULL,
 };
 
+const struct prop_type *const object_types[] = { &vfio_iommufd_type, NULL };
+
+static const struct prop_type *find(const struct prop_type *const *types, const char *name)
+{
+	for (; *types; types++)
+		if (!strcmp((*types)->name, name))
+			return *types;
+	return NULL;
+}
+
 const struct prop_type *device_type_find(const char *name)
 {
-	for (unsigned i = 0; device_types[i]; i++)
-		if (!strcmp(device_types[i]->name, name))
-			return device_types[i];
-	return NULL;
+	return find(device_types, name);
+}
+
+const struct prop_type *object_type_find(const char *name)
+{
+	return find(object_types, name);
 }
 
 int device_options_new(

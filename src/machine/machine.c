@@ -117,6 +117,7 @@ static int (*const parts[])(struct machine *m, struct err *err) = {
 	console_init,
 	topology_init,
 	debug_exits_init,
+	objects_init,
 };
 
 int machine_new(struct machine **out, struct config *config, struct err *err)

@@ -170,6 +170,9 @@ void topology_program(struct machine *m) ON_MAIN;
 /* windows.c: the 64-bit window, above memory and if possible where DMA reaches. Pure. */
 void windows_place(struct pci_windows *windows, uint64_t ram_top, uint64_t iova_end);
 
+/* objects.c: those of -object. */
+int objects_init(struct machine *m, struct err *err) ON_MAIN;
+
 /* sink.c: what pci and vfio may ask of the machine. */
 void sink_init(struct machine *m);
 

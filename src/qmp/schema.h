@@ -19,6 +19,7 @@
 #include "session.h"
 
 struct err;
+struct prop_type;
 
 struct qmp_member {
 	const char *name, *type;
@@ -63,6 +64,13 @@ int qmp_check_value(const char *type, const struct json *value, const char *what
 /* Are these the command's arguments? args may be NULL. */
 int qmp_check_args(const struct qmp_command *command, const struct json *args, struct err *err);
 
+/*
+ * The command's arguments, `besides` excepted, into options of type. *fd: one that was taken for
+ * them (property "fd"), the caller's to close if nothing comes of it.
+ */
+int qmp_set_options(struct qmp_request *r, const struct prop_type *type, void *options,
+	const char *besides, int *fd, struct err *err);
+
 /* session.c, commands_*.c */
 int qmp_cmd_capabilities(struct qmp_request *r, struct err *err);
 int qmp_cmd_query_version(struct qmp_request *r, struct err *err);
@@ -88,6 +96,8 @@ int qmp_cmd_system_powerdown(struct qmp_request *r, struct err *err);
 int qmp_cmd_quit(struct qmp_request *r, struct err *err);
 int qmp_cmd_device_add(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_device_del(struct qmp_request *r, struct err *err) ON_MAIN;
+int qmp_cmd_object_add(struct qmp_request *r, struct err *err) ON_MAIN;
+int qmp_cmd_object_del(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_getfd(struct qmp_request *r, struct err *err);
 int qmp_cmd_closefd(struct qmp_request *r, struct err *err);
 int qmp_cmd_add_fd(struct qmp_request *r, struct err *err);

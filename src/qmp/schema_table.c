@@ -44,6 +44,9 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("DeviceDel",
 		HAS("id", "str", "id of the device, or its path /machine/peripheral/ID"),
 		MAY_HAVE("force", "bool", "take it away without the guest's word")),
+	OBJECT("ObjectAdd", HAS("qom-type", "str", "object type, as with -object"),
+		HAS("id", "str", "name of the new object")),
+	OBJECT("ObjectDel", HAS("id", "str", "id of the object")),
 	OBJECT("DeviceListProperties", HAS("typename", "str", "device type")),
 	OBJECT("FdName", HAS("fdname", "str", "name for the fd; does not start with a digit")),
 	OBJECT("AddFd", MAY_HAVE("fdset-id", "int", "set to add to; a new one otherwise"),
@@ -285,6 +288,17 @@ const struct qmp_command qmp_commands[] = {
 		       "have it. If the guest does not let go within the device's unplug-timeout, "
 		       "the "
 		       "reply is an error and the device stays." },
+	{ .name = "object-add",
+		.args = "ObjectAdd",
+		.open_args = true,
+		.fn = qmp_cmd_object_add,
+		.doc = "Makes an object that devices refer to. Every property of -object is an "
+		       "argument; 'fd' is the name (getfd) or number (add-fd) of one that was "
+		       "sent along." },
+	{ .name = "object-del",
+		.args = "ObjectDel",
+		.fn = qmp_cmd_object_del,
+		.doc = "Removes an object that no device uses." },
 	{ .name = "getfd",
 		.args = "FdName",
 		.fn = qmp_cmd_getfd,

@@ -111,9 +111,10 @@ int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struc
 	}
 	pthread_mutex_unlock(&context->tables);
 	if (!found)
-		return err_set(err, ENOENT, "there is no iommufd object with id '%s'", id);
+		return err_set(err, ENOENT, "object '%s' not found", id);
 	if (users)
-		return err_set(err, EBUSY, "iommufd '%s' is in use by %u device%s", id, users,
+		return err_set(err, EBUSY,
+			"object '%s' is in use, can not be deleted (by %u device%s)", id, users,
 			users == 1 ? "" : "s");
 	destroy(context, found);
 	return 0;

@@ -25,6 +25,7 @@ struct machine {
 	struct machine_op *op; /* of device_add or device_del, not answered yet */
 	const struct prop_type *type;
 	struct vfio_pci_options *options;
+	char object_fd[16]; /* of the last object-add; "" without */
 	bool answer_at_once;
 	int answer; /* errno */
 	int run_error;
@@ -208,6 +209,26 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 	m->op = op;
 	if (m->answer_at_once)
 		machine_answer(m, m->answer);
+}
+
+int machine_object_add(
+	struct machine *m, const struct prop_type *type, const void *options, struct err *err)
+{
+	const struct vfio_iommufd_options *iommufd = options;
+
+	machine_note(m, type->name);
+	machine_note(m, iommufd->id);
+	m->object_fd[0] = '\0';
+	if (iommufd->fd)
+		strncat(m->object_fd, iommufd->fd, sizeof(m->object_fd) - 1);
+	return m->answer ? err_set(err, m->answer, "object 'x' says no") : 0;
+}
+
+int machine_object_del(struct machine *m, const char *id, struct err *err)
+{
+	machine_note(m, "object-del");
+	machine_note(m, id);
+	return m->answer ? err_set(err, m->answer, "object 'x' says no") : 0;
 }
 
 #endif

@@ -271,6 +271,29 @@ static void devices(void **state)
 	cmdline_release(&c);
 }
 
+static void objects(void **state)
+{
+	const struct vfio_iommufd_options *first, *second;
+	const struct vfio_pci_options *device;
+	struct cmdline c;
+
+	(void)state;
+	good(&c, "-kernel k -object iommufd,id=iommufd0 -object qom-type=iommufd,fd=7,id=other "
+		 "-device vfio-pci,id=a,host=1a:0.0,iommufd=iommufd0,fd=8");
+	assert_int_equal(c.config.n_objects, 2);
+	assert_ptr_equal(c.config.objects[0].type, &vfio_iommufd_type);
+	first = c.config.objects[0].options;
+	second = c.config.objects[1].options;
+	device = c.config.devices[0].options;
+	assert_string_equal(first->id, "iommufd0");
+	assert_null(first->fd);
+	assert_string_equal(second->id, "other");
+	assert_string_equal(second->fd, "7");
+	assert_string_equal(device->iommufd, "iommufd0");
+	assert_string_equal(device->fd, "8");
+	cmdline_release(&c);
+}
+
 /* A default for all devices of the type, wherever it stands; the device's own word wins. */
 static void globals(void **state)
 {
@@ -303,11 +326,13 @@ static void texts(void **state)
 		{ "--help -nonsense", "Usage" },
 		{ "-version", "portcullis " PORTCULLIS_VERSION "\n" },
 		{ "--version", PORTCULLIS_VERSION }, { "-device help", "pcie-root-port" },
-		{ "-device ?", "vfio-pci" }, { "-device vfio-pci,help", "multifunction=" },
+		{ "-device ?", "vfio-pci" }, { "-object help", "iommufd" },
+		{ "-object iommufd,help", "fd=" }, { "-device vfio-pci,help", "multifunction=" },
 		{ "-machine help", "q35" }, { "-device pcie-root-port,?", "native-hotplug=" },
 		{ "-cpu help", "host" }, { "-accel help", "kvm" },
 		{ "-kernel k -version", "portcullis" }, { "-help-man", ".SH OPTIONS" },
-		{ "-help-markdown", "## -device vfio-pci" } };
+		{ "-help-markdown", "## -device vfio-pci" },
+		{ "-help-markdown", "## -object iommufd" } };
 	struct cmdline c;
 
 	(void)state;
@@ -347,6 +372,7 @@ int main(void)
 		cmocka_unit_test(serial),
 		cmocka_unit_test(qmp),
 		cmocka_unit_test(devices),
+		cmocka_unit_test(objects),
 		cmocka_unit_test(globals),
 		cmocka_unit_test(texts),
 		cmocka_unit_test(help_fits),

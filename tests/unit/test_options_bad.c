@@ -293,6 +293,23 @@ static void devices(void **state)
 	CHECK(cases, "-kernel k ");
 }
 
+static void objects(void **state)
+{
+	static const struct bad cases[] = {
+		{ "-object iommfd,id=x", "unknown object type 'iommfd'", "'iommufd'" },
+		{ "-object rng-random,id=x", "unknown object type", "there are: iommufd" },
+		{ "-object {\"qom-type\":\"iommufd\"}", "not given as JSON",
+			"-object TYPE,property=value" },
+		{ "-object iommufd", "iommufd needs 'id'", NULL },
+		{ "-object iommufd,id=a,fd=", "property 'fd' cannot be ''", NULL },
+		{ "-object iommufd,id=a,ioas=1", "iommufd has no property 'ioas'", NULL },
+		{ "-object iommufd,id=1a", "starts with a letter", NULL },
+	};
+
+	(void)state;
+	CHECK(cases, "-kernel k ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +321,7 @@ int main(void)
 		cmocka_unit_test(smp),
 		cmocka_unit_test(sockets),
 		cmocka_unit_test(devices),
+		cmocka_unit_test(objects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

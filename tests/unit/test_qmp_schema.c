@@ -95,6 +95,7 @@ static void test_commands_are_there(void **state)
 		"query-kvm", "query-machines", "query-target", "query-cpus", "query-cpus-fast",
 		"query-pci", "query-vfio", "query-vfio-mappings", "device-list-properties", "stop",
 		"cont", "system_reset", "system_powerdown", "quit", "device_add", "device_del",
+		"object-add", "object-del",
 		"getfd", "closefd", "add-fd", "remove-fd", "query-fdsets" };
 	const char *commands;
 	char quoted[64];
@@ -183,6 +184,8 @@ static void test_replies_fit(void **state)
 	} with[] = {
 		{ "device-list-properties", "{\"typename\": \"vfio-pci\"}" },
 		{ "device_del", "{\"id\": \"a\"}" },
+		{ "object-add", "{\"qom-type\": \"iommufd\", \"id\": \"a\"}" },
+		{ "object-del", "{\"id\": \"a\"}" },
 		{ "device_add", "{\"driver\": \"vfio-pci\", \"id\": \"a\", \"host\": \"1a:0.0\"}" },
 	};
 	static const char *const not_here[] = { "qmp_capabilities", "getfd", "closefd", "add-fd",

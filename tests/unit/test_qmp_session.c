@@ -517,6 +517,81 @@ static void test_device_fd_number(void **state)
 	assert_true(is_open(fd));
 }
 
+static const char object_words[] = "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": "
+				   "\"iommufd\", \"id\": \"i0\"}}";
+
+static void test_objects(void **state)
+{
+	(void)state;
+	negotiate(&talk);
+	says(object_words, "{\"return\": {}}");
+	assert_string_equal(machine.calls, "iommufd i0 ");
+	assert_string_equal(machine.object_fd, "");
+	says("{\"execute\": \"object-del\", \"arguments\": {\"id\": \"i0\"}}", "{\"return\": {}}");
+	assert_string_equal(machine.calls, "iommufd i0 object-del i0 ");
+	machine.answer = EEXIST;
+	says(object_words, ERROR("GenericError", "object 'x' says no"));
+	machine.answer = ENODEV; /* DeviceNotFound is for device_del alone */
+	says("{\"execute\": \"object-del\", \"arguments\": {\"id\": \"i0\"}}",
+		ERROR("GenericError", "object 'x' says no"));
+}
+
+static void test_objects_bad(void **state)
+{
+	static const struct {
+		const char *arguments, *word;
+	} rows[] = {
+		{ "{\"id\": \"i0\"}", "'qom-type' is missing" },
+		{ "{\"qom-type\": \"iommufd\"}", "'id' is missing" },
+		{ "{\"qom-type\": \"rng-random\", \"id\": \"i0\"}",
+			"'qom-type' does not accept value 'rng-random'" },
+		{ "{\"qom-type\": \"iommufd\", \"id\": \"0i\"}", "'0i'" },
+		{ "{\"qom-type\": \"iommufd\", \"id\": \"i0\", \"props\": {}}", "'props'" },
+		{ "{\"qom-type\": \"iommufd\", \"id\": \"i0\", \"fd\": \"7\"}", "handed over" },
+	};
+	char message[256];
+
+	(void)state;
+	negotiate(&talk);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *got;
+
+		snprintf(message, sizeof(message),
+			"{\"execute\": \"object-add\", \"arguments\": %s}", rows[i].arguments);
+		got = talk_say(&talk, message);
+		if (!strstr(got, "\"GenericError\"") || !strstr(got, rows[i].word))
+			fail_msg("%s\n  answered %s\n  without '%s'", message, got, rows[i].word);
+	}
+	assert_string_equal(machine.calls, "");
+}
+
+/* An object takes an fd as a device does; nobody's after a failure, so it is closed. */
+static void test_object_fd(void **state)
+{
+	static const char words[] =
+		"{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"iommufd\", \"id\": "
+		"\"i0\", \"fd\": \"iommu\"}}";
+	int a = dev_null(), b = dev_null();
+	char number[16];
+
+	(void)state;
+	negotiate(&talk);
+	named_fds_received(&talk.session.fds, a);
+	says("{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"iommu\"}}",
+		"{\"return\": {}}");
+	says(words, "{\"return\": {}}");
+	snprintf(number, sizeof(number), "%d", a);
+	assert_string_equal(machine.object_fd, number);
+	assert_true(is_open(a)); /* the object's now */
+	close(a);
+	named_fds_received(&talk.session.fds, b);
+	says("{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"iommu\"}}",
+		"{\"return\": {}}");
+	machine.answer = EEXIST;
+	says(words, ERROR("GenericError", "object 'x' says no"));
+	assert_false(is_open(b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,6 +601,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_control, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quit_replies_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_objects_bad, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_object_fd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_add, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_add_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_add_kinds, setup, teardown),

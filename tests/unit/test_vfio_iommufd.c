@@ -217,7 +217,7 @@ static void test_objects(void **state)
 	assert_int_equal(attach(DEV_A, &a), 0);
 	assert_int_equal(del_object("two"), 0);
 	assert_int_equal(del_object("iommufd0"), -EBUSY);
-	assert_says(err.text, "in use by 1 device");
+	assert_says(err.text, "'iommufd0' is in use, can not be deleted (by 1 device)");
 	vfio_detach(a);
 	assert_int_equal(del_object("iommufd0"), 0);
 	assert_int_equal(attach(DEV_A, &a), -ENOENT);

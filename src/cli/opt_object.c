@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* opt_object.c - -object: what devices refer to by id. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+int opt_object(struct parse *p, const char *value)
+{
+	struct config *c = p->config;
+	struct config_device *grown, *object;
+	const char *rest;
+	int ret = type_help(p, &object_list, value);
+
+	if (ret < 0 || p->text)
+		return ret;
+	grown = array_grow(p, c->objects, &c->n_objects, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	c->objects = grown;
+	object = &grown[c->n_objects - 1];
+	ret = split_type(p, &object_list, value, &object->type, &rest);
+	if (ret < 0)
+		return ret;
+	object->options = calloc(1, object->type->size);
+	if (!object->options)
+		return out_of_memory(p);
+	ret = props_init(object->type, object->options);
+	if (ret < 0)
+		return out_of_memory(p);
+	ret = props_parse(object->type, object->options, rest, p->err);
+	return ret < 0 ? ret : props_check(object->type, object->options, p->err);
+}
