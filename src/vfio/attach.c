@@ -102,7 +102,8 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 		ret = check_identity(attachment, options, err);
 	if (ret == 0)
 		ret = check_twice(attachment, err);
-	if (ret == 0 && !options->allow_unsafe_interrupts)
+	/* A mediated device's interrupts are its driver's calls, not messages on a bus. */
+	if (ret == 0 && attachment->device.pci && !options->allow_unsafe_interrupts)
 		ret = vfio_sysfs_check_interrupts(host, err);
 	if (ret == 0)
 		vfio_sysfs_reset_methods(&attachment->device, attachment->reset_methods,

@@ -2,13 +2,16 @@
 /*
  * intx.c - INTx: VFIO masks the line when it fires and signals the trigger; KVM raises the guest's
  * pin, and when the guest acknowledges it (EOI) signals the resample eventfd, on which VFIO unmasks
- * the line. Nobody in user space wakes. A guest that masks with INTx disable in its command
- * register costs one write of config space: everything stays connected, the kernel masks.
+ * the line. Nobody in user space wakes, but for mediated devices that cannot listen to an eventfd.
+ * A guest that masks with INTx disable in its command register costs one write of config space:
+ * everything stays connected, the kernel masks.
  *
  * While nobody in the kernel handles the line, a function that raises it would have the host turn
  * it off, for all devices that share it. So INTx disable is set whenever INTx is not in use.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include <linux/pci_regs.h>
 
@@ -24,6 +27,41 @@ static void disable(struct vfio_pci *dev) ON_WORKER
 	/* Or it might fire between the end of its handler and vfio_intx_gate(). */
 	vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_MASK, 0, 1, NULL);
 	vfio_irq_disable(dev, INTX);
+}
+
+static void resampled(void *opaque, uint32_t events)
+{
+	struct vfio_pci *dev = opaque;
+
+	(void)events;
+	role_enter_worker();
+	if (sys_eventfd_drain(dev->irqs.intx_resample))
+		vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_UNMASK, 0, 1, NULL);
+}
+
+static int connect_resample(struct vfio_pci *dev) ON_WORKER
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+	struct loop_fd watch = { .fd = irqs->intx_resample, .fn = resampled, .opaque = dev };
+	int ret = vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_UNMASK, 0, 1, &irqs->intx_resample);
+
+	if (ret != -ENOTTY)
+		return ret;
+	irqs->intx_watch = watch;
+	ret = loop_fd_add(dev->worker, &irqs->intx_watch, EPOLLIN);
+	if (ret)
+		irqs->intx_watch.fn = NULL;
+	return ret;
+}
+
+static void disconnect_resample(struct vfio_pci *dev) ON_WORKER
+{
+	struct loop_fd *watch = &dev->irqs.intx_watch;
+
+	if (!watch->fn)
+		return;
+	loop_fd_del(dev->worker, watch);
+	watch->fn = NULL;
 }
 
 void vfio_intx_on(struct vfio_pci *dev)
@@ -42,7 +80,7 @@ void vfio_intx_on(struct vfio_pci *dev)
 	ret = vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 1, &irqs->intx_trigger);
 	if (ret)
 		goto fail_irqfd;
-	ret = vfio_irq_set(dev, INTX, VFIO_IRQ_SET_ACTION_UNMASK, 0, 1, &irqs->intx_resample);
+	ret = connect_resample(dev);
 	if (ret)
 		goto fail_trigger;
 	/* An interrupt between the two calls left the line masked. */
@@ -63,6 +101,7 @@ void vfio_intx_off(struct vfio_pci *dev)
 {
 	struct vfio_irqs *irqs = &dev->irqs;
 
+	disconnect_resample(dev);
 	disable(dev);
 	dev->env.ops->irqfd_del(dev->env.opaque, irqs->intx_connected, irqs->intx_trigger);
 	sys_eventfd_drain(irqs->intx_trigger);

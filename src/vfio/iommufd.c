@@ -164,6 +164,11 @@ static int bind(struct vfio_attachment *attachment, struct err *err)
 			"bind each of these devices (bridges with pcieport excepted) to vfio-pci");
 		return -EPERM;
 	}
+	if (ret == -EBADF || ret == -EBADFD) {
+		err_set(err, (int)-ret, "fd %d of iommufd '%s' is not open on /dev/iommu",
+			attachment->iommufd->fd, attachment->iommufd->id);
+		return (int)ret;
+	}
 	err_set_errno(err, (int)-ret, "'%s' cannot be given to iommufd '%s'",
 		attachment->device.name, attachment->iommufd->id);
 	/* A node can be opened often, but only one of its users gets the device. */

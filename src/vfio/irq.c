@@ -48,8 +48,8 @@ int vfio_irq_query(struct vfio_pci *dev)
 		struct vfio_irq_info info = { .argsz = sizeof(info), .index = i };
 		int ret = dev->io->ops->irq_info(dev->io, i, &info);
 
-		/* A kernel that does not know the index (REQ, before 4.0) does not offer it. */
-		if (ret && i < VFIO_PCI_ERR_IRQ_INDEX)
+		/* Who does not know the index does not offer it: old kernels, mediated devices. */
+		if (ret && ret != -EINVAL && i < VFIO_PCI_ERR_IRQ_INDEX)
 			return ret;
 		dev->irqs.count[i] = ret || !(info.flags & VFIO_IRQ_INFO_EVENTFD) ? 0 : info.count;
 		dev->irqs.flags[i] = info.flags;

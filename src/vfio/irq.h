@@ -84,6 +84,7 @@ struct vfio_irqs {
 	_Atomic int64_t intx_gsi; /* -1: not known yet */
 	int intx_trigger, intx_resample;
 	uint32_t intx_connected;
+	struct loop_fd intx_watch; /* fn NULL: the kernel listens to intx_resample itself */
 	/* the device asks for attention */
 	int err_fd, req_fd;
 	struct loop_fd err_watch, req_watch;

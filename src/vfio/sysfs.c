@@ -222,8 +222,19 @@ static int no_group(
 	return -ENODEV;
 }
 
+/* No IOMMU stands behind a mediated device: its group only names it, and IOMMUFD needs no name. */
+static int no_mdev_group(const struct vfio_sysfs_device *device, bool cdev, struct err *err)
+{
+	if (cdev)
+		return 0;
+	err_set(err, ENODEV, "mediated device '%s' is in no group: this kernel has none for it",
+		device->name);
+	err_hint(err, "reach it through IOMMUFD: -object iommufd,id=iommufd0 and iommufd=iommufd0");
+	return -ENODEV;
+}
+
 static int find_group(
-	const struct vfio_host *host, struct vfio_sysfs_device *device, struct err *err)
+	const struct vfio_host *host, struct vfio_sysfs_device *device, bool cdev, struct err *err)
 {
 	char number[SYSFS_NAME_MAX], path[SYSFS_PATH_MAX], name[SYSFS_NAME_MAX];
 	char *end;
@@ -233,7 +244,7 @@ static int find_group(
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot read '%s/iommu_group'", device->path);
 	if (!number[0])
-		return no_group(host, device, err);
+		return device->pci ? no_group(host, device, err) : no_mdev_group(device, cdev, err);
 	errno = 0;
 	group = strtol(number, &end, 10);
 	if (*end || end == number || errno || group < 0 || group > INT32_MAX)
@@ -301,7 +312,7 @@ int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options 
 		return ret;
 	if (!exists(out->path))
 		return missing_device(out, err);
-	ret = find_group(host, out, err);
+	ret = find_group(host, out, options->iommufd, err);
 	if (ret < 0)
 		return ret;
 	ret = link_name(out->path, "driver", out->driver);

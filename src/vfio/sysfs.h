@@ -24,7 +24,7 @@ struct vfio_sysfs_device {
 	char path[SYSFS_PATH_MAX];   /* "/sys/bus/pci/devices/0000:1a:00.3" */
 	char name[SYSFS_NAME_MAX];   /* its last part: how the kernel calls the device */
 	char driver[SYSFS_NAME_MAX]; /* "" when not bound */
-	int group;		     /* number of its IOMMU group */
+	int group;		     /* number of its IOMMU group; -1: a mediated device without */
 	bool pci;		     /* false: a mediated device */
 };
 

@@ -77,6 +77,8 @@ static int card_irq_info(struct vfio_device_io *io, uint32_t index, struct vfio_
 
 	if (fault(card))
 		return -card->fail_errno;
+	if (card->mediated && index > VFIO_PCI_MSI_IRQ_INDEX)
+		return -EINVAL;
 	info->count = card->irq_count[index];
 	info->flags = card->irq_flags[index];
 	return 0;
@@ -109,6 +111,8 @@ static int mask_intx(struct fake_card *card, const struct vfio_irq_set *set, con
 {
 	if (card->type != VFIO_PCI_INTX_IRQ_INDEX)
 		return -EINVAL;
+	if (fds && card->mediated)
+		return -ENOTTY;
 	if (fds) {
 		card->unmask_fd = fds[0];
 		return 0;

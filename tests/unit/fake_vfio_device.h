@@ -44,6 +44,7 @@ struct fake_card {
 	struct fake_region region[VFIO_PCI_NUM_REGIONS];
 	uint32_t irq_count[VFIO_PCI_NUM_IRQS], irq_flags[VFIO_PCI_NUM_IRQS];
 	uint32_t flags; /* of the device info */
+	bool mediated;	/* knows two kinds of interrupt, and no eventfd to unmask INTx by */
 
 	/* state of the card's interrupts, as the kernel has it */
 	int type;	/* VFIO_PCI_*_IRQ_INDEX, -1: none */

@@ -102,9 +102,12 @@ static long bind(
 {
 	struct fake_fd *iommufd = fake_fd_find(fake, cmd->iommufd);
 
-	if (cmd->argsz != sizeof(*cmd) || cmd->flags || !iommufd ||
-		iommufd->kind != FAKE_FD_IOMMUFD)
+	if (cmd->argsz != sizeof(*cmd) || cmd->flags)
 		return -EINVAL;
+	if (!iommufd)
+		return -EBADF;
+	if (iommufd->kind != FAKE_FD_IOMMUFD)
+		return -EBADFD;
 	if (!fake_vfio_viable(fake, fake->devices[fd->index].group))
 		return -EPERM;
 	for (unsigned i = 0; i < FAKE_FDS_MAX; i++)

@@ -242,6 +242,8 @@ static void test_unsafe_interrupts(void **state)
 {
 	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a },
 		.allow_unsafe_interrupts = true };
+	char path[200];
+	struct vfio_pci_options mediated = { .sysfsdev = path };
 	struct vfio_attachment *a;
 
 	(void)state;
@@ -250,6 +252,11 @@ static void test_unsafe_interrupts(void **state)
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
 	role_enter_worker();
 	assert_int_equal(vfio_attach(context, &options, &a, &err), 0);
+	vfio_detach(a);
+	/* A mediated device sends none. */
+	fake_vfio_device(&fake, "83b8f4f2-0001", 14, "vfio_mdev");
+	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", fake.sysfs);
+	assert_int_equal(vfio_attach(context, &mediated, &a, &err), 0);
 	vfio_detach(a);
 }
 

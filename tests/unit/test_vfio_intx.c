@@ -11,6 +11,8 @@
 
 #include <linux/pci_regs.h>
 
+#include <portcullis/sys.h>
+
 #include "fake_vfio_device.h"
 
 #define INTX VFIO_PCI_INTX_IRQ_INDEX
@@ -161,6 +163,40 @@ static void test_refused(void **state)
 	assert_int_equal(rig.card.unhandled, 0);
 }
 
+static void fill_mediated(struct fake_card *card)
+{
+	fake_card_pci(card);
+	card->mediated = true;
+}
+
+static int mediated_serial(void **state)
+{
+	(void)state;
+	return fake_rig_init(&rig, fill_mediated, "pcie.0");
+}
+
+/* A device that cannot listen to an eventfd: the worker does, and unmasks. */
+static void test_unmasked_here(void **state)
+{
+	(void)state;
+	use_it();
+	assert_int_equal(rig.card.type, INTX);
+	assert_int_equal(rig.card.unmask_fd, -1);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_true(fake_card_fire(&rig.card, 0));
+		fake_step(&rig);
+		assert_int_equal(rig.machine.delivered[19], i);
+		assert_false(fake_card_fire(&rig.card, 0));
+		sys_eventfd_signal(rig.dev->irqs.intx_resample); /* the guest's EOI */
+		fake_step(&rig);
+	}
+	/* Off and on again: no second watch, none left. */
+	fake_config_write(&rig, PCI_COMMAND, 2, 0);
+	assert_null(rig.dev->irqs.intx_watch.fn);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_IO);
+	assert_non_null(rig.dev->irqs.intx_watch.fn);
+}
+
 static void fill_none(struct fake_card *card)
 {
 	fake_card_nvme(card);
@@ -197,6 +233,7 @@ int main(void)
 		CASE(test_dead, serial),
 		CASE(test_refused, serial),
 		CASE(test_none, no_intx),
+		CASE(test_unmasked_here, mediated_serial),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

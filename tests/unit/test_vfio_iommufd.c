@@ -321,7 +321,8 @@ static void test_refusals(void **state)
 	assert_int_equal(del_object("iommufd0"), 0);
 	fd = open_node("vfio/devices/vfio2");
 	assert_int_equal(add_object("iommufd0", fd), 0);
-	assert_true(attach(DEV_A, &a) < 0);
+	assert_int_equal(attach(DEV_A, &a), -EBADFD);
+	assert_says(err.text, "of iommufd 'iommufd0' is not open on /dev/iommu");
 }
 
 /* A node without a device that has it: the group's kernel is too old. */

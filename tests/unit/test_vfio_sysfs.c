@@ -173,6 +173,27 @@ static void test_sysfsdev(void **state)
 	assert_says(err.text, "'host' or 'sysfsdev'");
 }
 
+/* A kernel without CONFIG_VFIO_GROUP has no group for a mediated device, which is no danger. */
+static void test_sysfsdev_without_group(void **state)
+{
+	struct vfio_sysfs_device device;
+	char path[200], id[] = "iommufd0";
+	struct vfio_pci_options options = { .sysfsdev = path };
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", fake.sysfs);
+	fake_vfio_device(&fake, "83b8f4f2-0001", -1, "vfio_mdev");
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -ENODEV);
+	assert_says(err.hint, "-object iommufd");
+	options.iommufd = id;
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), 0);
+	assert_int_equal(device.group, -1);
+	/* A real device without group is without IOMMU, whichever way it is reached. */
+	fake_vfio_device(&fake, "0000:1a:00.3", -1, "vfio-pci");
+	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/0000:1a:00.3", fake.sysfs);
+	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -ENODEV);
+}
+
 static void test_unsafe_interrupts(void **state)
 {
 	static const char file[] = "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts";
@@ -356,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_iommu_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_noiommu, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sysfsdev, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sysfsdev_without_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unsafe_interrupts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserved_file, setup, teardown),
