@@ -130,6 +130,13 @@ static int open_iommu(struct vfio_context *context, struct vfio_iommufd *iommufd
 	if (snprintf(path, sizeof(path), "%s/iommu", context->host.dev) >= (int)sizeof(path))
 		return err_set(err, ENAMETOOLONG, "path of /dev/iommu is too long");
 	fd = context->host.ops->open(&context->host, path);
+	if (fd == -ENOENT || fd == -ENODEV || fd == -ENXIO) {
+		err_set(err, -fd, "'%s' does not exist: no IOMMUFD in this kernel", path);
+		err_hint(err, "load it with 'modprobe iommufd', if the kernel was built with"
+			      " CONFIG_IOMMUFD; without iommufd= the device is reached through its "
+			      "group");
+		return fd;
+	}
 	if (fd < 0)
 		return vfio_open_error(&context->host, path, "iommufd", -fd, err);
 	iommufd->fd = fd;

@@ -317,6 +317,7 @@ static void test_refusals(void **state)
 	assert_int_equal(attach(DEV_A, &a), -ENOENT);
 	assert_says(err.text, "/iommu' does not exist");
 	assert_says(err.hint, "modprobe iommufd");
+	assert_says(err.hint, "CONFIG_IOMMUFD");
 	/* Something else under the number. */
 	assert_int_equal(del_object("iommufd0"), 0);
 	fd = open_node("vfio/devices/vfio2");
