@@ -251,6 +251,9 @@ static int find_group(
 		return err_set(err, EINVAL, "'%s/iommu_group' names no group number but '%s'",
 			device->path, number);
 	device->group = (int)group;
+	/* A mediated device's group bears the name of noiommu too, and has no need of an IOMMU. */
+	if (!device->pci)
+		return 0;
 	if (path_set(path, "%s/kernel/iommu_groups/%d/name", host->sysfs, device->group) < 0)
 		return err_set(
 			err, ENAMETOOLONG, "sysfs path of group %d is too long", device->group);
