@@ -210,10 +210,11 @@ def prepare():
     release = os.uname().release
     modules = pathlib.Path("/lib/modules")
     modules.mkdir(exist_ok=True)
-    link = modules / release
-    if not link.exists():
-        link.symlink_to(pathlib.Path(os.environ["lab_kernel"]) / "lib/modules" / release)
-    subprocess.run(["/sbin/modprobe", "-a", *MODULES], check=False)
+    link, own = modules / release, pathlib.Path(os.environ["lab_kernel"]) / "lib/modules" / release
+    if own.exists():        # or everything is built in
+        if not link.exists():
+            link.symlink_to(own)
+        subprocess.run(["/sbin/modprobe", "-a", *MODULES], check=False)
     host.settle()
     CASE_FOLDER.mkdir(parents=True, exist_ok=True)
 

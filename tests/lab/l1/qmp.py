@@ -67,14 +67,18 @@ class Qmp:
         message["at"] = time.monotonic()
         return message
 
-    def start(self, command, arguments=None, id=None):
-        """Send a command without waiting for its answer."""
+    def start(self, command, arguments=None, id=None, fds=()):
+        """Send a command without waiting for its answer; file descriptors go with it."""
         message = {"execute": command}
         if arguments:
             message["arguments"] = arguments
         if id is not None:
             message["id"] = id
-        self.send_raw(json.dumps(message).encode() + b"\r\n")
+        data = json.dumps(message).encode() + b"\r\n"
+        if fds:
+            socket.send_fds(self._sock, [data], fds)
+        else:
+            self.send_raw(data)
 
     def answer(self, timeout=60):
         """The next answer; events before it are kept. A QmpError when it is an error."""
@@ -88,9 +92,9 @@ class Qmp:
             else:
                 return message
 
-    def cmd(self, command, arguments=None, timeout=60, **more):
+    def cmd(self, command, arguments=None, timeout=60, fds=(), **more):
         """Run a command; its return value. Names with dashes go into the dictionary."""
-        self.start(command, {**(arguments or {}), **more})
+        self.start(command, {**(arguments or {}), **more}, fds=fds)
         return self.answer(timeout)["return"]
 
     def wait_event(self, name, timeout=60, **data):

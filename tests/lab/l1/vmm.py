@@ -35,6 +35,7 @@ class Options:
     ready: bool = True          # wait until the guest's shell is up
     prefix: tuple = ()          # a command to run it under: setpriv, prlimit
     limits: tuple = ()          # (resource, (soft, hard)) for setrlimit in the child
+    fds: tuple = ()             # file descriptors it inherits, by their numbers
     boot_timeout: int = 180
     program: object = None
     bare: bool = False          # only the case's own arguments
@@ -81,6 +82,7 @@ class Vmm:
         self.started = time.monotonic()
         with open(self._prefix + "-stderr.log", "wb") as errors:
             self._process = subprocess.Popen(self._command, stdin=theirs, stdout=theirs, stderr=errors,
+                                             pass_fds=self.options.fds,
                                              preexec_fn=self._limit if self.options.limits else None)
         if self.options.console == "pty":
             self.terminal = theirs      # the case looks at its settings

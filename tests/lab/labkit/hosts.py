@@ -85,7 +85,7 @@ class Host:
     devices: tuple
     memory: int = 4096          # MiB
     append: str = "intel_iommu=on iommu=nopt"
-    kernel: str = "debian"
+    kernel: str = "debian"      # or "iommufd" (labkit/iommufd_kernel.py)
     accel: str = "tcg,thread=multi"
     extra: tuple = ()           # further QEMU arguments
     heartbeat: int = 25         # seconds without a sign of life after which L1 counts as dead
@@ -137,5 +137,8 @@ HOSTS = {
         nvme("nvme0", port=0x5),
     ), append="intel_iommu=on iommu=nopt nvme_core.multipath=N"),
     "regions": Host(REGION_DEVICES),
+    # Both ways to a device: /dev/iommu and the devices' own nodes, groups and containers; and mediated devices.
+    "iommufd": Host((nvme("nvme0", port=0x2), nvme("nvme1", port=0x4),
+                     Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8")), memory=3072, kernel="iommufd"),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
 }

@@ -21,7 +21,7 @@ L2_ON_DEMAND = ["e1000", "8139too", "xhci_pci", "virtio_pci", "virtio_net", "vir
 
 def l1(kernel):
     sources = [paths.LAB / "l1" / "init"]
-    return _build("l1", kernel, sources, L1_MODULES, [], _no_extras)
+    return _build("l1", kernel, sources, L1_MODULES if kernel.modular else [], [], _no_extras)
 
 
 def l2(kernel):

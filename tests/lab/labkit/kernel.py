@@ -16,6 +16,8 @@ META_PACKAGE = os.environ.get("LAB_KERNEL") or "linux-image-amd64"
 class Kernel:
     """An unpacked kernel package."""
 
+    modular = True
+
     def __init__(self, root):
         self.root = root
         self.image = next(root.glob("boot/vmlinuz-*"))
@@ -50,11 +52,15 @@ def _candidate():
             break
         depends = _apt_cache("depends", "--important", META_PACKAGE)
         match = re.search(r"Depends: (linux-image-\S+)", depends)
-        if match:
-            version = re.search(r"Candidate: (\S+)", _apt_cache("policy", match[1]))
-            if version and version[1] != "(none)":
-                return match[1], version[1]
+        if match and (version := candidate_version(match[1])):
+            return match[1], version
     return None, None
+
+
+def candidate_version(package):
+    """The version apt would install, or None."""
+    match = re.search(r"Candidate: (\S+)", _apt_cache("policy", package))
+    return match[1] if match and match[1] != "(none)" else None
 
 
 def _apt_cache(*args):
@@ -80,17 +86,23 @@ def _newest_cached():
     return cached[-1]
 
 
-def _download(package, version, target):
-    report.progress(f"downloading {package} {version} (about 70 MB)")
-    folder = target.with_name("download")
+def download(package, version, folder, size):
+    """The package's files, in a folder that is made for them."""
+    report.progress(f"downloading {package} {version} ({size})")
     folder.mkdir()
     command = ["apt-get", "-qq", "-o", "Acquire::Retries=3", "download", f"{package}={version}"]
     if os.geteuid() == 0:
         # root's cache is not readable by apt's own unprivileged user, who would download otherwise
         command[1:1] = ["-o", "APT::Sandbox::User=root"]
     subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
-    report.progress("unpacking it")
-    subprocess.run(["dpkg", "-x", next(folder.glob("*.deb")), target], check=True)
+    archive = next(folder.glob("*.deb"))
+    subprocess.run(["dpkg", "-x", archive, folder], check=True)
+    archive.unlink()
+    return folder
+
+
+def _download(package, version, target):
+    download(package, version, target, "about 70 MB")
     release = next(target.glob("lib/modules/*")).name
     subprocess.run(["/sbin/depmod", "-b", target, release], check=True)
 

@@ -9,6 +9,7 @@ import time
 
 from . import report
 from .hosts import HOSTS
+from .iommufd_kernel import Unavailable
 from .l0 import L1, LabFault
 
 MAX_RERUNS = 2          # of one case, after lab faults
@@ -33,7 +34,7 @@ class Settings:
     vmm: str                # portcullis or qemu
     paths: dict             # program, kernel, vmlinux, initrd: as L1 sees them, which is as we do
     folder: object          # for logs
-    kernel: object          # L1's
+    kernels: dict           # of L1s, as setup.host_kernels() makes it
     jobs: int = 1           # L1s side by side
     scale: float = 1        # of deadlines
     l2_append: str = ""     # for the guests' kernels
@@ -57,6 +58,7 @@ class Runner:
         self.failed_event = threading.Event()
 
     def run(self):
+        self._drop_impossible()
         workers = [threading.Thread(target=self._work, args=(number,), daemon=True)
                    for number in range(self._settings.jobs)]
         for worker in workers:
@@ -67,6 +69,15 @@ class Runner:
                 self._show_status()
         report.status("")
         return self.results
+
+    def _drop_impossible(self):
+        """Cases whose L1 has no kernel: not to be had here is a skip, one that does not build is a failure."""
+        for name, queue in self._queues.items():
+            kernel = self._settings.kernels[HOSTS[name].kernel]
+            if isinstance(kernel, Exception):
+                status = "skip" if isinstance(kernel, Unavailable) else "fail"
+                while queue:
+                    self._record(Result(queue.popleft().name, status, message=str(kernel)))
 
     def _show_status(self):
         with self._lock:
@@ -113,7 +124,8 @@ class Runner:
         with self._lock:
             self._boots += 1
             folder = self._settings.folder / f"l1-{self._boots}-{host_name}"
-        l1 = L1(HOSTS[host_name], self._settings.kernel, folder)
+        host = HOSTS[host_name]
+        l1 = L1(host, self._settings.kernels[host.kernel], folder)
         case = first
         try:
             self._doing(worker, f"booting L1 ({host_name})")

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 
-from . import initramfs, kernel, paths
+from . import initramfs, iommufd_kernel, kernel, paths
 
 
 def output_folder():
@@ -17,15 +17,28 @@ def output_folder():
 
 
 def prepare(folder, vmm, program=None):
-    """(L1's kernel, the files cases use by name), from the cache or made now."""
+    """(Debian's kernel, the files cases use by name), from the cache or made now."""
     linux = kernel.fetch()
-    initramfs.l1(linux)
     if vmm == "qemu":
         program = program or pathlib.Path(shutil.which("qemu-system-x86_64"))
     else:
         program = _snapshot(program or paths.REPO / "build" / "portcullis", folder)
     files = {"program": program, "kernel": linux.image, "vmlinux": linux.vmlinux(), "initrd": initramfs.l2(linux)}
     return linux, {name: str(path) for name, path in files.items()}
+
+
+def host_kernels(names, debian):
+    """L1's kernels by their names in labkit.hosts; in place of one that cannot be had, the exception that says why."""
+    kernels = {"debian": debian}
+    if "iommufd" in names:
+        try:
+            kernels["iommufd"] = iommufd_kernel.fetch()
+        except (iommufd_kernel.Unavailable, RuntimeError) as error:
+            kernels["iommufd"] = error
+    for linux in kernels.values():
+        if not isinstance(linux, Exception):
+            initramfs.l1(linux)
+    return kernels
 
 
 def _snapshot(program, folder):
