@@ -65,7 +65,7 @@ static void warn(struct vfio_attachment *attachment, unsigned bar,
 		return;
 	shown->warned = true;
 	log_warn("vfio: other devices' DMA will not reach BAR %u of '%s' at 0x%" PRIx64
-		 " (%s: %s); all else works",
+		 " (%s: %s); all else works, and x-p2p=off does not try",
 		bar, attachment->device.name, entry->iova, container->ops->name,
 		code == EEXIST ? "guest memory is there" : strerror(code));
 }
