@@ -23,6 +23,7 @@
 
 #define DEV_A "0000:1a:00.0"
 #define DEV_C "0000:1b:00.0"
+#define DEV_B "0000:1c:00.0"
 #define GIB (1ull << 30)
 
 static struct fake_vfio_host fake; /* too large for the stack */
@@ -39,6 +40,7 @@ static int setup(void **state)
 	fake_vfio_host_init(&fake);
 	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
 	fake_vfio_device(&fake, DEV_C, 13, "vfio-pci");
+	fake_vfio_device(&fake, DEV_B, 14, "vfio-pci");
 	env = fake_vfio_env(&fake);
 	assert_int_equal(vfio_context_new(&context, &env), 0);
 	memset(&ram, 0, sizeof(ram));
@@ -157,6 +159,53 @@ static void test_threads(void **state)
 	assert_int_equal(vfio_context_mapped_bytes(context), 0);
 }
 
+/* A device whose guest moves its BAR without end, and has it taken away now and then. */
+static void *move_cycles(void *opaque)
+{
+	struct plugger *plugger = opaque;
+	struct vfio_area area = { .size = GIB, .hva = (void *)0x7000000000 };
+
+	role_enter_worker();
+	for (uint64_t i = 0; i < 40 && plugger->ret == 0; i++) {
+		struct vfio_attachment *a = NULL;
+
+		plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
+		if (plugger->ret == 0)
+			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
+		for (uint64_t k = 0; a && k < 20; k++) {
+			/* Where the other one is, half of the time. */
+			(void)vfio_attachment_show_bar(
+				a, 0, (16 + (i + k) % 2) * GIB, &area, k % 5 != 4);
+			(void)vfio_attachment_step(a);
+		}
+		if (a && i % 2)
+			vfio_attachment_hide_bars(a);
+		vfio_detach(a);
+	}
+	return NULL;
+}
+
+/* Three workers, each with its own device, and main that reads; no mapping is left over. */
+static void test_peers(void **state)
+{
+	struct plugger plugger[3] = { { .bdf = DEV_A }, { .bdf = DEV_B }, { .bdf = DEV_C } };
+	struct reader reader = { 0 };
+	pthread_t threads[4];
+
+	(void)state;
+	assert_int_equal(pthread_create(&threads[3], NULL, read_all, &reader), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, move_cycles, &plugger[i]), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&reader.stop, true);
+	pthread_join(threads[3], NULL);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(plugger[i].ret, 0);
+	assert_int_equal(fake_vfio_total_maps(&fake), 0);
+	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+}
+
 static pthread_mutex_t map_gate = PTHREAD_MUTEX_INITIALIZER;
 static void wait_at_gate(struct fake_vfio_host *host)
 {
@@ -207,6 +256,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_main_never_waits, setup, teardown),
 	};
 
