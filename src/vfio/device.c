@@ -234,13 +234,14 @@ void vfio_pci_fence(struct vfio_pci *dev)
 	dev->fenced = true;
 	if (dev->attachment)
 		vfio_attachment_set_busy(dev->attachment, false);
+	if (dev->io) {
+		vfio_device_command(dev, false);
+		vfio_irq_off(dev);
+	}
+	/* Last: it may have to wait for another device's memory to be pinned. */
 	vfio_follow_end(dev);
 	if (dev->follow_timer.armed)
 		loop_timer_cancel(dev->worker, &dev->follow_timer);
-	if (!dev->io)
-		return;
-	vfio_device_command(dev, false);
-	vfio_irq_off(dev);
 }
 
 /* For whoever has the device next. Nobody waits for a dead card: it is on its way out. */
