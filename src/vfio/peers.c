@@ -6,7 +6,7 @@
  * what is missing, and a step with nothing missing changes nothing. A BAR is mapped only where
  * another device is: a lone one has no use for it. It then stays, until it moves or its owner goes.
  *
- * Kernels before 6.14 map device memory page by page, seconds for a large BAR. Therefore: pieces,
+ * Older kernels map device memory page by page, seconds for a large BAR. Therefore: pieces,
  * one step's worth at a time, and no waiting for a lock that somebody may hold for as long, so that
  * the worker can serve its device in between.
  */
