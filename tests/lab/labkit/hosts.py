@@ -135,6 +135,7 @@ HOSTS = {
         Device("twin0", "e1000,multifunction=on", port=0x4, network=True),
         Device("twin1", "e1000", sibling="twin0", network=True),
         nvme("nvme0", port=0x5),
+        Device("rng0", "virtio-rng-pci,aer=on,disable-legacy=on,iommu_platform=on", port=0x6),
     ), append="intel_iommu=on iommu=nopt nvme_core.multipath=N"),
     "regions": Host(REGION_DEVICES),
     # Both ways to a device: /dev/iommu and the devices' own nodes, groups and containers; and mediated devices.
