@@ -123,31 +123,6 @@ static int route(struct vfio_vector *v, const struct vfio_message *message)
 	return ret;
 }
 
-int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message)
-{
-	const struct vfio_env *env = &v->dev->env;
-	int ret = route(v, message);
-
-	if (ret)
-		return ret;
-	if (v->connected)
-		return 0;
-	unwatch(v);
-	if (sys_eventfd_drain(v->fd))
-		set_pending(v, true);
-	ret = env->ops->irqfd_add(env->opaque, v->gsi, v->fd, -1);
-	if (ret) {
-		watch(v);
-		return ret;
-	}
-	set_connected(v, true);
-	if (v->pending) {
-		set_pending(v, false);
-		sys_eventfd_signal(v->fd);
-	}
-	return 0;
-}
-
 static void disconnect(struct vfio_vector *v)
 {
 	const struct vfio_env *env = &v->dev->env;
@@ -164,6 +139,34 @@ void vfio_vector_hold(struct vfio_vector *v)
 	v->dev->irqs.counts.masked += v->connected;
 	disconnect(v);
 	watch(v);
+}
+
+int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message)
+{
+	const struct vfio_env *env = &v->dev->env;
+	int ret = route(v, message);
+
+	if (ret) {
+		/* Kept until it can be delivered, not delivered as the message before said. */
+		vfio_vector_hold(v);
+		return ret;
+	}
+	if (v->connected)
+		return 0;
+	unwatch(v);
+	if (sys_eventfd_drain(v->fd))
+		set_pending(v, true);
+	ret = env->ops->irqfd_add(env->opaque, v->gsi, v->fd, -1);
+	if (ret) {
+		watch(v);
+		return ret;
+	}
+	set_connected(v, true);
+	if (v->pending) {
+		set_pending(v, false);
+		sys_eventfd_signal(v->fd);
+	}
+	return 0;
 }
 
 void vfio_vector_drop(struct vfio_vector *v)

@@ -89,7 +89,7 @@ struct fake_machine {
 	struct fake_irqfd irqfd[FAKE_IRQFDS_MAX];
 	unsigned failed, wants_back;
 	char violation[160];
-	int irqfd_error;
+	int irqfd_error, route_error;
 
 	struct loop worker, main;
 	struct pci_sink sink;

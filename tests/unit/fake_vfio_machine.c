@@ -53,6 +53,8 @@ static int gsi_set_msi(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data)
 
 	if (!m->gsi_used[gsi])
 		violation(m, "route of a GSI that is not allocated", gsi, -1);
+	if (m->route_error)
+		return -m->route_error;
 	m->message[gsi] = (struct vfio_message){ addr, data };
 	m->route_changes++;
 	return 0;

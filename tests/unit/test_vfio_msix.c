@@ -457,6 +457,28 @@ static void test_irqfd_refused(void **state)
 	assert_int_equal(fake_delivered(&rig, 0), 1);
 }
 
+/* A message that KVM does not take: nothing is delivered by the one before, and nothing is lost. */
+static void test_route_refused(void **state)
+{
+	(void)state;
+	enable();
+	arm(0);
+	fake_step(&rig);
+	rig.machine.route_error = EINVAL;
+	assert_true(fake_bar_write(&rig, 0, entry(0) + 4, 4, 0x12345678));
+	assert_int_equal(rig.machine.n_irqfds, 0);
+	assert_int_equal(rig.dev->irqs.counts.failures, 1);
+	assert_true(fake_card_fire(&rig.card, 0));
+	fake_step(&rig);
+	assert_int_equal(fake_delivered(&rig, 0), 0);
+	assert_int_equal(fake_bar_read(&rig, 0, PBA, 4), 1);
+	rig.machine.route_error = 0;
+	fake_bar_write(&rig, 0, entry(0) + 4, 4, 0);
+	fake_step(&rig);
+	assert_int_equal(fake_delivered(&rig, 0), 1);
+	assert_int_equal(fake_bar_read(&rig, 0, PBA, 4), 0);
+}
+
 static void test_table_bits(void **state)
 {
 	(void)state;
@@ -586,6 +608,7 @@ int main(void)
 		CASE_OLD(test_disable),
 		CASE(test_enable_refused),
 		CASE(test_irqfd_refused),
+		CASE(test_route_refused),
 		CASE(test_table_bits),
 		CASE(test_pba_of_the_card),
 		CASE_MANY(test_many),
