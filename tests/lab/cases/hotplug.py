@@ -265,25 +265,29 @@ def clients_leave_and_race(lab):
         delete(qmp)
         first, answers = taken(vmm), {"added": 0, "add refused": 0, "deleted": 0, "del refused": 0}
 
-        def run(command, arguments, good, bad):
+        def run(command, arguments, good, bad, pause):
             client = Qmp(SOCKET)
-            for _ in range(200):
+            for turn in range(200):
+                # Without pauses each finds the other in its first steps, every time.
+                time.sleep(turn % 4 * pause)
                 try:
                     client.cmd(command, arguments, timeout=120)
                     answers[good] += 1
                 except QmpError:
                     answers[bad] += 1
+                    time.sleep(0.1)
             client.close()
 
-        clients = [threading.Thread(target=run, args=("device_add", add_words(drive), "added", "add refused")),
+        clients = [threading.Thread(target=run, args=("device_add", add_words(drive), "added", "add refused", 0)),
                    threading.Thread(target=run, args=("device_del", {"id": "vfio-0", "force": True}, "deleted",
-                                                      "del refused"))]
+                                                      "del refused", 0.1))]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
         lab.note(str(answers))
         check_equal(sum(answers.values()), 400, "answers")
+        check(answers["added"] > 10 and answers["deleted"] > answers["added"] / 2, f"hardly a race: {answers}")
         if device(qmp):
             qmp.cmd("device_del", {"id": "vfio-0", "force": True}, timeout=60)
         wait_for(lambda: device(qmp) is None, 30, "the device to be gone")
