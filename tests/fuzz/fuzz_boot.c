@@ -2,9 +2,9 @@
 /*
  * fuzz_boot.c - kernel files from an enemy: recognising and placing them stays inside file and RAM.
  *
- * Input: byte 0 chooses what the rest is. 0: a whole file. 1, 2, 3: changes to a good bzImage, PVH
- * or Multiboot kernel (offset low, offset high, value) - so that the fuzzer need not find the magic
- * numbers first. Bit 7: with an initrd.
+ * Input: byte 0 chooses what the rest is. 0: a whole file. 1 to 4: changes to a good bzImage, PVH,
+ * Multiboot or flat Multiboot kernel (offset low, offset high, value) - so that the fuzzer need not
+ * find the magic numbers first. Bit 7: with an initrd.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,13 +16,18 @@
 
 static const struct fixture_range ranges[] = { { 0, 20 * MIB }, { 22 * MIB, 2 * MIB } };
 
+static void flat(struct fixture_kernel *kernel)
+{
+	(void)fixture_multiboot_flat(kernel);
+}
+
 static size_t make_kernel(uint8_t kind, const uint8_t *data, size_t size, uint8_t *out)
 {
-	static void (*const fixtures[])(
-		struct fixture_kernel *) = { fixture_bzimage, fixture_pvh, fixture_multiboot };
+	static void (*const fixtures[])(struct fixture_kernel *) = { fixture_bzimage, fixture_pvh,
+		fixture_multiboot, flat };
 	static struct fixture_kernel kernel;
 
-	if (kind == 0 || kind > 3) {
+	if (kind == 0 || kind > 4) {
 		size = size < FIXTURE_SIZE ? size : FIXTURE_SIZE;
 		memcpy(out, data, size);
 		return size;

@@ -161,3 +161,15 @@ void fixture_multiboot(struct fixture_kernel *kernel)
 	memset(kernel->bytes + 4096, 0xcc, 4096);
 	memcpy(fixture_multiboot_header(kernel), multiboot, sizeof(multiboot));
 }
+
+uint32_t *fixture_multiboot_flat(struct fixture_kernel *kernel)
+{
+	uint32_t header[8] = { 0x1badb002, 0x10003, 0, 2 * MIB + 32, 2 * MIB, 2 * MIB + 1000,
+		2 * MIB + 5096, 2 * MIB + 100 };
+
+	header[2] = -(header[0] + header[1]);
+	start(kernel, 2048);
+	memset(kernel->bytes, 0xcc, 2048);
+	memcpy(kernel->bytes + 64, header, sizeof(header));
+	return (uint32_t *)(void *)(kernel->bytes + 64);
+}

@@ -44,5 +44,11 @@ Elf64_Phdr *fixture_phdr(struct fixture_kernel *kernel, unsigned i);
 /* ELF32 with one segment (as above) at 4 MiB, entry 4 MiB + 32, and a Multiboot header. */
 void fixture_multiboot(struct fixture_kernel *kernel);
 uint32_t *fixture_multiboot_header(struct fixture_kernel *kernel);
+/*
+ * No ELF file: 2 KiB of 0xcc with a Multiboot header at byte 64 that says to load from byte 32 to
+ * 2 MiB, 1000 bytes and 4 KiB of zeros behind them, and to enter at 2 MiB + 100. Returns the
+ * header.
+ */
+uint32_t *fixture_multiboot_flat(struct fixture_kernel *kernel);
 
 #endif

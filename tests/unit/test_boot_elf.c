@@ -309,23 +309,9 @@ static void test_multiboot_modules(void **state)
 	expect_bytes(u32(mods + 16), 4097, 'b');
 }
 
-/* A kernel that is no ELF file: 64 bytes of something, its header, code, and 4 KiB of bss. */
-static uint32_t *flat_kernel(void)
-{
-	uint32_t header[8] = { 0x1badb002, 0x10003, 0, 2 * MIB + 32, 2 * MIB, 2 * MIB + 1000,
-		2 * MIB + 5096, 2 * MIB + 100 };
-	uint32_t *at = (uint32_t *)(void *)(kernel.bytes + 64);
-
-	header[2] = -(header[0] + header[1]);
-	memset(kernel.bytes, 0xcc, 2048);
-	memcpy(at, header, sizeof(header));
-	kernel.image.kernel_size = 2048;
-	return at;
-}
-
 static void test_multiboot_addresses(void **state)
 {
-	uint32_t *header = flat_kernel();
+	uint32_t *header = fixture_multiboot_flat(&kernel);
 
 	(void)state;
 	memset(ram_hva(&ram, 2 * MIB, 8192), 0x55, 8192);
@@ -375,23 +361,23 @@ static void test_multiboot_addresses_that_lie(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		header = flat_kernel();
+		header = fixture_multiboot_flat(&kernel);
 		header[cases[i].word] = cases[i].value;
 		expect_refused(cases[i].says);
 	}
-	header = flat_kernel();
+	header = fixture_multiboot_flat(&kernel);
 	header[6] = 65 * MIB;
 	expect_no_place(E2BIG, "wants to lie at");
 	/* Cut off in the middle of the header; no addresses and no ELF file either. */
-	header = flat_kernel();
+	header = fixture_multiboot_flat(&kernel);
 	kernel.image.kernel_size = 64 + 28;
 	expect_refused("is not a kernel");
-	header = flat_kernel();
+	header = fixture_multiboot_flat(&kernel);
 	header[1] = 0;
 	header[2] = -header[0];
 	expect_refused("does not say where it is loaded");
 	/* The header must end within the first 8 KiB. */
-	flat_kernel();
+	fixture_multiboot_flat(&kernel);
 	memmove(kernel.bytes + 8192 - 28, kernel.bytes + 64, 32);
 	memset(kernel.bytes + 64, 0, 32);
 	kernel.image.kernel_size = 12288;
