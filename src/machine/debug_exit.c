@@ -12,6 +12,8 @@ static void on_exit_status(void *opaque, int status)
 	role_enter_main();
 	m->guest_status = status;
 	machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
+	/* Now, while its writer still waits: nothing of the guest runs after its last word. */
+	vcpus_stop(m);
 }
 
 /* Who answers at these ports already; NULL: nobody. */
