@@ -152,17 +152,33 @@ static void put_facts(const struct list *list, const struct machine_vfio *info) 
 	json_put_uint(list->w, "mapped-bytes", sum.bytes);
 }
 
+/* A device that is known by an fd alone has its name once it is open. */
+static void put_host(struct json_writer *w, const struct machine_vfio *info) ON_MAIN
+{
+	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
+	struct vfio_pci_facts facts = { .name = "" };
+	char host[HOST_BDF_STRLEN];
+
+	if (options->sysfsdev) {
+		json_put_string(w, "host", options->sysfsdev);
+	} else if (options->host.set) {
+		json_put_string(w, "host", host_bdf_format(&options->host, host));
+	} else {
+		if (info->open)
+			vfio_pci_get_facts(info->dev, &facts);
+		json_put_string(w, "host", facts.name);
+	}
+}
+
 static void put_device(const struct machine_vfio *info, void *opaque) ON_MAIN
 {
 	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
 	const struct list *list = opaque;
 	struct json_writer *w = list->w;
-	char host[HOST_BDF_STRLEN];
 
 	json_begin_object(w, NULL);
 	json_put_string(w, "id", info->id);
-	json_put_string(w, "host",
-		options->sysfsdev ? options->sysfsdev : host_bdf_format(&options->host, host));
+	put_host(w, info);
 	json_put_string(w, "bus", info->bus);
 	json_put_int(w, "slot", info->devfn >> 3);
 	json_put_int(w, "function", info->devfn & 7);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* open.c - the device object and its attachment: open, constraints, RAM, close. */
 #include <errno.h>
+#include <string.h>
 
 #include <linux/pci_regs.h>
 
@@ -57,10 +58,13 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		return ret;
 	}
 	dev->facts = (struct vfio_pci_facts){
+		.name = "",
 		.group = vfio_attachment_group(dev->attachment),
 		.container = vfio_attachment_container(dev->attachment),
 		.backend = vfio_attachment_backend(dev->attachment),
 	};
+	_Static_assert(sizeof(dev->facts.name) >= SYSFS_NAME_MAX, "every name fits");
+	strcpy(dev->facts.name, dev->attachment->device.name);
 	ret = vfio_device_probe(dev, vfio_attachment_io(dev->attachment), err);
 	if (!ret && !dev->attachment->device.pci)
 		ret = check_own_ids(dev, err);

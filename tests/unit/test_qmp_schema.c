@@ -167,12 +167,18 @@ static void test_query_vfio(void **state)
 	bar = bar->next;
 	assert_string_equal(json_get(bar, "kind")->text, "rom");
 	assert_string_equal(json_get(json_get(bar, "areas")->first, "access")->text, "read-only");
+	/* Asked for by an fd alone: its name is what was found behind it. */
+	assert_false(rig.dev->options->host.set);
+	strcpy(rig.dev->facts.name, "0000:1a:00.3");
+	machine.vfio = &info;
+	assert_string_equal(json_get(ask("query-vfio", NULL)->first, "host")->text, "0000:1a:00.3");
 	/* Before it is open its worker may be changing what there is to see. */
 	info.open = info.on_bus = false;
 	machine.vfio = &info;
 	row = ask("query-vfio", NULL)->first;
 	machine.vfio = NULL;
 	assert_null(json_get(row, "group"));
+	assert_string_equal(json_get(row, "host")->text, "");
 	assert_null(json_get(row, "bars")->first);
 	fake_rig_release(&rig);
 }
