@@ -96,15 +96,12 @@ def cycles(lab, rounds, *arguments):
             wait_for_drive(vmm.guest)
             plugs.append(time.monotonic() - start)
             read_head(vmm, drive)
-            bar = vmm.guest.check("head -n 1 /sys/bus/pci/devices/0000:01:00.0/resource").split()[0]
             with_it = taken(vmm)
             check(all(with_it[what] > first[what] for what in PLUG_TAKES), f"a plug takes nothing? {with_it} {first}")
             start = time.monotonic()
             delete(qmp)
             unplugs.append(time.monotonic() - start)
             drive_gone(vmm)
-            # KVM's memslots cannot be counted from outside; one that was left would not read as nothing.
-            check_equal(vmm.guest.check(f"devmem {bar} 32").strip(), "0xFFFFFFFF", "what the guest reads at the BAR's place")
             check_equal(taken(vmm), first, f"what is in use after round {turn}")
             check(device(qmp) is None, "query-vfio still shows the device")
             if turn == 0:
