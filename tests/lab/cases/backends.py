@@ -54,6 +54,7 @@ def life_of_a_drive(lab, arguments, words, locked):
     devices = [PORT, f"vfio-pci,host={drive.bdf},id=vfio-0,bus=pcie.1,addr=0x0{more}"]
     with machine(lab, *arguments, devices=devices) as (vmm, qmp):
         check_equal(device(qmp)["backend"], "iommufd" if arguments else "group", "the backend")
+        check_equal(device(qmp)["mapped-bytes"], RAM, "what query-vfio calls mapped")
         check_equal(pinned(vmm), locked, "pinned with the device")
         read_drive(vmm, drive)
         if arguments:
@@ -106,6 +107,7 @@ def iommufd_given(lab):
         os.close(iommu)
         os.close(node)
         qmp = Qmp(SOCKET)
+        check_equal(device(qmp, "fixed")["host"], first.bdf, "what query-vfio calls the device behind the fd")
         read_drive(vmm, first)
         before = vmm.fd_count()
         for turn in ("getfd", "add-fd"):
