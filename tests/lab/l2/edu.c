@@ -3,16 +3,19 @@
  * Drives QEMU's edu device (1234:11e8) from the guest's user space: it has no driver, so every
  * register, DMA address and interrupt is under the test's control.
  *
- *   edu BDF dma [MIN]           a page goes into the device and comes back elsewhere; both pages'
- *                               guest-physical addresses are at least MIN. Prints them.
- *   edu BDF copy SOURCE TARGET  2048 bytes go into the device and out again, by bus address
- *   edu BDF msi VECTOR          programs the MSI capability for a CPU vector and raises an
- * interrupt edu BDF raise VALUE         raises an interrupt the way the device is programmed now
- *   edu BDF ack VALUE           acknowledges it (INTx stays asserted until then)
- *   edu BDF fact N              the device computes N! and the answer is printed
+ * edu BDF dma [MIN]           a page goes into the device and comes back elsewhere; both pages'
+ *                             guest-physical addresses are at least MIN. Prints them.
+ * edu BDF copy SOURCE TARGET  2048 bytes go into the device and out again, by bus address
+ * edu BDF msi VECTOR          programs MSI for a CPU vector and raises an interrupt
+ * edu BDF raise VALUE         raises an interrupt the way the device is programmed now
+ * edu BDF ack VALUE           acknowledges it (INTx stays asserted until then)
+ * edu BDF uio N               N interrupts by pin, through /dev/uio0 (uio_pci_generic), whose
+ *                             handler masks each with the command register's INTx disable bit
+ * edu BDF fact N              the device computes N! and the answer is printed
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +39,9 @@ enum {
 	DMA_SIZE = 2048, /* of the device's 4096 bytes: QEMU 7.2 aborts on a transfer that reaches
 			    the last one */
 	CONFIG_COMMAND = 0x04,
+	COMMAND_INTX_DISABLE = 0x400,
+	CONFIG_STATUS = 0x06,
+	STATUS_INTERRUPT = 0x08,
 	CONFIG_CAPABILITIES = 0x34,
 	CAPABILITY_MSI = 0x05,
 };
@@ -190,10 +196,50 @@ static void program_msi(unsigned vector)
 	config_put(at + 2, (control & ~0x71U) | 1, 2);
 }
 
+/* The next interrupt of the device, as a count since the driver has it. */
+static uint32_t next_interrupt(int uio)
+{
+	struct pollfd wait = { .fd = uio, .events = POLLIN };
+	uint32_t count;
+
+	if (poll(&wait, 1, 20000) != 1) {
+		errno = ETIMEDOUT;
+		die("no interrupt");
+	}
+	if (read(uio, &count, sizeof count) != sizeof count)
+		die("/dev/uio0");
+	return count;
+}
+
+static int uio(uint64_t rounds)
+{
+	int fd = open("/dev/uio0", O_RDONLY | O_CLOEXEC);
+	uint32_t first = 0, last = 0;
+
+	if (fd < 0)
+		die("/dev/uio0");
+	for (uint64_t i = 0; i < rounds; i++) {
+		put32(REG_RAISE, 1);
+		last = next_interrupt(fd);
+		if (!i)
+			first = last;
+		if (!(config_get(CONFIG_COMMAND, 2) & COMMAND_INTX_DISABLE) ||
+			!(config_get(CONFIG_STATUS, 2) & STATUS_INTERRUPT)) {
+			errno = EPROTO;
+			die("not masked, or no interrupt status");
+		}
+		put32(REG_ACK, 1);
+		config_put(CONFIG_COMMAND,
+			config_get(CONFIG_COMMAND, 2) & ~(uint32_t)COMMAND_INTX_DISABLE, 2);
+	}
+	printf("%u\n", last - first + 1);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		fprintf(stderr, "usage: edu BDF dma|copy|msi|raise|ack|fact [VALUE]\n");
+		fprintf(stderr, "usage: edu BDF dma|copy|msi|raise|ack|uio|fact [VALUE]\n");
 		return 2;
 	}
 	const char *verb = argv[2];
@@ -204,6 +250,8 @@ int main(int argc, char **argv)
 		return dma(value);
 	if (!strcmp(verb, "copy"))
 		return copy(value, argc > 4 ? strtoull(argv[4], NULL, 0) : 0);
+	if (!strcmp(verb, "uio"))
+		return uio(value);
 	if (!strcmp(verb, "msi")) {
 		program_msi((unsigned)value);
 		put32(REG_RAISE, 1);

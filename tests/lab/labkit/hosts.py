@@ -7,6 +7,7 @@ bus, and two functions of one slot there share a group.
 """
 
 import dataclasses
+import hashlib
 
 MIB = 1 << 20
 
@@ -22,6 +23,7 @@ class Device:
     network: bool = False       # a user-mode network with nothing but the gateway, 10.0.2.2
     memory: int = 0             # bytes of a memory backend, property memdev
     subsystem: bool = False     # the drive is a namespace of an NVMe subsystem, open to all its controllers
+    crossed: bool = False       # two serial ports, each the other end of the other's line
 
     def where(self):
         """The device's place below L1's PCI root: bus numbers are the firmware's choice, slots are ours."""
@@ -56,6 +58,12 @@ class Device:
         if self.memory:
             out += ["-object", f"memory-backend-ram,id={self.name}-backend,size={self.memory},reserve=off"]
             model += f",memdev={self.name}-backend"
+        if self.crossed:
+            # A name without a place in the file system: a folder's path may be too long for a socket's.
+            line = hashlib.sha256(f"{folder}/{self.name}".encode()).hexdigest()[:32]
+            for end, role in (("1", ",server=on,wait=off"), ("2", "")):
+                out += ["-chardev", f"socket,id={self.name}-{end},path=portcullis-lab-{line},abstract=on{role}"]
+                model += f",chardev{end}={self.name}-{end}"
         out += ["-device", f"{model},id={self.name}{place}"]
         if self.subsystem:
             out += ["-device", f"nvme-ns,drive={self.name}-backend,bus={self.name},nsid=1,shared=on"]
@@ -113,8 +121,19 @@ REGION_DEVICES = (
     Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
 )
 
+# Cards that interrupt by pin, one that can both, and one that has no interrupt at all.
+LEGACY_DEVICES = (
+    Device("rtl0", "rtl8139", addr="0x8", network=True),
+    Device("serial0", "pci-serial-2x", addr="0x9", crossed=True),
+    Device("edu0", "edu", addr="0xa"),
+    Device("e1000", "e1000", addr="0xb", network=True),
+    Device("testdev0", "pci-testdev", addr="0xc"),
+    Device("xhci0", "nec-usb-xhci,msi=on,msix=off", addr="0xd"),
+)
+
 HOSTS = {
     "standard": Host(STANDARD_DEVICES),
+    "legacy": Host(LEGACY_DEVICES, memory=2048),
     # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.
     "large": Host(STANDARD_DEVICES, memory=6144),
     # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble.

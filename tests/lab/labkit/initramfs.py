@@ -16,7 +16,21 @@ L1_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"]
 # What a guest loads at boot; it has no udev.
 L2_MODULES = ["nvme", "e1000e", "button", "evdev"]
 # What a case loads in the guest by name (`load e1000`), because every module costs each boot its time.
-L2_ON_DEMAND = ["e1000", "8139too", "xhci_pci", "virtio_pci", "virtio_net", "virtio_blk", "cpuid", "msr"]
+L2_ON_DEMAND = ["e1000", "e1000e", "8139cp", "uio_pci_generic", "xhci_pci", "virtio_pci", "virtio_net",
+                "virtio_blk", "cpuid", "msr"]
+
+LOAD = """#!/bin/sh
+# Load a module and what it needs; parameters are the module's own: load e1000e IntMode=0
+order=/lib/modules/$1.order
+shift
+last=$(tail -n 1 $order)
+[ -n "$last" ] || exit 0	# it is built in
+while read -r module; do
+	[ $module != $last ] || break
+	insmod /lib/modules/$module 2>/dev/null
+done <$order
+insmod /lib/modules/$last "$@"
+"""
 
 
 def l1(kernel):
@@ -81,8 +95,7 @@ def _no_extras(archive, sources, scratch):
 
 
 def _compile_tools(archive, sources, scratch):
-    archive.file("bin/load", b"#!/bin/sh\n# Load a module and what it needs: load e1000\nwhile read -r m; do "
-                 b"insmod /lib/modules/$m 2>/dev/null; done </lib/modules/$1.order\n", 0o755)
+    archive.file("bin/load", LOAD.encode(), 0o755)
     for source in sources:
         binary = scratch.with_name(source.stem)
         subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", binary, source], check=True)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Interrupts: by pin, alone and shared; several messages."""
+
+import time
+
+from l1.case import case, check, check_equal
+from l1.qmp import Qmp
+
+SOCKET = "/tmp/qmp.sock"
+
+
+def addresses(guest, *devices):
+    """Where the guest has them, by their ids; there must be one of each."""
+    seen = guest.pci_devices()
+    found = [[bdf for bdf, ids in seen.items() if ids == device.vendor_device] for device in devices]
+    check(all(len(places) == 1 for places in found), f"{devices} are at {found} in the guest, which has {seen}")
+    return [places[0] for places in found]
+
+
+def network(guest, bdf):
+    """Its interface, up, with an address in the lab's network."""
+    name = guest.wait_true(f"ls /sys/bus/pci/devices/{bdf}/net", what=f"a network interface of {bdf}").strip()
+    guest.check(f"ip link set {name} up")
+    guest.wait_true(f"grep -q 1 /sys/class/net/{name}/carrier", what="a carrier")
+    guest.check(f"ip address add 10.0.2.15/24 dev {name}")
+    return name
+
+
+def ping(guest, name, count=3):
+    guest.check(f"ping -I {name} -c {count} -W 10 10.0.2.2 || {{ ip address; cat /proc/interrupts; false; }}")
+
+
+def serial_ports(guest, bdf):
+    names = guest.check(f"ls /sys/bus/pci/devices/{bdf}/tty").split()
+    for name in names:
+        guest.check(f"stty -F /dev/{name} 115200 raw -echo")
+    return names
+
+
+def cross(guest, ports, size, meanwhile="true"):
+    """Random bytes through both serial lines at once, in both directions, while something else goes on."""
+    one, two = ports
+    guest.check(f"""head -c {size} /dev/urandom >/tmp/a; head -c {size} /dev/urandom >/tmp/b
+head -c {size} /dev/{two} >/tmp/a.got & a=$!
+head -c {size} /dev/{one} >/tmp/b.got & b=$!
+cat /tmp/a >/dev/{one} & cat /tmp/b >/dev/{two} &
+{{ {meanwhile}; }} || exit 1
+wait $a $b
+cmp /tmp/a /tmp/a.got && cmp /tmp/b /tmp/b.got""", timeout=180)
+
+
+@case(host="legacy", deadline=400)
+def intx(lab):
+    """Three cards on one interrupt line, one behind a port on another, one without any: all at work."""
+    names = ("rtl0", "serial0", "edu0", "e1000", "testdev0", "xhci0")   # in the order of addresses() below
+    host = {name: lab.host.pci(name) for name in names}
+    for device in host.values():
+        device.bind_vfio()
+    # Slots 4, 8 and 12: the same line for pin A.
+    devices = [f"vfio-pci,host={host['rtl0'].bdf},id=rtl,bus=pcie.0,addr=0x4",
+               f"vfio-pci,host={host['serial0'].bdf},id=serial,bus=pcie.0,addr=0x8",
+               f"vfio-pci,host={host['edu0'].bdf},id=edu,bus=pcie.0,addr=0xc",
+               "pcie-root-port,port=0x0,addr=0x5,bus=pcie.0,id=rp",
+               f"vfio-pci,host={host['e1000'].bdf},id=e1000,bus=rp,addr=0x0",
+               f"vfio-pci,host={host['testdev0'].bdf},id=quiet,bus=pcie.0,addr=0x6",
+               f"vfio-pci,host={host['xhci0'].bdf},id=xhci,bus=pcie.0,addr=0x7"]
+    with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", devices=devices) as vmm:
+        guest = vmm.guest
+        qmp = Qmp(SOCKET) if vmm.kind == "portcullis" else None
+        rtl, serial, edu, e1000, quiet, xhci = addresses(guest, *host.values())
+        for module in ("8139cp", "e1000", "uio_pci_generic"):
+            guest.check(f"load {module}")
+        guest.check("echo 1234 11e8 >/sys/bus/pci/drivers/uio_pci_generic/new_id")
+        check_equal(config_space(guest, quiet)[0x3d], 0, "the interrupt pin of a card without one")
+
+        name, ports = network(guest, rtl), serial_ports(guest, serial)
+        lines = guest.check(f"cd /sys/bus/pci/devices; cat {rtl}/irq {serial}/irq {edu}/irq {e1000}/irq").split()
+        check(len(set(lines[:3])) == 1 and lines[3] != lines[0], f"three cards on one line and one on another: {lines}")
+        ping(guest, name)
+        cross(guest, ports, 1024)
+        check_equal(guest.check(f"edu {edu} uio 20"), "20", "interrupts of the third card")
+        # All at once.
+        cross(guest, ports, 4096, f"ping -I {name} -c 20 -i 0.1 -W 10 10.0.2.2 >/tmp/ping && edu {edu} uio 20")
+        check_equal(sorted(rows_of_host(host["rtl0"])), ["vfio-intx"], "the host's interrupts of the network card")
+        check(command_register(host["testdev0"]) & 0x400 == 0, "a card without a pin has nothing to disable")
+        storm(lab, vmm, edu, lines[0], qmp)
+        ping(guest, name)
+        # Behind the port, by its slot.
+        guest.check(f"ip link set {name} down")
+        other = network(guest, e1000)
+        ping(guest, other)
+        several_messages(guest, xhci, host["xhci0"], qmp)
+        vmm.poweroff()
+
+
+def config_space(guest, bdf):
+    return bytes.fromhex(guest.check(f"od -An -v -tx1 /sys/bus/pci/devices/{bdf}/config").replace("\n", ""))
+
+
+def write_config(guest, bdf, offset, data):
+    octal = "".join(f"\\{byte:03o}" for byte in data)
+    path = f"/sys/bus/pci/devices/{bdf}/config"
+    guest.check(f"printf '{octal}' | dd of={path} bs=1 seek={offset} conv=notrunc 2>/dev/null")
+
+
+def several_messages(guest, bdf, device, qmp):
+    """MSI with as many vectors as the card has. Linux never asks for more than one here; others do."""
+    config = config_space(guest, bdf)
+    at = config[0x34]
+    while config[at] != 5:
+        at = config[at + 1]
+        check(at, f"no MSI capability in {bdf}: {config[:64].hex()}")
+    check_equal(config[at + 2] >> 1 & 7, 4, "vectors the card offers, as a power of two")
+    write_config(guest, bdf, at + 4, bytes([0x00, 0x00, 0xe0, 0xfe, 0, 0, 0, 0, 0xb0, 0]))
+    for wanted in (4, 2):
+        write_config(guest, bdf, at + 2, bytes([config[at + 2] & 0x8e | wanted << 4 | 1]))
+        check_equal(sorted(rows_of_host(device)), sorted(f"vfio-msi[{i}]" for i in range(1 << wanted)),
+                    "the host's vectors")
+        if qmp:
+            check_equal(interrupts_of(qmp, "xhci")["armed"], 1 << wanted, "vectors armed")
+        write_config(guest, bdf, at + 2, bytes([config[at + 2] & 0x8e]))
+        check(not any("msi" in row for row in rows_of_host(device)), "the host's vectors stay when MSI is off")
+
+
+def storm(lab, vmm, edu, line, qmp):
+    """The third card holds the shared line and nobody answers it: no thread of ours is busy, all goes on afterwards."""
+    guest = vmm.guest
+    count = f"sed -n 's/^ *{line}: *\\([0-9]*\\).*/\\1/p' /proc/interrupts"
+    guest.check("rmmod uio_pci_generic")
+    before, started, said = usage(vmm), time.monotonic(), vmm.stderr()
+    number = guest.send_only(f"a=$({count}); edu {edu} raise 1; sleep 3; edu {edu} ack 1; b=$({count}); echo $((b-a))")
+    if qmp:
+        for _ in range(10):
+            check_equal(qmp.cmd("query-status")["status"], "running", "the VMM in the storm")
+            time.sleep(0.2)
+    found = guest.wait_for(rf"@@BEGIN {number}\r?\n(\d+)\r?\n", 120, "the end of the storm")
+    seconds, busy = time.monotonic() - started, (usage(vmm) - before) / 100
+    lab.note(f"{int(found[1])} unhandled interrupts in {seconds:.0f} s, {busy:.1f} s of other threads")
+    check(int(found[1]) > 100, f"that was no storm: {int(found[1])} interrupts")
+    check(busy < seconds / 2, f"threads that are not vCPUs took {busy} of {seconds} s")
+    check_equal(vmm.stderr(), said, "what the VMM said before and after")
+
+
+def usage(vmm):
+    """Clock ticks of the threads that are not vCPUs."""
+    ticks = 0
+    for thread in vmm.threads():
+        if not thread.comm.startswith("vcpu"):
+            with open(f"/proc/{vmm.pid}/task/{thread.tid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks
+
+
+def rows_of_host(device):
+    """{name: count} of the device's interrupts in L1."""
+    found = {}
+    for row in open("/proc/interrupts"):
+        if device.bdf in row:
+            fields = row.split()
+            found[fields[-1].partition("(")[0]] = sum(int(field) for field in fields[1:] if field.isdigit())
+    return found
+
+
+def interrupts_of(qmp, name):
+    """query-vfio's view of a device's interrupts; nothing for QEMU, which has no such command."""
+    return next(row for row in qmp.cmd("query-vfio") if row["id"] == name)["interrupts"] if qmp else None
+
+
+def command_register(device):
+    return int.from_bytes((device.path / "config").read_bytes()[4:6], "little")
