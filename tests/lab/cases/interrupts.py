@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interrupts: by pin, alone and shared; several messages."""
+"""Interrupts: by pin, alone and shared; MSI; MSI-X; drivers that change their mind."""
 
 import time
 
@@ -7,6 +7,7 @@ from l1.case import case, check, check_equal
 from l1.qmp import Qmp
 
 SOCKET = "/tmp/qmp.sock"
+KIND = {"0": "intx", "1": "msi", "2": "msix"}      # e1000e's IntMode
 
 
 def addresses(guest, *devices):
@@ -165,6 +166,101 @@ def rows_of_host(device):
 def interrupts_of(qmp, name):
     """query-vfio's view of a device's interrupts; nothing for QEMU, which has no such command."""
     return next(row for row in qmp.cmd("query-vfio") if row["id"] == name)["interrupts"] if qmp else None
+
+
+class Table:
+    """The MSI-X table and PBA of the e1000e in the guest, behind its driver's back (iomem=relaxed)."""
+
+    PBA = 0x2000
+    RECEIVE = 0     # the vector of received packets
+
+    def __init__(self, guest, bdf):
+        self.guest = guest
+        bars = guest.check(f"cat /sys/bus/pci/devices/{bdf}/resource").splitlines()
+        self.base = int(bars[3].split()[0], 16)
+
+    def mask(self, on):
+        return f"devmem {self.base + 16 * self.RECEIVE + 12:#x} 32 {int(on)}"
+
+    def pending(self):
+        return int(self.guest.check(f"devmem {self.base + self.PBA:#x} 32"), 16)
+
+
+def masked_vectors(guest, table, name, qmp):
+    """What a masked vector gets is kept, shown in the PBA and delivered; masking is cheap for the host."""
+    def count():
+        return guest.interrupts(rf"\b{name}-rx-0$")
+
+    guest.check(table.mask(True))
+    before = count()
+    check_equal(len(before), 1, f"rows of the vector of received packets, {before}")
+    # The answer to the ping cannot be seen before the vector is unmasked.
+    status, _ = guest.run(f"ping -I {name} -c 1 -W 1 10.0.2.2")
+    check(status != 0, "a packet was received through a masked vector")
+    check_equal(table.pending(), 1 << table.RECEIVE, "pending bits with one masked vector")
+    check_equal(count(), before, "a masked vector's count")
+    guest.check(f"{table.mask(False)}; sleep 0.3")
+    check_equal(table.pending(), 0, "pending bits after unmasking")
+    (row, old), = before.items()
+    check(count()[row] > old, "what came while masked was lost")
+    if not qmp:
+        return
+    start = interrupts_of(qmp, "net")
+    guest.check(f"i=0; while [ $i -lt 50 ]; do {table.mask(True)}; {table.mask(False)}; i=$((i+1)); done")
+    end = interrupts_of(qmp, "net")
+    check_equal(end["masked"] - start["masked"], 50, "maskings of a vector, counted")
+    check_equal(end["set-irqs"], start["set-irqs"], "calls of VFIO_DEVICE_SET_IRQS after 50 maskings")
+
+
+# What the guest's rows say is what the host has: by mode, how many.
+MODES = {"intx": ("fasteoi", 1), "msi": ("PCI-MSI", 1), "msix": ("PCI-MSI", 3)}
+
+
+def in_mode(guest, device, bdf, mode, qmp):
+    name = network(guest, bdf)
+    ping(guest, name, 2)
+    chip, vectors = MODES[mode]
+    seen = guest.interrupts(rf"{chip}.*\b{name}\b")
+    check_equal(len(seen), vectors, f"the guest's interrupts in mode {mode}, {seen}")
+    host = rows_of_host(device)
+    check(all(row.startswith(f"vfio-{mode}") for row in host), f"the host's interrupts in mode {mode}: {host}")
+    check_equal(len(host), vectors, f"the host's interrupts in mode {mode}, {host}")
+    check(sum(host.values()) > 0, f"the host counted nothing: {host}")
+    if qmp:
+        state = interrupts_of(qmp, "net")
+        check_equal((state["mode"], state["armed"], state["failures"]), (mode, vectors, 0), "query-vfio's interrupts")
+    return name
+
+
+@case(deadline=400)
+def interrupt_modes(lab):
+    """A driver moves from MSI-X to INTx, MSI, MSI-X and INTx; host vectors are what the guest enabled."""
+    device, drive = lab.host.pci("net0"), lab.host.pci("nvme0")
+    device.bind_vfio()
+    drive.bind_vfio()
+    devices = [f"vfio-pci,host={device.bdf},id=net,bus=pcie.0,addr=0x4",
+               f"vfio-pci,host={drive.bdf},id=drive,bus=pcie.0,addr=0x6"]
+    with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", devices=devices, smp="2", append="iomem=relaxed") as vmm:
+        guest = vmm.guest
+        qmp = Qmp(SOCKET) if vmm.kind == "portcullis" else None
+        bdf, = addresses(guest, device)
+        guest.wait_true("[ -b /dev/nvme0n1 ]", what="a drive")
+        # One for commands and one for each processor, of the 65 the drive has.
+        check_equal(len(guest.interrupts("nvme0q")), 3, "the guest's vectors of the drive")
+        check_equal(len(rows_of_host(drive)), 3, "the host's vectors of the drive")
+        name = in_mode(guest, device, bdf, "msix", qmp)
+        masked_vectors(guest, Table(guest, bdf), name, qmp)
+        ping(guest, name, 1)
+        for mode in ("0", "1", "2", "0"):
+            guest.check(f"rmmod e1000e && load e1000e IntMode={mode}")
+            in_mode(guest, device, bdf, KIND[mode], qmp)
+        guest.check("rmmod e1000e")
+        check_equal(command_register(device) & 0x400, 0, "INTx disable in the card, which the guest left on")
+        # Off: nobody listens, and the line is shut in the card, as the host's other devices may share it.
+        write_config(guest, bdf, 4, bytes(2))
+        check(command_register(device) & 0x400, "INTx is not disabled in the card, and nobody handles it")
+        check_equal(rows_of_host(device), {}, "the host's interrupts of a card that is off")
+        vmm.poweroff()
 
 
 def command_register(device):
