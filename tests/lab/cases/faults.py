@@ -180,9 +180,10 @@ def error_policies(lab):
             report_errors(card)
             answer = lab.l0.monitor(f"pcie_aer_inject_error rng0 {error}")
             check(answer.startswith("OK"), f"L0 does not inject {error}: {answer}")
-            event = qmp.wait_event("VFIO_DEVICE_ERROR", timeout=30)
-            check_equal(event["data"], {"device": "rng", "path": "rng", "severity": severity, "action": action},
-                        "VFIO_DEVICE_ERROR's data")
+            data = qmp.wait_event("VFIO_DEVICE_ERROR", timeout=30)["data"]
+            # L1 has one processor: its kernel may have cleared the registers before the VMM gets to read them.
+            check(data.pop("severity") in (severity, "unknown"), f"the severity of {error}")
+            check_equal(data, {"device": "rng", "path": "rng", "action": action}, "VFIO_DEVICE_ERROR's data")
 
         def again(policy):
             qmp.cmd("device_add", {**where, "on-error": policy})
@@ -194,7 +195,7 @@ def error_policies(lab):
         fail("POISON_TLP", "nonfatal", "stop")
         qmp.wait_event("STOP")
         check_equal(qmp.cmd("query-status")["status"], "paused", "the machine")
-        check_equal(device(qmp, "rng")["error"], "nonfatal", "query-vfio's error")
+        check(device(qmp, "rng")["error"] in ("nonfatal", "unknown"), "query-vfio's error")
         qmp.cmd("cont")
         guest.check("echo alive")
         qmp.cmd("device_del", {"id": "rng", "force": True})
