@@ -89,13 +89,15 @@ static void put(struct area *area, struct header *header, size_t size, const cha
 
 static void put_firmware(struct area *area)
 {
-	/* Linux takes the year for the machine's age. */
-	static const char *const strings[] = { VENDOR, PORTCULLIS_VERSION, "01/01/2025", NULL };
+	/*
+	 * No date: Linux takes firmware of 2015 and later for leave to power root ports down while
+	 * nothing is plugged, and one that sleeps is late to show what is.
+	 */
+	static const char *const strings[] = { VENDOR, PORTCULLIS_VERSION, NULL };
 	struct firmware firmware = {
 		.header.type = TYPE_FIRMWARE,
 		.vendor = 1,
 		.version = 2,
-		.date = 3,
 		.segment = 0xf000,
 		.characteristics = FIRMWARE_NO_CHARACTERISTICS,
 		.extension = { 0, FIRMWARE_VIRTUAL_MACHINE },

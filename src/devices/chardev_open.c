@@ -15,6 +15,9 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
+#include <portcullis/unixsock.h>
+
+#define SOCKET "-serial: socket" /* how messages begin */
 
 #include "chardev_private.h"
 
@@ -106,49 +109,6 @@ static int open_file(struct chardev *c, struct err *err)
 	return 0;
 }
 
-static int socket_address(const char *path, struct sockaddr_un *addr, struct err *err)
-{
-	memset(addr, 0, sizeof(*addr));
-	addr->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(addr->sun_path))
-		return err_set(err, ENAMETOOLONG, "socket path '%s' is longer than %zu bytes", path,
-			sizeof(addr->sun_path) - 1);
-	strcpy(addr->sun_path, path);
-	return 0;
-}
-
-static int socket_new(struct err *err)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	return fd < 0 ? err_set_errno(err, errno, "creating a unix socket") : fd;
-}
-
-/* Removes a socket that nobody listens on any more; anything else in the way is an error. */
-static int clear_path(const struct sockaddr_un *addr, struct err *err)
-{
-	struct stat st;
-	int fd, refused;
-
-	if (lstat(addr->sun_path, &st) != 0)
-		return errno == ENOENT ? 0
-				       : err_set_errno(err, errno, "socket '%s'", addr->sun_path);
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, EEXIST, "'%s' exists and is not a socket", addr->sun_path);
-	fd = socket_new(err);
-	if (fd < 0)
-		return fd;
-	refused = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0 &&
-		  errno == ECONNREFUSED;
-	sys_close(fd);
-	if (!refused)
-		return err_set(err, EADDRINUSE, "socket '%s' is in use by a running program",
-			addr->sun_path);
-	if (unlink(addr->sun_path) != 0 && errno != ENOENT)
-		return err_set_errno(err, errno, "removing the stale socket '%s'", addr->sun_path);
-	return 0;
-}
-
 static int wait_for_client(struct chardev *c, struct err *err)
 {
 	struct pollfd p = { .fd = c->listen.lfd.fd, .events = POLLIN };
@@ -168,13 +128,13 @@ static int open_server(struct chardev *c, bool wait, struct err *err)
 {
 	struct sockaddr_un addr;
 	struct stat st;
-	int ret = socket_address(c->path, &addr, err);
+	int ret = unixsock_address(c->path, SOCKET, &addr, err);
 
 	if (ret == 0)
-		ret = clear_path(&addr, err);
+		ret = unixsock_make_way(&addr, SOCKET, err);
 	if (ret < 0)
 		return ret;
-	c->listen.lfd.fd = socket_new(err);
+	c->listen.lfd.fd = unixsock_new(SOCKET, err);
 	if (c->listen.lfd.fd < 0)
 		return c->listen.lfd.fd;
 	/* Before bind(): the name appears with this mode, never with a wider one. */
@@ -193,11 +153,11 @@ static int open_server(struct chardev *c, bool wait, struct err *err)
 static int open_client(struct chardev *c, struct err *err)
 {
 	struct sockaddr_un addr;
-	int ret = socket_address(c->path, &addr, err), fd;
+	int ret = unixsock_address(c->path, SOCKET, &addr, err), fd;
 
 	if (ret < 0)
 		return ret;
-	fd = socket_new(err);
+	fd = unixsock_new(SOCKET, err);
 	if (fd < 0)
 		return fd;
 	/* On a unix socket this succeeds or fails at once. */

@@ -13,6 +13,7 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
+#include <portcullis/unixsock.h>
 
 #include "listen.h"
 
@@ -25,63 +26,17 @@ static int socket_new(int family, struct err *err)
 	return fd < 0 ? err_set_errno(err, errno, "-qmp: cannot make a socket") : fd;
 }
 
-/* Does a program listen there? Nobody does on a socket whose program died. */
-static int is_live(const struct sockaddr_un *addr, struct err *err)
-{
-	int fd = socket_new(AF_UNIX, err), live;
-
-	if (fd < 0)
-		return fd;
-	/* EAGAIN: its queue is full, so it lives. */
-	live = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ||
-	       errno != ECONNREFUSED;
-	sys_close(fd);
-	return live;
-}
-
-static int clear_path(const struct sockaddr_un *addr, struct err *err)
-{
-	struct stat st;
-	int live;
-
-	if (lstat(addr->sun_path, &st) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : err_set_errno(err, errno, "-qmp: socket '%s'", addr->sun_path);
-	if (!S_ISSOCK(st.st_mode)) {
-		err_set(err, EEXIST, "-qmp: '%s' exists and is no socket", addr->sun_path);
-		err_hint(err, "remove it, or name another path");
-		return -EEXIST;
-	}
-	live = is_live(addr, err);
-	if (live < 0)
-		return live;
-	if (live) {
-		err_set(err, EADDRINUSE, "-qmp: a running program listens on socket '%s'",
-			addr->sun_path);
-		err_hint(err, "end it, or name another path");
-		return -EADDRINUSE;
-	}
-	if (unlink(addr->sun_path) < 0 && errno != ENOENT)
-		return err_set_errno(
-			err, errno, "-qmp: cannot remove the stale socket '%s'", addr->sun_path);
-	return 0;
-}
-
 static int open_unix(struct listen_socket *s, const char *path, struct err *err)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr;
 	struct stat st;
-	int ret;
+	int ret = unixsock_address(path, "-qmp: socket", &addr, err);
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return err_set(err, ENAMETOOLONG, "-qmp: socket path '%s' is longer than %zu bytes",
-			path, sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
-	ret = clear_path(&addr, err);
+	if (ret == 0)
+		ret = unixsock_make_way(&addr, "-qmp: socket", err);
 	if (ret < 0)
 		return ret;
-	s->fd = socket_new(AF_UNIX, err);
+	s->fd = unixsock_new("-qmp: socket", err);
 	if (s->fd < 0)
 		return s->fd;
 	/* Before bind(), so that the name never has a wider mode. */

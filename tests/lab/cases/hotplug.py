@@ -247,6 +247,13 @@ def unplug_without_answer(lab):
         vmm.poweroff()
 
 
+def wait_until(condition, seconds):
+    """For a while; whether it came true does not matter."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        time.sleep(0.05)
+
+
 @case(vmms=OURS, deadline=400)
 def clients_leave_and_race(lab):
     """A client leaves in the middle of device_add; two add and delete one id for 200 rounds: nothing is left."""
@@ -267,6 +274,8 @@ def clients_leave_and_race(lab):
             for turn in range(200):
                 # Without pauses each finds the other in its first steps, every time.
                 time.sleep(turn % 4 * pause)
+                if pause and turn % 8 == 0:
+                    wait_until(lambda: (device(client) or {}).get("stage") == "plugged", 5)
                 try:
                     client.cmd(command, arguments, timeout=120)
                     answers[good] += 1

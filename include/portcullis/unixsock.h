@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * unixsock.h - unix sockets that clients connect to: addresses, and what is in the way of a new
+ * one.
+ *
+ * Layer: L0. Main, before the guest runs: its filter allows none of this later.
+ * Errors: -errno with text that begins with `what`, such as "-qmp: socket".
+ */
+#ifndef PORTCULLIS_UNIXSOCK_H
+#define PORTCULLIS_UNIXSOCK_H
+
+#include <sys/un.h>
+
+struct err;
+
+/* -ENAMETOOLONG. */
+int unixsock_address(const char *path, const char *what, struct sockaddr_un *addr, struct err *err);
+/* A non-blocking stream socket, owned by the caller. */
+int unixsock_new(const char *what, struct err *err);
+/*
+ * Removes what a program that has died left at the address. -EEXIST: it is no socket;
+ * -EADDRINUSE: somebody listens; -EACCES: whether somebody does cannot be found out.
+ */
+int unixsock_make_way(const struct sockaddr_un *addr, const char *what, struct err *err);
+
+#endif
