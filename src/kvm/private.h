@@ -32,6 +32,14 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topolo
 /* Guest-physical address width, 36 when the leaf is missing. */
 uint8_t kvm_cpuid_phys_bits(const struct kvm_cpuid2 *cpuid);
 
+/* --- vm.c --- */
+/*
+ * Pure: a PIC as firmware leaves it: programmed, every line shut. Linux on a hardware-reduced
+ * machine never looks at the PICs; what they latch of lines that also reach the IOAPIC would come
+ * to it as an exception (vector 7: a spurious interrupt) once it turns interrupts on.
+ */
+void kvm_pic_power_on(struct kvm_pic_state *pic, bool slave);
+
 /* --- irq.c --- */
 int kvm_routes_init(struct kvm_vm *vm);
 

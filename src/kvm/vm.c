@@ -67,6 +67,17 @@ static int vm_create_chips(struct kvm_vm *vm, struct err *err)
 	return 0;
 }
 
+void kvm_pic_power_on(struct kvm_pic_state *pic, bool slave)
+{
+	*pic = (struct kvm_pic_state){
+		.imr = 0xff,
+		.irq_base = slave ? 0x70 : 0x08,
+		.init4 = 1,
+		.elcr_mask = pic->elcr_mask,
+	};
+}
+
+/* What machine reset puts back, from now on. */
 static int vm_save_chips(struct kvm_vm *vm, struct err *err)
 {
 	struct kvm_vm_state *state = calloc(1, sizeof(*state));
@@ -81,8 +92,13 @@ static int vm_save_chips(struct kvm_vm *vm, struct err *err)
 	}
 	if (r >= 0)
 		r = sys_ioctl(vm->vm_fd, KVM_GET_PIT2, &state->pit);
+	if (r >= 0) {
+		kvm_pic_power_on(&state->irqchip[KVM_IRQCHIP_PIC_MASTER].chip.pic, false);
+		kvm_pic_power_on(&state->irqchip[KVM_IRQCHIP_PIC_SLAVE].chip.pic, true);
+		r = kvm_vm_reset(vm);
+	}
 	if (r < 0)
-		return err_set_errno(err, (int)-r, "saving the interrupt controllers");
+		return err_set_errno(err, (int)-r, "setting up the interrupt controllers");
 	return 0;
 }
 
@@ -178,8 +194,12 @@ void kvm_vm_release(struct kvm_vm *vm)
 
 int kvm_vm_reset(struct kvm_vm *vm)
 {
+	/* The slave first: restoring the master hands on to it what the slave still has. */
+	static const unsigned order[IRQCHIPS] = { KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_PIC_MASTER,
+		KVM_IRQCHIP_IOAPIC };
+
 	for (unsigned i = 0; i < IRQCHIPS; i++) {
-		struct kvm_irqchip chip = vm->initial->irqchip[i];
+		struct kvm_irqchip chip = vm->initial->irqchip[order[i]];
 		long r = sys_ioctl(vm->vm_fd, KVM_SET_IRQCHIP, &chip);
 
 		if (r < 0)

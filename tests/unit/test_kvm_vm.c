@@ -57,6 +57,23 @@ static void test_pins(void **state)
 	kvm_vm_release(&vm);
 }
 
+/* Nothing pending, nothing open, no vector among the exceptions' first eight. */
+static void test_pic_power_on(void **state)
+{
+	(void)state;
+	for (unsigned slave = 0; slave < 2; slave++) {
+		struct kvm_pic_state pic = {
+			.irr = 0x12, .isr = 4, .last_irr = 0x12, .elcr_mask = 0xde, .init_state = 3
+		};
+
+		kvm_pic_power_on(&pic, slave);
+		assert_int_equal(pic.irr | pic.isr | pic.last_irr | pic.init_state, 0);
+		assert_int_equal(pic.imr, 0xff);
+		assert_int_equal(pic.irq_base, slave ? 0x70 : 0x08);
+		assert_int_equal(pic.elcr_mask, 0xde);
+	}
+}
+
 static void test_gsi_numbers(void **state)
 {
 	struct kvm_vm vm;
@@ -210,6 +227,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_pic_power_on),
 		cmocka_unit_test(test_gsi_numbers),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_slots),
