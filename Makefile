@@ -110,6 +110,9 @@ demo: deps-test ## install what is missing, build, and show a guest driving a pa
 lab: all ## the nested lab; CASE=name runs one case, ARGS=... see tests/lab/run --help
 	tests/lab/run $(CASE) $(ARGS)
 
+bench: all ## portcullis beside QEMU on the instruction clock; on an otherwise idle machine
+	tests/lab/run bench
+
 lint: ## layer rules, header fences, roles
 	tests/lint/run
 
@@ -127,6 +130,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help fuzz fuzz-programs unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
+.PHONY: docs all help bench fuzz fuzz-programs unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)
