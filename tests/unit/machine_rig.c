@@ -132,6 +132,31 @@ static void op_done(struct machine_op *op, const struct err *err)
 		rig_op->err = *err;
 }
 
+static int setup(void **state, bool native)
+{
+	static struct machine_rig rig; /* too large for the stack */
+
+	rig_init(&rig, native);
+	*state = &rig;
+	return 0;
+}
+
+int rig_setup_acpi(void **state)
+{
+	return setup(state, false);
+}
+
+int rig_setup_native(void **state)
+{
+	return setup(state, true);
+}
+
+int rig_teardown(void **state)
+{
+	rig_release(*state);
+	return 0;
+}
+
 struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options)
 {
 	void *object = calloc(1, vfio_pci_type.size);

@@ -41,6 +41,10 @@ struct machine_rig {
 /* native: the port "rp1" is a pciehp slot, otherwise ACPI. The guest runs. */
 void rig_init(struct machine_rig *rig, bool native);
 void rig_release(struct machine_rig *rig);
+/* The same as cmocka's setup and teardown; *state is the rig. */
+int rig_setup_acpi(void **state);
+int rig_setup_native(void **state);
+int rig_teardown(void **state);
 
 struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options);
 struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force);

@@ -17,30 +17,6 @@
 #define INS (0x800 + 8 * PCI_DEVFN(1, 0))
 #define EJR (INS + 1)
 
-static int setup_acpi(void **state)
-{
-	static struct machine_rig rig;
-
-	rig_init(&rig, false);
-	*state = &rig;
-	return 0;
-}
-
-static int setup_native(void **state)
-{
-	static struct machine_rig rig;
-
-	rig_init(&rig, true);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_release(*state);
-	return 0;
-}
-
 static void plug(struct machine_rig *rig)
 {
 	struct rig_op add;
@@ -59,6 +35,25 @@ static void expect_event(const struct machine_rig *rig, unsigned i, enum machine
 	assert_true(i < rig->n_events);
 	assert_int_equal(rig->event[i].kind, kind);
 	assert_string_equal(rig->event[i].device, "d0");
+}
+
+/* Room for all its BARs comes with the device: the guest that maps them makes main allocate
+ * nothing. */
+static void add_reserves_the_address_map(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct bus *bus = &rig->m.bus;
+	const size_t before = bus->room;
+
+	while (bus->count[BUS_MMIO] < before) {
+		struct bus_region region = { .base = 0x8000000000 + 0x1000 * bus->count[BUS_MMIO],
+			.size = 0x1000,
+			.name = "filler" };
+
+		assert_int_equal(bus_add(bus, BUS_MMIO, &region), 0);
+	}
+	plug(rig);
+	assert_true(bus->room - bus->count[BUS_MMIO] >= PCI_BARS);
 }
 
 static void add_tells_the_guest_and_del_asks_it(void **state)
@@ -450,11 +445,12 @@ static void native_slot_by_the_button(void **state)
 	assert_false(rig_config_read(rig, exp + 0x1a, 2) & 1 << 6);
 }
 
-#define ACPI_TEST(f) cmocka_unit_test_setup_teardown(f, setup_acpi, teardown)
+#define ACPI_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup_acpi, rig_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		ACPI_TEST(add_reserves_the_address_map),
 		ACPI_TEST(add_tells_the_guest_and_del_asks_it),
 		ACPI_TEST(guest_that_keeps_it),
 		ACPI_TEST(force_takes_it_regardless),
@@ -473,8 +469,9 @@ int main(void)
 		ACPI_TEST(no_memslots_is_not_fatal),
 		ACPI_TEST(many_cycles_leave_nothing),
 		cmocka_unit_test_setup_teardown(
-			native_plug_presses_the_button, setup_native, teardown),
-		cmocka_unit_test_setup_teardown(native_slot_by_the_button, setup_native, teardown),
+			native_plug_presses_the_button, rig_setup_native, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			native_slot_by_the_button, rig_setup_native, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,30 +31,6 @@
 enum { POWER_OFF_BITS = 0x0400, IND_OFF = 0x0300, IND_BLINK = 0x0200, IND_ON = 0x0100 };
 enum { LISTENS = 0x21, PRESSED = 1, PRESENT = 1 << 6 };
 
-static int setup_acpi(void **state)
-{
-	static struct machine_rig rig;
-
-	rig_init(&rig, false);
-	*state = &rig;
-	return 0;
-}
-
-static int setup_native(void **state)
-{
-	static struct machine_rig rig;
-
-	rig_init(&rig, true);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_release(*state);
-	return 0;
-}
-
 static void add(struct machine_rig *rig, const char *options)
 {
 	struct rig_op op;
@@ -541,8 +517,8 @@ static void every_order(void **state)
 	}
 }
 
-#define ACPI_TEST(f) cmocka_unit_test_setup_teardown(f, setup_acpi, teardown)
-#define NATIVE_TEST(f) cmocka_unit_test_setup_teardown(f, setup_native, teardown)
+#define ACPI_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup_acpi, rig_teardown)
+#define NATIVE_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup_native, rig_teardown)
 
 int main(void)
 {
@@ -563,7 +539,7 @@ int main(void)
 		NATIVE_TEST(native_guest_switches_the_card_off),
 		ACPI_TEST(fault_at_every_system_call),
 		ACPI_TEST(every_order),
-		{ "every_order_native", every_order, setup_native, teardown, NULL },
+		{ "every_order_native", every_order, rig_setup_native, rig_teardown, NULL },
 	};
 
 	log_setup(2, LOG_LEVEL_ERROR); /* some thousand warnings are part of it */
