@@ -44,16 +44,24 @@ static void add_reserves_the_address_map(void **state)
 	struct machine_rig *rig = *state;
 	struct bus *bus = &rig->m.bus;
 	const size_t before = bus->room;
+	const uint64_t filler = 0x8000000000;
+	struct rig_op del;
+	size_t fillers = 0;
 
-	while (bus->count[BUS_MMIO] < before) {
-		struct bus_region region = { .base = 0x8000000000 + 0x1000 * bus->count[BUS_MMIO],
-			.size = 0x1000,
-			.name = "filler" };
+	for (; bus->count[BUS_MMIO] < before; fillers++) {
+		struct bus_region region = {
+			.base = filler + 0x1000 * fillers, .size = 0x1000, .name = "filler"
+		};
 
 		assert_int_equal(bus_add(bus, BUS_MMIO, &region), 0);
 	}
 	plug(rig);
 	assert_true(bus->room - bus->count[BUS_MMIO] >= PCI_BARS);
+	while (fillers-- > 0)
+		assert_int_equal(bus_del(bus, BUS_MMIO, filler + 0x1000 * fillers), 0);
+	rig_del(rig, &del, "d0", true);
+	rig_settle(rig);
+	assert_true(del.done);
 }
 
 static void add_tells_the_guest_and_del_asks_it(void **state)
