@@ -182,6 +182,9 @@ class Agent:
         if left := process.end_all():
             if result["status"] != "fail":
                 problems.append("processes left behind: " + ", ".join(left))
+        # A VMM that was killed leaves its socket's name, which another user could not remove.
+        for name in pathlib.Path("/tmp").glob("*.sock"):
+            name.unlink()
         problems += running.kernel_log.problems(running.case.allow)
         dirty = self.devices.restore()
         if problems and result["status"] != "skip":
