@@ -7,7 +7,9 @@ from l1.case import case, check, check_equal
 from l1.qmp import Qmp
 
 SOCKET = "/tmp/qmp.sock"
-KIND = {"0": "intx", "1": "msi", "2": "msix"}      # e1000e's IntMode
+# e1000e's IntMode, and what comes of it. With 1 the driver arms MSI and tries it out, which QEMU's card does not pass
+# (with QEMU as the VMM neither): it goes on with INTx. MSI that works is edu's, in the cases intx and edu-dma-msi.
+KIND = {"0": "intx", "1": "intx", "2": "msix"}
 
 
 def addresses(guest, *devices):
@@ -216,7 +218,7 @@ def masked_vectors(guest, table, name, qmp):
 
 
 # What the guest's rows say is what the host has: by mode, how many.
-MODES = {"intx": ("fasteoi", 1), "msi": ("PCI-MSI", 1), "msix": ("PCI-MSI", 3)}
+MODES = {"intx": ("fasteoi", 1), "msix": ("PCI-MSI", 3)}
 
 
 def in_mode(guest, device, bdf, mode, qmp):
@@ -237,7 +239,7 @@ def in_mode(guest, device, bdf, mode, qmp):
 
 @case(deadline=400)
 def interrupt_modes(lab):
-    """A driver moves from MSI-X to INTx, MSI, MSI-X and INTx; host vectors are what the guest enabled."""
+    """A driver moves from MSI-X to INTx, MSI and back, MSI-X and INTx; host vectors are what the guest enabled."""
     device, drive = lab.host.pci("net0"), lab.host.pci("nvme0")
     device.bind_vfio()
     drive.bind_vfio()
