@@ -78,7 +78,7 @@ void kvm_pic_power_on(struct kvm_pic_state *pic, bool slave)
 }
 
 /* What machine reset puts back, from now on. */
-static int vm_save_chips(struct kvm_vm *vm, struct err *err)
+static int vm_save_chips(struct kvm_vm *vm, struct err *err) ON_MAIN
 {
 	struct kvm_vm_state *state = calloc(1, sizeof(*state));
 	long r = 0;
