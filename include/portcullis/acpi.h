@@ -25,7 +25,7 @@ struct ram;
 struct acpi_desc {
 	unsigned cpus;			 /* 1..ACPI_CPUS_MAX */
 	const uint8_t *apic_ids;	 /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
-	uint64_t ecam;			 /* 256 buses */
+	uint64_t ecam;			 /* 1 MiB for each bus */
 	uint64_t mem32_start, mem32_end; /* exclusive ends */
 	uint64_t mem64_start, mem64_end;
 	uint16_t io_start;    /* PCI I/O window up to 0xffff */

@@ -7,6 +7,7 @@
  */
 DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 {
+	External (\_SB.PCI0.BUSX, IntObj)         // last bus number
 	External (\_SB.PCI0.IOMN, IntObj)         // I/O window: first port; it ends at 0xffff
 	External (\_SB.PCI0.M3MN, IntObj)         // 32-bit window, inclusive
 	External (\_SB.PCI0.M3MX, IntObj)
@@ -31,7 +32,7 @@ DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 			Name (WIND, ResourceTemplate ()
 			{
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
-					0, 0, 0xff, 0, 0x100)
+					0, 0, 0, 0, 0, , , WBUS)
 				IO (Decode16, 0xcf8, 0xcf8, 1, 8)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange,
 					0, 0, 0, 0, 0, , , WIO)
@@ -46,6 +47,11 @@ DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 
 			Method (_CRS, 0, Serialized)
 			{
+				CreateWordField (WIND, ^WBUS._MAX, BMAX)
+				CreateWordField (WIND, ^WBUS._LEN, BLEN)
+				BMAX = BUSX
+				BLEN = BUSX + 1
+
 				CreateWordField (WIND, ^WIO._MIN, IMIN)
 				CreateWordField (WIND, ^WIO._MAX, IMAX)
 				CreateWordField (WIND, ^WIO._LEN, ILEN)

@@ -57,10 +57,20 @@ static struct port_name port_name(uint8_t devfn)
 	return name;
 }
 
+/*
+ * Not 255: Linux looks for a function in every slot of every bus that may be there, with two exits
+ * each, a good part of its boot.
+ */
+uint8_t acpi_last_bus(const struct acpi_desc *desc)
+{
+	return desc->n_ports < 0xff ? (uint8_t)desc->n_ports : 0xff;
+}
+
 static void write_windows(struct aml *aml, const struct acpi_desc *desc)
 {
 	const bool high = desc->mem64_end > desc->mem64_start;
 
+	aml_name_int(aml, "BUSX", acpi_last_bus(desc));
 	aml_name_int(aml, "IOMN", desc->io_start);
 	aml_name_int(aml, "M3MN", desc->mem32_start);
 	aml_name_int(aml, "M3MX", desc->mem32_end - 1);

@@ -9,6 +9,9 @@
 
 #include "aml.h"
 
+/* A bus for each port, after pcie.0: no card brings a bridge. In MCFG and _CRS, which must agree. */
+uint8_t acpi_last_bus(const struct acpi_desc *desc);
+
 /* The body (without header) of the SSDT: everything dsdt.asl declares External. */
 void ssdt_write(struct aml *aml, const struct acpi_desc *desc);
 

@@ -140,7 +140,7 @@ static void put_madt(struct area *area, const struct acpi_desc *desc)
 
 static void put_mcfg(struct area *area, const struct acpi_desc *desc)
 {
-	struct acpi_mcfg mcfg = { .base = desc->ecam, .end_bus = 0xff };
+	struct acpi_mcfg mcfg = { .base = desc->ecam, .end_bus = acpi_last_bus(desc) };
 
 	fill_header(&mcfg.header, "MCFG", 1, sizeof(mcfg));
 	list(area, put(area, &mcfg, sizeof(mcfg)));

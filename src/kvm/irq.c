@@ -87,12 +87,10 @@ void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
 	pthread_mutex_lock(&vm->irq_lock);
 	vm->gsi_used[gsi / 64] &= ~(1ull << gsi % 64);
 	e = find_msi(vm, gsi);
-	if (e) {
+	/* Nothing uses the route any more, so the kernel hears of it with the next change: a commit
+	 * waits until every vCPU has left the old table. */
+	if (e)
 		*e = vm->routes->entries[--vm->routes->nr];
-		/* A shorter table cannot be refused for its contents; without memory the old
-		 * route stays in the kernel, harmless, until the next commit. */
-		(void)commit(vm);
-	}
 	pthread_mutex_unlock(&vm->irq_lock);
 }
 

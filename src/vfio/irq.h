@@ -61,7 +61,9 @@ struct vfio_msix {
 	uint8_t *table;		   /* n * MSIX_ENTRY bytes */
 	uint64_t *pba;		   /* a bit per vector */
 	bool resizable;		   /* worker: the kernel takes single vectors at any time */
-	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */
+	unsigned allocated;  /* worker: vectors the kernel has, 0: MSI-X is off in the device */
+	uint64_t full_until; /* worker: loop_now_ms(); the host had no more, and is not asked before
+			      */
 };
 
 /* What query-vfio shows (vfio_interrupts.h). The worker writes, main reads. */

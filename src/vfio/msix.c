@@ -10,6 +10,8 @@
 
 #include "device.h"
 
+#define FULL_MS 1000
+
 static uint64_t pba_bytes(const struct vfio_msix *msix)
 {
 	return (msix->n + 63) / 64 * 8;
@@ -125,37 +127,53 @@ static unsigned pow2_up(unsigned value)
 	return out;
 }
 
-/*
- * Kernels that cannot add vectors: turn MSI-X off and on again with more of them. Twice as many
- * each time, so that it is rare. What the device sent meanwhile is lost, so every armed vector is
- * poked: a spurious interrupt is harmless, a lost one is not.
- */
-static int regrow(struct vfio_pci *dev, unsigned need) ON_WORKER
+/* The host's vectors have run out lately: asking for each one anew would be slow, and in vain. */
+static bool full(const struct vfio_msix *msix)
 {
-	struct vfio_msix *msix = &dev->irqs.msix;
-	unsigned tries[3] = { pow2_up(need), need, msix->allocated };
-	int ret = -ENOSPC;
+	return loop_now_ms() < msix->full_until;
+}
 
-	if (tries[0] > msix->n)
-		tries[0] = msix->n;
-	if (msix->allocated)
-		vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
-	for (unsigned i = 0; i < 3 && ret; i++) {
-		if (!tries[i])
-			continue;
-		ret = signal_all(dev, tries[i]);
-		msix->allocated = ret ? 0 : tries[i];
-	}
-	for (unsigned i = 0; i < msix->n; i++) {
+/* After the kernel has taken vectors away: what was armed beyond them is not any more. */
+static void poke_armed(struct vfio_pci *dev)
+{
+	for (unsigned i = 0; i < dev->irqs.msix.n; i++) {
 		struct vfio_vector *v = &dev->irqs.vector[i];
 
-		/* Nothing signals it any more: the next sync tries again. */
-		if (!msix->allocated)
+		if (i >= dev->irqs.msix.allocated)
 			vfio_vector_arm(v, false);
 		if (v->armed)
 			sys_eventfd_signal(v->fd);
 	}
-	return msix->allocated >= need ? 0 : -ENOSPC;
+}
+
+/*
+ * Kernels that cannot add vectors: turn MSI-X off and on again with more of them. Twice as many
+ * each time, so that it is rare; as many as the kernel says it has, if those are fewer. What the
+ * device sent meanwhile is lost, so every armed vector is poked: a spurious interrupt is harmless,
+ * a lost one is not.
+ */
+static int regrow(struct vfio_pci *dev, unsigned need) ON_WORKER
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	unsigned doubled = pow2_up(need) < msix->n ? pow2_up(need) : msix->n;
+	unsigned tries[] = { doubled, need, msix->allocated };
+	int ret = -ENOSPC;
+
+	if (msix->allocated)
+		vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
+	msix->allocated = 0;
+	for (unsigned i = 0; i < sizeof(tries) / sizeof(*tries) && ret && tries[i]; i++) {
+		ret = signal_all(dev, tries[i]);
+		if (ret > 0 && (unsigned)ret < need)
+			tries[2] = (unsigned)ret;
+		if (!ret)
+			msix->allocated = tries[i];
+	}
+	poke_armed(dev);
+	if (msix->allocated >= need)
+		return 0;
+	msix->full_until = loop_now_ms() + FULL_MS;
+	return -ENOSPC;
 }
 
 static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
@@ -164,7 +182,7 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 	int ret = 0;
 
 	if (!msix->resizable && v->index >= msix->allocated)
-		ret = regrow(dev, v->index + 1);
+		ret = full(msix) ? -ENOSPC : regrow(dev, v->index + 1);
 	if (!ret)
 		ret = signal_one(dev, v->index, v->fd);
 	vfio_vector_arm(v, ret == 0);
@@ -175,7 +193,8 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->id,
 			v->index,
-			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
+			ret < 0 && ret != -ENOSPC ? strerror(-ret)
+						  : "the host is out of interrupt vectors");
 	}
 }
 
@@ -213,7 +232,7 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 	if (!msix->allocated)
 		turn_on(dev);
 	/* One growth for all that is asked for at once. */
-	for (unsigned i = first; !msix->resizable && i <= last; i++)
+	for (unsigned i = first; !msix->resizable && !full(msix) && i <= last; i++)
 		if (!dev->irqs.vector[i].armed && entry_get(dev, i).live)
 			need = i + 1;
 	if (need > msix->allocated)
@@ -229,6 +248,7 @@ void vfio_msix_off(struct vfio_pci *dev)
 	if (msix->allocated)
 		vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
 	msix->allocated = 0;
+	msix->full_until = 0;
 	for (unsigned i = 0; i < msix->n; i++)
 		vfio_vector_drop(&dev->irqs.vector[i]);
 }

@@ -74,6 +74,7 @@ static void test_windows(void **state)
 	out = run(NULL, "evaluate \\_SB.PCI0._CRS");
 	expect(out, "Length 72 =");
 	/* I/O 0x1000..0xffff; 0xd0000000..0xfeafffff; 0x8_0000_0000..0x7f_ffff_ffff */
+	expect(out, "0000: 88 0D 00 02 0C 00 00 00 00 00 02 00 00 00 03 00"); /* buses 0..2 */
 	expect(out, "0010: 47 01 F8 0C F8 0C 01 08 88 0D 00 01 0C 03 00 00");
 	expect(out, "0020: 00 10 FF FF 00 00 00 F0 87 17 00 00 0C 01 00 00");
 	expect(out, "0030: 00 00 00 00 00 D0 FF FF AF FE 00 00 00 00 00 00");

@@ -211,6 +211,8 @@ static void test_function_unmask_grows_once(void **state)
 
 static void test_growth_refused(void **state)
 {
+	unsigned disables;
+
 	(void)state;
 	rig.card.host_vectors = 5;
 	enable();
@@ -227,8 +229,13 @@ static void test_growth_refused(void **state)
 		assert_int_equal(fake_delivered(&rig, i), before + (i < 5));
 	}
 	assert_int_not_equal(rig.dev->irqs.counts.failures, 0);
-	/* Room again: the next unmask finds it. */
+	/* Room again: an unmask finds it, but no sooner than a second after the refusal. */
 	rig.card.host_vectors = 64;
+	disables = rig.card.disables;
+	mask(7, true);
+	mask(7, false);
+	assert_int_equal(rig.card.disables, disables);
+	rig.dev->irqs.msix.full_until = 0;
 	mask(7, true);
 	mask(7, false);
 	assert_true(fake_card_fire(&rig.card, 7));
@@ -536,6 +543,25 @@ static void test_many(void **state)
 	assert_int_equal(rig.machine.message[vector(31 * 60)->gsi].data, 0x1234);
 }
 
+/* More than the host has, at once: the guest gets what there is, for a few calls. */
+static void test_more_than_the_host_has(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	rig.card.host_vectors = 200;
+	fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	for (unsigned i = 0; i < 2048; i++)
+		fake_bar_write(&rig, 0, 0x8000 + i * MSIX_ENTRY + 12, 4, 0);
+	calls = rig.card.n_calls;
+	enable();
+	for (unsigned i = 0; i < 2048; i++)
+		assert_int_equal(fake_card_fire(&rig.card, i), i < 200);
+	assert_int_equal(rig.dev->irqs.counts.armed, 200);
+	assert_in_range(rig.card.n_calls - calls, 200, 210);
+	assert_int_equal(rig.dev->irqs.counts.failures, 2048 - 200);
+}
+
 static void test_no_more_gsis(void **state)
 {
 	(void)state;
@@ -612,6 +638,7 @@ int main(void)
 		CASE(test_table_bits),
 		CASE(test_pba_of_the_card),
 		CASE_MANY(test_many),
+		CASE_MANY(test_more_than_the_host_has),
 		CASE_MANY(test_no_more_gsis),
 		cmocka_unit_test(test_locate),
 	};

@@ -90,6 +90,26 @@ def iommufd_kernel_group_drive(lab):
     life_of_a_drive(lab, (), {}, {"VmLck": RAM, "VmPin": 0})
 
 
+@case(host="iommufd", vmms=OURS)
+def iommufd_peers(lab):
+    """Devices' memory cannot be mapped for DMA through this kernel's IOMMUFD: one warning each, and all works."""
+    shm, edu = lab.host.pci("shm0"), lab.host.pci("edu0")
+    words = []
+    for slot, card in enumerate((shm, edu), 3):
+        card.bind_vfio()
+        words.append(f"vfio-pci,host={card.bdf},id={card.name},bus=pcie.0,addr={slot:#x},iommufd=iommufd0")
+    with machine(lab, *OBJECT, devices=words) as (vmm, qmp):
+        guest = vmm.guest
+        for _ in range(3):      # turned on and off again, it is not said again
+            guest.check("bar 0000:00:03.0 on; bar 0000:00:04.0 on; bar 0000:00:03.0 2 fill 0 4096 3")
+        guest.check("bar 0000:00:03.0 2 check 0 4096 3")
+        check_equal([row for row in qmp.cmd("query-vfio-mappings") if not row["ram"]], [], "mappings of devices' memory")
+        said = [row for row in vmm.stderr().splitlines() if "DMA will not reach BAR" in row]
+        check_equal(len(said), 2, f"warnings: {said}")
+        lab.note(guest.check("edu 0000:00:04.0 dma"))
+        vmm.poweroff()
+
+
 def cdev(drive):
     """Path of the device's own VFIO node."""
     nodes = [path.name for path in (drive.path / "vfio-dev").glob("vfio*")]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors a device reports, resets of every kind, and functions that are not like others."""
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -15,7 +16,7 @@ PORTS = [f"pcie-root-port,id=rp{n},bus=pcie.0,addr={n:#x}.0x0" for n in (1, 2)]
 
 # Capability and register offsets (linux/pci_regs.h).
 PM, VPD, EXPRESS, SERIAL_NUMBER = 0x01, 0x03, 0x10, 0x03
-PM_CONTROL, DEVICE_CONTROL, COMMAND, BRIDGE_CONTROL = 4, 8, 4, 0x3E
+PM_CONTROL, DEVICE_CONTROL, COMMAND, BRIDGE_CONTROL, SECONDARY = 4, 8, 4, 0x3E, 0x19
 
 
 class Config:
@@ -152,6 +153,73 @@ def denied_writes(guest, qmp):
     seen.write(at, b"\x01\x02\x03\x04")
     check_equal(Config(bdf, guest).bytes[at:at + 4], seen.bytes[at:at + 4], "the serial number after a write")
     check(device(qmp, "net")["denied-writes"] > before, "the denied write was not counted")
+
+
+@contextlib.contextmanager
+def unreachable(card):
+    """A card that answers nothing: its port leads to a bus nobody is on."""
+    path = card.path.resolve().parent / "config"
+    with open(path, "r+b", buffering=0) as config:
+        config.seek(SECONDARY)
+        true = config.read(2)
+        try:
+            config.seek(SECONDARY)
+            config.write(b"\xfe\xfe")
+            yield
+        finally:
+            config.seek(SECONDARY)
+            config.write(true)
+
+
+@case(host="errors", vmms=OURS, deadline=400)
+def quarantine(lab):
+    """A card that does not come back from a reset is kept from the guest and reported, until a reset finds it again."""
+    twins = [lab.host.pci("twin0"), lab.host.pci("twin1")]
+    for card in twins:
+        card.bind_vfio()
+    devices = [*PORTS, f"vfio-pci,host={twins[0].bdf},id=twin0,bus=rp2,addr=0x0,multifunction=on,on-error=report",
+               f"vfio-pci,host={twins[1].bdf},id=twin1,bus=rp2,addr=0x0.0x1,on-error=report"]
+
+    def ids(guest):
+        return guest.check("cat /sys/bus/pci/devices/*/device").split().count("0x100e")
+
+    with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", devices=devices) as vmm:
+        qmp, guest = Qmp(SOCKET), vmm.guest
+        check_equal(ids(guest), 2, "the cards in the guest")
+        with unreachable(twins[0]):
+            qmp.cmd("system_reset")
+            lost = {qmp.wait_event("VFIO_DEVICE_ERROR", timeout=90)["data"]["device"] for _ in twins}
+            check_equal(lost, {"twin0", "twin1"}, "the cards that were reported")
+            for card in ("twin0", "twin1"):
+                state = device(qmp, card)
+                check_equal((state["quarantined"], state["error"]), (True, "lost"), f"query-vfio's {card}")
+            guest.wait_ready()
+            check_equal(ids(guest), 0, "cards the guest sees that do not answer")
+        qmp.cmd("system_reset")
+        guest.wait_ready()
+        check(not any(row["quarantined"] for row in qmp.cmd("query-vfio")), "a card that is back is still kept away")
+        check_equal(ids(guest), 2, "the cards in the guest, again")
+        qmp.close()
+        vmm.poweroff()
+
+
+@case(host="iommufd", vmms=OURS, deadline=300)
+def iommufd_bus_reset(lab):
+    """Through IOMMUFD, too, two functions of one bus are reset together, and not one without the other."""
+    twins = [lab.host.pci("twin0"), lab.host.pci("twin1")]
+    for card in twins:
+        card.bind_vfio()
+    words = [f"vfio-pci,host={card.bdf},id=twin{n},bus=rp2,addr=0x0.{n:#x},iommufd=iommufd0" for n, card in enumerate(twins)]
+    arguments = ("-qmp", f"unix:{SOCKET},server,nowait", "-object", "iommufd,id=iommufd0")
+    for devices, method in (([words[0] + ",multifunction=on", words[1]], "bus"), ([words[0]], "none")):
+        with lab.vmm(*arguments, devices=[*PORTS, *devices]) as vmm:
+            qmp = Qmp(SOCKET)
+            check_equal(set(reset_methods(qmp).values()), {method}, "how the functions were reset")
+            qmp.cmd("system_reset")
+            vmm.guest.wait_ready()
+            check_equal(set(reset_methods(qmp).values()), {method}, "how they were reset with the machine")
+            qmp.close()
+            vmm.poweroff()
 
 
 def report_errors(card):

@@ -3,7 +3,9 @@
 
 import time
 
+from cases.nvme import SIZE, wait_for_drive
 from l1.case import case, check, check_equal
+from l1.host import write_random
 from l1.qmp import Qmp
 
 SOCKET = "/tmp/qmp.sock"
@@ -281,6 +283,56 @@ def interrupt_modes(lab):
         check(command_register(device) & 0x400, "INTx is not disabled in the card, and nobody handles it")
         check_equal(rows_of_host(device), {}, "the host's interrupts of a card that is off")
         vmm.poweroff()
+
+
+def numbers_of_host(device):
+    """{name: interrupt number} of the device's interrupts in L1."""
+    rows = [row.split() for row in open("/proc/interrupts") if device.bdf in row]
+    return {row[-1].partition("(")[0]: int(row[0].rstrip(":")) for row in rows}
+
+
+def many_vectors(lab, arguments=(), more=""):
+    """Unmasks 40 vectors, then all 2048; returns whether the kernel added to those it had."""
+    card = lab.host.pci("many0")
+    written = write_random(card.block_device(), SIZE)
+    card.bind_vfio()
+    with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", *arguments,
+                 devices=[f"vfio-pci,host={card.bdf},id=many,bus=pcie.0,addr=0x4{more}"]) as vmm:
+        guest, qmp = vmm.guest, Qmp(SOCKET)
+        bdf, = addresses(guest, card)
+        wait_for_drive(guest)
+        guest.check(f"echo {bdf} >/sys/bus/pci/drivers/nvme/unbind; msix {bdf} on 40")
+        check_equal(interrupts_of(qmp, "many")["armed"], 40, "vectors armed")
+        first = numbers_of_host(card)
+        check_equal(sorted(first), sorted(f"vfio-msix[{i}]" for i in range(40)), "the host's vectors")
+        started = time.monotonic()
+        guest.check(f"msix {bdf} more 40 2008", timeout=300)
+        seconds = time.monotonic() - started
+        state, host = interrupts_of(qmp, "many"), numbers_of_host(card)
+        check(40 < state["armed"] < 2048 and state["failures"] > 0, f"the host has 2048 vectors, or no more: {state}")
+        check_equal(len(host), state["armed"], "the host's vectors, and those armed")
+        check(len(vmm.stderr().splitlines()) < 40, f"the VMM said too much: {vmm.stderr()}")
+        lab.note(f"{state['armed']} of 2048 vectors armed in {seconds:.1f} s, {state['set-irqs']} calls")
+        guest.check(f"msix {bdf} off")
+        check_equal(list(numbers_of_host(card)), ["vfio-intx"], "the host's vectors after MSI-X is off")
+        guest.check(f"echo {bdf} >/sys/bus/pci/drivers/nvme/bind")
+        wait_for_drive(guest)
+        check_equal(guest.checksum("/dev/nvme0n1", SIZE), written, "what the guest read afterwards")
+        vmm.poweroff()
+    return first.items() <= host.items()
+
+
+@case(host="regions", vmms=("portcullis",))
+def msix_2048(lab):
+    """A guest that unmasks 2048 vectors gets what the host has, and its card works as before afterwards."""
+    many_vectors(lab)
+
+
+@case(host="iommufd", vmms=("portcullis",))
+def msix_2048_dynamic(lab):
+    """The same under a kernel that adds vectors to live ones: those stay what they are."""
+    check(many_vectors(lab, ("-object", "iommufd,id=iommufd0"), ",iommufd=iommufd0"),
+          "vectors that were in use were taken away to add others")
 
 
 def command_register(device):

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import resource
 import struct
 
 from l1.case import case, check, check_equal
@@ -166,6 +167,23 @@ def usb_controller(guest, qmp):
     row = bars(qmp, "usb")[0]
     check("mapped" in access(row) and "trapped" in access(row), f"BAR 0 is reached so: {row}")
     check(all(page["offset"] >= 0x3000 for page in row["traps"]), f"other pages than the table's trap: {row}")
+
+
+@case(host="regions", vmms=OURS)
+def unmappable_bar(lab):
+    """A BAR there is no address space for is trapped: it works all the same, and the VMM says why it is slow."""
+    with machine(lab, {"big": (lab.host.pci("big0"), "")}, limits=[(resource.RLIMIT_AS, (8 << 30, 8 << 30))]) as (vmm, qmp):
+        guest, bdf = vmm.guest, slot(0)
+        guest.check(f"bar {bdf} on")
+        row = next(row for row in bars(qmp, "big").values() if row["size"] == 64 << 30)
+        check_equal((access(row), row["memslots"]), (["trapped"], 0), "64 GiB")
+        end = (64 << 30) - 4096
+        guest.check(f"bar {bdf} {row['bar']} get 0; bar {bdf} {row['bar']} get {end}; bar {bdf} {row['bar']} get {end}")
+        traps = bars(qmp, "big")[row["bar"]]["traps"]
+        check_equal([page["count"] for page in traps], [1, 2], "trapped accesses at the two ends")
+        check(traps[1]["offset"] <= end < traps[1]["offset"] + traps[1]["size"], f"no place: {traps}")
+        check("'big': no address space for BAR" in vmm.stderr(), f"no word of it: {vmm.stderr()!r}")
+        vmm.poweroff()
 
 
 def address(guest, bdf, bar):

@@ -82,8 +82,8 @@ class Device:
         return folder / f"{self.name}.img"
 
 
-def nvme(name, drive=32 * MIB, **where):
-    return Device(name, f"nvme,serial={name}", drive=drive, **where)
+def nvme(name, drive=32 * MIB, more="", **where):
+    return Device(name, f"nvme,serial={name}{more}", drive=drive, **where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +97,8 @@ class Host:
     accel: str = "tcg,thread=multi"
     extra: tuple = ()           # further QEMU arguments
     heartbeat: int = 25         # seconds without a sign of life after which L1 counts as dead
+    silence: int = 0            # the same without a word of the case (lab.l0.say); 0: cases may be silent
+    reruns: int = 2             # of one case, after lab faults
 
 
 # One of everything the cases of cold plug need. The pair shares a slot and so an IOMMU group
@@ -110,6 +112,9 @@ STANDARD_DEVICES = (
     nvme("pair1", addr="0x9.0x1"),
 )
 
+# As many MSI-X vectors as there may be: more than an L1 of one processor has.
+MANY_VECTORS = nvme("many0", more=",msix_qsize=2048", port=0x9)
+
 # Regions of every kind: memory that must be mapped, BARs larger than the guest's memory, I/O, a ROM.
 REGION_DEVICES = (
     Device("net0", "e1000e", port=0x2, network=True),
@@ -119,6 +124,7 @@ REGION_DEVICES = (
     Device("usb0", "qemu-xhci", port=0x6),
     Device("blk0", "virtio-blk-pci,iommu_platform=on,disable-legacy=on", port=0x7, drive=32 * MIB),
     Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
+    MANY_VECTORS,
 )
 
 # Cards that interrupt by pin, one that can both, and one that has no interrupt at all.
@@ -136,9 +142,10 @@ HOSTS = {
     "legacy": Host(LEGACY_DEVICES, memory=2048),
     # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.
     "large": Host(STANDARD_DEVICES, memory=6144),
-    # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble.
+    # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble. About every
+    # second session hangs in L2, with L1 alive and time almost standing still.
     "clock": Host(STANDARD_DEVICES, accel="tcg,thread=single", extra=("-icount", "shift=1,sleep=on"),
-                  heartbeat=120),
+                  heartbeat=120, silence=120, reruns=5),
     # Many drives, to plug one at each of many moments of one boot.
     "drives": Host(tuple(nvme(f"nvme{i}", drive=4 * MIB, port=2 + i) for i in range(12))),
     # BARs as large as a graphics card's memory. The second one is memory, and keeps what is written.
@@ -159,6 +166,10 @@ HOSTS = {
     "regions": Host(REGION_DEVICES),
     # Both ways to a device: /dev/iommu and the devices' own nodes, groups and containers; and mediated devices.
     "iommufd": Host((nvme("nvme0", port=0x2), nvme("nvme1", port=0x4),
-                     Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8")), memory=3072, kernel="iommufd"),
+                     Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
+                     Device("shm0", "ivshmem-plain", port=0x3, memory=16 * MIB),
+                     Device("twin0", "e1000,multifunction=on", port=0x5, network=True),
+                     Device("twin1", "e1000", sibling="twin0", network=True),
+                     MANY_VECTORS), memory=3072, kernel="iommufd"),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
 }

@@ -12,7 +12,6 @@ from .hosts import HOSTS
 from .iommufd_kernel import Unavailable
 from .l0 import L1, LabFault
 
-MAX_RERUNS = 2          # of one case, after lab faults
 GRACE = 60              # seconds beyond a case's deadline for L1's agent to end it by itself
 
 
@@ -155,7 +154,7 @@ class Runner:
     # -- one case ----------------------------------------------------------------------------------
 
     def _run_case(self, l1, case):
-        started = last_alive = l1.clock.now()
+        started = last_alive = last_word = l1.clock.now()
         deadline = case.deadline * self._settings.scale
         l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
         l1.channel.send({"type": "run", "case": case.name, "vmm": self._settings.vmm, "deadline": deadline,
@@ -169,6 +168,7 @@ class Runner:
                 if message["type"] == "alive":
                     l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
                 elif message["type"] == "request":
+                    last_word = now
                     l1.channel.send({"type": "answer", "value": _answer(l1, message)})
                 elif message["type"] == "result":
                     said = {**l1.said(), **message["attachments"]} if message["status"] == "fail" else {}
@@ -176,6 +176,8 @@ class Runner:
                                   message["note"], said, self._faults[case.name]), message["dirty"]
             if now - last_alive > l1.host.heartbeat:
                 raise LabFault(f"no heartbeat from L1 for {l1.host.heartbeat} s")
+            if l1.host.silence and now - last_word > l1.host.silence:
+                raise LabFault(f"no word of the case for {l1.host.silence} s")
             if now - started > deadline + GRACE:
                 text = f"still running {GRACE} s after its deadline of {deadline} s, with L1 alive"
                 return Result(case.name, "fail", now - started, text, said=l1.said()), True
@@ -189,11 +191,11 @@ class Runner:
         report.line(f"LAB FAULT  {name}: {fault}")
         if case is None:
             return
-        if self._faults[name] <= MAX_RERUNS:
+        if self._faults[name] <= l1.host.reruns:
             self._give_back(case)
         else:
-            self._record(Result(name, "fail", message=f"the lab failed {MAX_RERUNS + 1} times: {fault}",
-                                said=l1.said(), reruns=MAX_RERUNS))
+            self._record(Result(name, "fail", message=f"the lab failed {l1.host.reruns + 1} times: {fault}",
+                                said=l1.said(), reruns=l1.host.reruns))
 
     def _keep_logs(self, result):
         """Everything that was said, whole, for whoever needs more than the tails in the report."""
