@@ -115,7 +115,8 @@ void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *o
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* Ends a map_ram under way early (-ECANCELED). Between open's and close's return only. */
 void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;
-/* Reset, then the guest's view: config firewall, BARs mapped, interrupts and eventfds ready. */
+/* Reset, unless open() just was one; then the guest's view: config firewall, BARs mapped,
+ * interrupts and eventfds ready. */
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
@@ -139,7 +140,8 @@ void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool 
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* The device can neither write memory nor interrupt any more. Cannot fail, even if it is dead. */
 void vfio_pci_fence(struct vfio_pci *dev) ON_WORKER;
-/* Reset, unmap, all fds closed; host may rebind at once. */
+/* Unmapped, all fds closed, reset by the last of them at the latest; the host may rebind at once.
+ */
 void vfio_pci_close(struct vfio_pci *dev) ON_WORKER;
 
 #endif

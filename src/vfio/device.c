@@ -244,12 +244,16 @@ void vfio_pci_fence(struct vfio_pci *dev)
 		loop_timer_cancel(dev->worker, &dev->follow_timer);
 }
 
-/* For whoever has the device next. Nobody waits for a dead card: it is on its way out. */
+/*
+ * For whoever has the device next. The kernel's own, when the last fd is closed, is enough, but an
+ * fd that was handed over may not be the last. Nobody waits for a dead card: it is on its way out.
+ */
 static void last_reset(struct vfio_pci *dev) ON_WORKER
 {
+	bool ours = !dev->options->fd;
 	struct err err = { 0 };
 
-	if (!dev->realized || !vfio_reset_possible(dev))
+	if (!dev->realized || (dev->kernel_resets && ours) || !vfio_reset_possible(dev))
 		return;
 	if (dev->reset_deadline_ms > VFIO_CLOSE_DEADLINE_MS)
 		dev->reset_deadline_ms = VFIO_CLOSE_DEADLINE_MS;

@@ -147,7 +147,7 @@ static void reset_the_guest(void **state)
 	expect(1, "fatal", "report");
 	rig.m.ending = true; /* the rest of the machine is not there */
 	rig_settle(&rig);
-	assert_int_equal(rig.card[0].resets, 2);
+	assert_int_equal(rig.card[0].resets, 1);
 }
 
 /* The guest goes on without a device that does not come back, and it is told once. */

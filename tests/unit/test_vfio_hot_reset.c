@@ -123,8 +123,24 @@ static void test_function_first(void **state)
 	methods(2, "flr pm bus\n");
 	assert_int_equal(use(2, NULL), 0);
 	assert_string_equal(how(2), "flr");
+	/* Opening it was its reset, closing it will be another. */
+	assert_int_equal(card[2].resets, 0);
+	assert_int_equal(vfio_pci_reset(dev[2], &err), 0);
+	assert_int_equal(card[2].resets, 1);
+	vfio_pci_close(dev[2]);
 	assert_int_equal(card[2].resets, 1);
 	assert_int_equal(host.bus_resets, 0);
+}
+
+/* Somebody may have kept a copy of an fd that was handed over: then closing ours resets nothing. */
+static void test_not_the_last_fd(void **state)
+{
+	(void)state;
+	methods(2, "flr pm bus\n");
+	assert_int_equal(use(2, NULL), 0);
+	dev[2]->options->fd = strdup("7");
+	vfio_pci_close(dev[2]);
+	assert_int_equal(card[2].resets, 1);
 }
 
 /* D3hot and back is the last resort, not the first. */
@@ -217,7 +233,7 @@ static void test_down_the_ladder(void **state)
 	host.on_bus_reset = revive;
 	assert_int_equal(vfio_reset_function(dev[2], &err), 0);
 	assert_string_equal(how(2), "bus");
-	assert_int_equal(card[2].resets, 2);
+	assert_int_equal(card[2].resets, 1);
 	assert_false(dev[2]->quarantined);
 	/* Refused at once: the same. */
 	card[2].reset_error = -EINVAL;
@@ -266,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_function_first, setup),
+		CASE(test_not_the_last_fd, setup),
 		CASE(test_bus_before_pm, setup),
 		CASE(test_kernel_does_not_tell, setup_groups),
 		CASE(test_neighbour_is_not_ours, setup_groups),

@@ -46,7 +46,8 @@ def one_life(lab, kind, drive):
             took[f"{turn} device_del to DEVICE_DELETED"] = event["at"] - start
             vmm.guest.check("while [ -e /sys/class/block/nvme0n1 ]; do usleep 2000; done")
         start = time.monotonic()
-        vmm.poweroff()
+        vmm.guest.send_only("sync; poweroff -f")
+        os.waitid(os.P_PID, vmm.pid, os.WEXITED | os.WNOWAIT)   # wait_exit() looks every 50 ms
         took["poweroff to the end of the process"] = time.monotonic() - start
     return took
 

@@ -13,8 +13,8 @@ BUSYBOX = pathlib.Path("/bin/busybox")
 # virtio_pci first: everything L1 does goes through virtio. The agent loads the rest from the 9p root.
 L1_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"]
 
-# What a guest loads at boot; it has no udev.
-L2_MODULES = ["nvme", "e1000e", "button", "evdev"]
+# What a guest loads at boot; it has no udev. e1000e comes when there is such a card (l2/init).
+L2_MODULES = ["nvme", "button", "evdev"]
 # What a case loads in the guest by name (`load e1000`), because every module costs each boot its time.
 L2_ON_DEMAND = ["e1000", "e1000e", "8139cp", "uio_pci_generic", "xhci_pci", "virtio_pci", "virtio_net",
                 "virtio_blk", "cpuid", "msr"]
