@@ -158,14 +158,20 @@ static void guest_reset(struct vfio_pci *dev, bool power_cycle) ON_WORKER
 	vfio_config_sync(dev);
 }
 
+/* fn->lock held. */
+static unsigned power_state(const struct vfio_pci *dev)
+{
+	unsigned pm = dev->firewall.pm;
+
+	return pm ? dev->fn.config[pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK : 0;
+}
+
 static unsigned power_wanted(struct vfio_pci *dev)
 {
 	unsigned state;
 
-	if (!dev->firewall.pm)
-		return 0;
 	pthread_mutex_lock(&dev->fn.lock);
-	state = dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK;
+	state = power_state(dev);
 	pthread_mutex_unlock(&dev->fn.lock);
 	return state;
 }
@@ -289,6 +295,16 @@ static bool rom_wanted(const struct vfio_pci *dev, unsigned offset, unsigned siz
 	       !atomic_load(&dev->rom.ready);
 }
 
+/* fn->lock held. A state the function does not have leaves it where it was (PCI PM 1.2, 3.2.4). */
+static void check_power_state(struct vfio_pci *dev, unsigned was)
+{
+	unsigned now = power_state(dev), pm = dev->firewall.pm;
+	uint32_t can = pm ? pci_get(dev->fn.config, pm + PCI_PM_PMC, 2) : 0;
+
+	if ((now == 1 && !(can & PCI_PM_CAP_D1)) || (now == 2 && !(can & PCI_PM_CAP_D2)))
+		dev->fn.config[pm + PCI_PM_CTRL] ^= (uint8_t)(now ^ was);
+}
+
 static enum io_status config_write(
 	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access)
 {
@@ -296,12 +312,15 @@ static enum io_status config_write(
 	uint32_t value = (uint32_t)access->data, before, after, what;
 	struct pci_bus *bus = atomic_load(&fn->bus);
 	struct io_access own;
+	unsigned power;
 
 	if (!well_formed(offset, size) || atomic_load(&dev->quarantined))
 		return IO_DONE;
 	pthread_mutex_lock(&fn->lock);
+	power = power_state(dev);
 	before = pci_get(fn->config, offset, size);
 	what = pci_config_apply(fn, offset, size, value) ? VFIO_DEFER_MAIN : 0;
+	check_power_state(dev, power);
 	after = pci_get(fn->config, offset, size);
 	if (rom_wanted(dev, offset, size))
 		what |= VFIO_DEFER_ROM;

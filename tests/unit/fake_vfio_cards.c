@@ -61,7 +61,7 @@ static void intx(struct fake_card *card, unsigned pin)
 static void cap_pm(struct fake_card *card, unsigned at, unsigned next)
 {
 	fake_cap(card, at, CAP_ID_PM, next);
-	put(card, at + PCI_PM_PMC, 2, 0xc803);
+	put(card, at + PCI_PM_PMC, 2, 0xca03); /* PME in D3, D1, no D2 */
 	put(card, at + PCI_PM_CTRL, 2, 0x0008);
 }
 

@@ -329,6 +329,11 @@ static void test_power(void **state)
 	assert_true(fake_config_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 0));
 	assert_int_equal(device(PCI_COMMAND, 2) & PCI_COMMAND_MASTER, PCI_COMMAND_MASTER);
 	assert_int_equal(rig.card.resets, resets);
+	/* It has D1, and no D2. */
+	fake_config_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 1);
+	assert_int_equal(fake_config_read(&rig, 0xc8 + PCI_PM_CTRL, 2), 0x0009);
+	fake_config_write(&rig, 0xc8 + PCI_PM_CTRL, 2, 2);
+	assert_int_equal(fake_config_read(&rig, 0xc8 + PCI_PM_CTRL, 2), 0x0009);
 }
 
 static void fill_soft_reset(struct fake_card *card)

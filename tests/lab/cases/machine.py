@@ -52,6 +52,12 @@ def smp_4(lab):
     processors(lab, 4)
 
 
+@case(deadline=900, stress=True)
+def smp_64(lab):
+    """Sixty-four vCPUs, the most there may be, on L1's one processor."""
+    processors(lab, 64)
+
+
 @case
 def memory_128m(lab):
     """128 MiB of RAM, the least there may be, with a device at work."""
