@@ -52,10 +52,10 @@ def smp_4(lab):
     processors(lab, 4)
 
 
-@case(deadline=900, stress=True)
-def smp_64(lab):
-    """Sixty-four vCPUs, the most there may be, on L1's one processor."""
-    processors(lab, 64)
+@case(deadline=400, stress=True)
+def smp_16(lab):
+    """Sixteen vCPUs, on L1's one processor; 64 stop L1, whoever the VMM is."""
+    processors(lab, 16)
 
 
 @case
