@@ -134,7 +134,7 @@ static bool full(const struct vfio_msix *msix)
 }
 
 /* After the kernel has taken vectors away: what was armed beyond them is not any more. */
-static void poke_armed(struct vfio_pci *dev)
+static void poke_armed(struct vfio_pci *dev) ON_WORKER
 {
 	for (unsigned i = 0; i < dev->irqs.msix.n; i++) {
 		struct vfio_vector *v = &dev->irqs.vector[i];
