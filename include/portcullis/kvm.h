@@ -24,7 +24,8 @@ struct kvm_msr_list;
 struct kvm_vm_state; /* PIC, IOAPIC, PIT as created */
 
 #define KVM_GSI_PINS 24	 /* IOAPIC pins: GSI 0..23 */
-#define KVM_GSI_MAX 4096 /* MSI routes take 24..4095 */
+#define KVM_GSI_MAX 4096 /* MSI routes take those from 24 on */
+#define KVM_MSI_MAX 4056 /* routes beside the pins', of KVM's 4096 */
 
 struct kvm_vm {
 	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1: kernel has none */
@@ -54,6 +55,7 @@ unsigned kvm_slots_free(const struct kvm_vm *vm) ON_MAIN;
 
 /* MSI routes: a GSI without a message is allocated unrouted. -ENOSPC. */
 int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi);
+unsigned kvm_gsis_free(struct kvm_vm *vm);
 void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi);
 /* Sets the message and commits the routing table (no ioctl when nothing changed). */
 int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data);

@@ -43,6 +43,13 @@ struct machine_vfio {
 /* Every passed-through device, those being added or taken away too. */
 typedef void (*machine_vfio_fn)(const struct machine_vfio *info, void *opaque);
 void machine_query_vfio(struct machine *machine, machine_vfio_fn fn, void *opaque) ON_MAIN;
+/* What bounds how many more devices can be plugged. */
+struct machine_limit {
+	const char *name;
+	unsigned used, max;
+};
+typedef void (*machine_limit_fn)(const struct machine_limit *limit, void *opaque);
+void machine_query_limits(struct machine *machine, machine_limit_fn fn, void *opaque) ON_MAIN;
 /* What is mapped for DMA where, neighbouring pieces of guest memory as one. */
 void machine_query_mappings(struct machine *machine, vfio_mapping_fn fn, void *opaque) ON_MAIN;
 

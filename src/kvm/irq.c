@@ -14,7 +14,8 @@
 #define PIC_PINS 16
 #define PIN_ROUTES (PIC_PINS + KVM_GSI_PINS)
 #define ROUTES_MAX 4096 /* KVM_MAX_IRQ_ROUTES: entries, whatever their kind */
-#define MSI_MAX (ROUTES_MAX - PIN_ROUTES)
+
+_Static_assert(KVM_MSI_MAX == ROUTES_MAX - PIN_ROUTES, "pins and messages fill KVM's table");
 
 static void add_pin(struct kvm_irq_routing *table, uint32_t gsi, uint32_t chip, uint32_t pin)
 {
@@ -51,7 +52,7 @@ int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
 	int ret = -ENOSPC;
 
 	pthread_mutex_lock(&vm->irq_lock);
-	for (uint32_t g = KVM_GSI_PINS; g < KVM_GSI_PINS + MSI_MAX; g++) {
+	for (uint32_t g = KVM_GSI_PINS; g < KVM_GSI_PINS + KVM_MSI_MAX; g++) {
 		if (vm->gsi_used[g / 64] >> g % 64 & 1)
 			continue;
 		vm->gsi_used[g / 64] |= 1ull << g % 64;
@@ -61,6 +62,17 @@ int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
 	}
 	pthread_mutex_unlock(&vm->irq_lock);
 	return ret;
+}
+
+unsigned kvm_gsis_free(struct kvm_vm *vm)
+{
+	unsigned used = 0;
+
+	pthread_mutex_lock(&vm->irq_lock);
+	for (unsigned i = 0; i < sizeof(vm->gsi_used) / sizeof(vm->gsi_used[0]); i++)
+		used += (unsigned)__builtin_popcountll(vm->gsi_used[i]);
+	pthread_mutex_unlock(&vm->irq_lock);
+	return KVM_MSI_MAX - used;
 }
 
 /* Called with the lock held. */
@@ -75,7 +87,7 @@ static struct kvm_irq_routing_entry *find_msi(struct kvm_vm *vm, uint32_t gsi)
 
 static bool is_msi_gsi(uint32_t gsi)
 {
-	return gsi >= KVM_GSI_PINS && gsi < KVM_GSI_PINS + MSI_MAX;
+	return gsi >= KVM_GSI_PINS && gsi < KVM_GSI_PINS + KVM_MSI_MAX;
 }
 
 void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)

@@ -73,6 +73,21 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 	}
 }
 
+void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
+{
+	unsigned workers = 0;
+
+	for (unsigned i = 0; i < m->n_workers; i++)
+		workers += m->workers[i].device != NULL;
+	fn(&(struct machine_limit){ "memslots", m->vm.max_slots - kvm_slots_free(&m->vm),
+		   m->vm.max_slots },
+		opaque);
+	fn(&(struct machine_limit){ "interrupt-routes", KVM_MSI_MAX - kvm_gsis_free(&m->vm),
+		   KVM_MSI_MAX },
+		opaque);
+	fn(&(struct machine_limit){ "workers", workers, m->n_workers }, opaque);
+}
+
 /* RAM is cut into pieces to the kernel's liking, which is nobody else's concern. */
 struct merge {
 	struct vfio_mapping last; /* guest memory; size 0: none */

@@ -206,6 +206,26 @@ int qmp_cmd_query_vfio(struct qmp_request *r, struct err *err)
 	return 0;
 }
 
+static void put_limit(const struct machine_limit *limit, void *opaque)
+{
+	struct json_writer *w = opaque;
+
+	json_begin_object(w, NULL);
+	json_put_string(w, "name", limit->name);
+	json_put_uint(w, "used", limit->used);
+	json_put_uint(w, "max", limit->max);
+	json_end_object(w);
+}
+
+int qmp_cmd_query_vfio_limits(struct qmp_request *r, struct err *err)
+{
+	(void)err;
+	json_begin_array(r->out, QMP_RETURN);
+	machine_query_limits(r->context->machine, put_limit, r->out);
+	json_end_array(r->out);
+	return 0;
+}
+
 static void put_mapping(const struct vfio_mapping *mapping, void *opaque)
 {
 	struct json_writer *w = opaque;

@@ -148,6 +148,12 @@ const struct qmp_type qmp_types[] = {
 		MAY_HAVE("last-error", "str", NULL),
 		HAS("bars", "[VfioBar]", "while it is plugged"),
 		HAS("interrupts", "VfioInterrupts", NULL)),
+	OBJECT("VfioLimit",
+		HAS("name", "str",
+			"'memslots': pieces of memory the guest reaches without an exit; "
+			"'interrupt-routes': vectors KVM delivers; 'workers': passed-through "
+			"devices"),
+		HAS("used", "int", NULL), HAS("max", "int", NULL)),
 	OBJECT("VfioMapping", HAS("container", "int", "number of the DMA address space"),
 		HAS("backend", "str", "'type1v2' or 'iommufd'"),
 		HAS("iova", "int", "address that devices use"), HAS("size", "int", "bytes"),
@@ -248,6 +254,10 @@ const struct qmp_command qmp_commands[] = {
 		.returns = "[VfioDeviceInfo]",
 		.fn = qmp_cmd_query_vfio,
 		.doc = "The passed-through devices: where they stand, how they are reached." },
+	{ .name = "query-vfio-limits",
+		.returns = "[VfioLimit]",
+		.fn = qmp_cmd_query_vfio_limits,
+		.doc = "What bounds how many more devices can be plugged." },
 	{ .name = "query-vfio-mappings",
 		.returns = "[VfioMapping]",
 		.fn = qmp_cmd_query_vfio_mappings,

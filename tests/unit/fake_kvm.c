@@ -35,6 +35,11 @@ void kvm_slot_del(struct kvm_vm *vm, unsigned slot)
 	fake_kvm.slot[slot] = false;
 }
 
+unsigned kvm_slots_free(const struct kvm_vm *vm)
+{
+	return vm->max_slots - fake_kvm.slots;
+}
+
 int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
 {
 	(void)vm;
@@ -54,6 +59,12 @@ void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
 	(void)vm;
 	fake_kvm.gsis -= fake_kvm.gsi[gsi];
 	fake_kvm.gsi[gsi] = false;
+}
+
+unsigned kvm_gsis_free(struct kvm_vm *vm)
+{
+	(void)vm;
+	return KVM_MSI_MAX - fake_kvm.gsis;
 }
 
 int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data)

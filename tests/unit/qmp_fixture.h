@@ -136,6 +136,12 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 		fn(m->vfio, opaque);
 }
 
+void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
+{
+	(void)m;
+	fn(&(struct machine_limit){ "memslots", 3, 509 }, opaque);
+}
+
 void machine_query_mappings(struct machine *m, vfio_mapping_fn fn, void *opaque)
 {
 	static const struct vfio_mapping mappings[] = {

@@ -93,10 +93,10 @@ static void test_commands_are_there(void **state)
 	static const char *const names[] = { "qmp_capabilities", "query-version", "query-commands",
 		"query-events", "query-qmp-schema", "query-status", "query-name", "query-uuid",
 		"query-kvm", "query-machines", "query-target", "query-cpus", "query-cpus-fast",
-		"query-pci", "query-vfio", "query-vfio-mappings", "device-list-properties", "stop",
-		"cont", "system_reset", "system_powerdown", "quit", "device_add", "device_del",
-		"object-add", "object-del", "getfd", "closefd", "add-fd", "remove-fd",
-		"query-fdsets" };
+		"query-pci", "query-vfio", "query-vfio-mappings", "query-vfio-limits",
+		"device-list-properties", "stop", "cont", "system_reset", "system_powerdown",
+		"quit", "device_add", "device_del", "object-add", "object-del", "getfd", "closefd",
+		"add-fd", "remove-fd", "query-fdsets" };
 	const char *commands;
 	char quoted[64];
 	(void)state;

@@ -180,6 +180,36 @@ static void test_mappings(void **state)
 	assert_null(ask(qmp_cmd_query_vfio_mappings)->first);
 }
 
+/* The value of a member of the limit called so. */
+static int64_t limit(const char *name, const char *member)
+{
+	const struct json *row = ask(qmp_cmd_query_vfio_limits)->first;
+
+	while (row && strcmp(json_get(row, "name")->text, name) != 0)
+		row = row->next;
+	assert_non_null(row);
+	return number(row, member);
+}
+
+static void test_limits(void **state)
+{
+	static const char *const names[] = { "memslots", "interrupt-routes", "workers" };
+	int64_t before[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		before[i] = limit(names[i], "used");
+	assert_int_equal(before[2], 0);
+	plug();
+	map_bar0(0xd0000000);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(limit(names[i], "used") > before[i]);
+	assert_int_equal(limit("workers", "max"), rig.m.n_workers);
+	unplug();
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(limit(names[i], "used"), before[i]);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -188,6 +218,7 @@ int main(void)
 		CASE(test_device),
 		CASE(test_stages),
 		CASE(test_mappings),
+		CASE(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

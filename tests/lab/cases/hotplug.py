@@ -86,10 +86,15 @@ def drive_gone(vmm):
     vmm.guest.wait_true("[ ! -b /dev/nvme0n1 ]", what="the drive to be gone")
 
 
+def limited(qmp):
+    """What the VMM counts itself: memslots, interrupt routes and workers in use."""
+    return {row["name"]: row["used"] for row in qmp.cmd("query-vfio-limits")}
+
+
 def cycles(lab, rounds, *arguments):
     """Plug, read, unplug, again and again; each round ends with what the first one began with."""
     with machine(lab, *arguments) as (vmm, qmp, drive):
-        first, rss, plugs, unplugs = taken(vmm), 0, [], []
+        first, used, rss, plugs, unplugs = taken(vmm), limited(qmp), 0, [], []
         for turn in range(rounds):
             start = time.monotonic()
             add(qmp, drive)
@@ -98,11 +103,12 @@ def cycles(lab, rounds, *arguments):
             read_head(vmm, drive)
             with_it = taken(vmm)
             check(all(with_it[what] > first[what] for what in PLUG_TAKES), f"a plug takes nothing? {with_it} {first}")
+            check(all(count > used[what] for what, count in limited(qmp).items()), f"a plug uses nothing? {used}")
             start = time.monotonic()
             delete(qmp)
             unplugs.append(time.monotonic() - start)
             drive_gone(vmm)
-            check_equal(taken(vmm), first, f"what is in use after round {turn}")
+            check_equal((taken(vmm), limited(qmp)), (first, used), f"what is in use after round {turn}")
             check(device(qmp) is None, "query-vfio still shows the device")
             if turn == 0:
                 rss = vmm.memory_kib()
