@@ -166,6 +166,9 @@ static int run(
 		ret = threads_start(t, err);
 	if (!ret)
 		ret = machine_realize(t->machine, err);
+	/* Not sooner: all that the command line names by relative paths is open now. */
+	if (!ret && machine_config(t->machine)->daemonize && chdir("/") < 0)
+		ret = err_set_errno(err, errno, "-daemonize: cannot leave the current folder");
 	if (!ret && t->seccomp && policy_install(&t->main_filter))
 		ret = err_set(err, EPERM, "cannot install the main thread's seccomp filter");
 	if (ret)

@@ -68,8 +68,7 @@ static int make_absolute(char **path, const char *dir)
 
 int config_make_absolute(struct config *config, const char *dir)
 {
-	char **paths[] = { &config->mem_path, &config->kernel, &config->initrd,
-		&config->serial.path, &config->pidfile, &config->log_file };
+	char **paths[] = { &config->serial.path, &config->pidfile };
 	int ret = 0;
 
 	for (size_t i = 0; !ret && i < sizeof(paths) / sizeof(paths[0]); i++)

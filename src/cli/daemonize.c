@@ -82,7 +82,7 @@ static int leave_terminal(int pipe_fd)
 	if (null < 0)
 		return null;
 	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
-		dup2(pipe_fd, STDERR_FILENO) < 0 || chdir("/") < 0)
+		dup2(pipe_fd, STDERR_FILENO) < 0)
 		return -errno;
 	sys_close(null);
 	sys_close(pipe_fd);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's machine: processors, memory, power, and what its kernel thinks of it."""
 
+import os
 import signal
 import time
 
@@ -235,12 +236,16 @@ def clock_and_rtc(lab):
 
 @case
 def daemonize(lab):
-    """-daemonize returns once the guest has started; -pidfile names the process that goes on."""
+    """-daemonize returns once the guest has started; -pidfile names the process that goes on. Paths may be relative."""
     pid_file, socket_path = lab.folder / "pid", lab.folder / "console.socket"
-    arguments = ("-daemonize", "-pidfile", pid_file)
-    with lab.vmm(*arguments, serial=f"unix:{socket_path},server,nowait", ready=False) as vmm:
+    arguments = ("-daemonize", "-pidfile", pid_file.name)
+    files = {name: os.path.relpath(path, lab.folder) for name, path in (("kernel", lab.vmlinux), ("initrd", lab.initrd))}
+    with lab.vmm(*arguments, **files, serial=f"unix:{socket_path.name},server,nowait", ready=False,
+                 prefix=("env", f"--chdir={lab.folder}")) as vmm:
         check_equal(vmm.wait_exit(60), 0, "exit status of the command")
         pid = int(pid_file.read_text())
+        if vmm.kind == "portcullis":
+            check_equal(os.readlink(f"/proc/{pid}/cwd"), "/", "the daemon's folder")
         check(lab.alive(pid), "the daemon is not there")
         guest = lab.attach_console(socket_path)
         guest.wait_ready()
