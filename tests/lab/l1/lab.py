@@ -151,6 +151,9 @@ class LabHost:
     def __init__(self, places):
         self._places = places
 
+    def names(self):
+        return list(self._places)
+
     def pci(self, name):
         device = host.located(self._places[name], self._places)
         device.name = name

@@ -137,7 +137,26 @@ LEGACY_DEVICES = (
     Device("xhci0", "nec-usb-xhci,msi=on,msix=off", addr="0xd"),
 )
 
+# Cards of every trade, as many as there are slots, for a look at each: no guest drives them here.
+ZOO = ("VGA", "bochs-display", "cirrus-vga", "ati-vga", "vmware-svga", "qxl",
+       "virtio-gpu-pci,iommu_platform=on,disable-legacy=on", "intel-hda", "AC97,audiodev=quiet", "ES1370,audiodev=quiet",
+       "lsi53c895a", "megasas", "mptsas1068", "pvscsi", "am53c974", "ich9-ahci", "piix3-ide", "vmxnet3", "ne2k_pci",
+       "pcnet", "i82559er", "tulip", "usb-ehci", "pci-ohci", "piix3-usb-uhci")
+ZOO_TWO = ("sdhci-pci", "pvpanic-pci", "tpci200", "i6300esb", "pci-serial", "nvme,serial=cmb,cmb_size_mb=64",
+           "virtio-balloon-pci,iommu_platform=on,disable-legacy=on", "virtio-scsi-pci", "rocker,name=switch",
+           "ich9-usb-ehci1", "e1000-82545em", "i82801", "rtl8139", "secondary-vga", "nec-usb-xhci", "ich9-intel-hda",
+           "dc390", "lsi53c810", "megasas-gen2", "virtio-tablet-pci", "pci-testdev,membar=1M")
+
+
+def zoo(models):
+    devices = (Device(model.partition(",")[0], model, addr=f"{slot:#x}", drive=MIB if model.startswith("nvme") else 0)
+               for slot, model in enumerate(models, 3))
+    return Host(tuple(devices), memory=2048, extra=("-audiodev", "none,id=quiet"))
+
+
 HOSTS = {
+    "zoo": zoo(ZOO),
+    "zoo-two": zoo(ZOO_TWO),
     "standard": Host(STANDARD_DEVICES),
     "legacy": Host(LEGACY_DEVICES, memory=2048),
     # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.

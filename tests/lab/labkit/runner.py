@@ -57,7 +57,6 @@ class Runner:
         self.failed_event = threading.Event()
 
     def run(self):
-        self._drop_impossible()
         workers = [threading.Thread(target=self._work, args=(number,), daemon=True)
                    for number in range(self._settings.jobs)]
         for worker in workers:
@@ -69,14 +68,15 @@ class Runner:
         report.status("")
         return self.results
 
-    def _drop_impossible(self):
+    def _kernel(self, host_name, timeout=0):
+        return self._settings.kernels[HOSTS[host_name].kernel].get(timeout)
+
+    def _drop_impossible(self, host_name):
         """Cases whose L1 has no kernel: not to be had here is a skip, one that does not build is a failure."""
-        for name, queue in self._queues.items():
-            kernel = self._settings.kernels[HOSTS[name].kernel]
-            if isinstance(kernel, Exception):
-                status = "skip" if isinstance(kernel, Unavailable) else "fail"
-                while queue:
-                    self._record(Result(queue.popleft().name, status, message=str(kernel)))
+        error = self._kernel(host_name)
+        status = "skip" if isinstance(error, Unavailable) else "fail"
+        while case := self._next_case(host_name):
+            self._record(Result(case.name, status, message=str(error) or repr(error)))
 
     def _show_status(self):
         with self._lock:
@@ -87,10 +87,26 @@ class Runner:
     # -- sharing out the work ----------------------------------------------------------------------
 
     def _next_host(self):
-        """The host with the most cases left per L1 that serves it; a boot must be worth its while."""
+        """The host with the most cases left per L1 that serves it; a boot must be worth its while.
+
+        Hosts whose kernel is still in the making come last: somebody waits for it when there is nothing else to do.
+        """
+        while True:
+            with self._lock:
+                names = [name for name, queue in self._queues.items() if queue]
+            for name in names:
+                if isinstance(self._kernel(name), Exception):
+                    self._drop_impossible(name)
+            later = [name for name in names if self._kernel(name) is None]
+            choice = self._choose([name for name in names if name not in later])
+            if choice or not later:
+                return choice
+            self._kernel(later[0], 1)
+
+    def _choose(self, names):
         with self._lock:
-            waiting = [(len(queue) / (1 + self._working[name]), name)
-                       for name, queue in self._queues.items() if queue]
+            waiting = [(len(self._queues[name]) / (1 + self._working[name]), name)
+                       for name in names if self._queues[name]]
             share, name = max(waiting, default=(0, None))
             if name is None or (self._working[name] and share < 0.5):
                 return None
@@ -124,7 +140,7 @@ class Runner:
             self._boots += 1
             folder = self._settings.folder / f"l1-{self._boots}-{host_name}"
         host = HOSTS[host_name]
-        l1 = L1(host, self._settings.kernels[host.kernel], folder)
+        l1 = L1(host, self._kernel(host_name), folder)
         case = first
         try:
             self._doing(worker, f"booting L1 ({host_name})")

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import sys
+import threading
 import time
 
 from . import initramfs, iommufd_kernel, kernel, paths
@@ -27,18 +28,32 @@ def prepare(folder, vmm, program=None):
     return linux, {name: str(path) for name, path in files.items()}
 
 
-def host_kernels(names, debian):
-    """L1's kernels by their names in labkit.hosts; in place of one that cannot be had, the exception that says why."""
-    kernels = {"debian": debian}
-    if "iommufd" in names:
+class HostKernel:
+    """One of L1's kernels, which may be some minutes in the making; others' cases run meanwhile."""
+
+    def __init__(self, fetch):
+        self._fetch = fetch
+        self._value = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
         try:
-            kernels["iommufd"] = iommufd_kernel.fetch()
-        except (iommufd_kernel.Unavailable, RuntimeError) as error:
-            kernels["iommufd"] = error
-    for linux in kernels.values():
-        if not isinstance(linux, Exception):
-            initramfs.l1(linux)
-    return kernels
+            self._value = self._fetch()
+            initramfs.l1(self._value)
+        except Exception as error:      # whoever wants the kernel tells of it
+            self._value = error
+
+    def get(self, timeout=None):
+        """The kernel; the exception that says why it cannot be had; or None: not yet."""
+        self._thread.join(timeout)
+        return None if self._thread.is_alive() else self._value
+
+
+def host_kernels(names, debian):
+    """L1's kernels by their names in labkit.hosts."""
+    fetch = {"debian": lambda: debian, "iommufd": iommufd_kernel.fetch}
+    return {name: HostKernel(fetch[name]) for name in {"debian", *names}}
 
 
 def _snapshot(program, folder):
