@@ -9,77 +9,38 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
-#include <portcullis/err.h>
 #include <portcullis/sys.h>
 
-#include "../../src/vfio/context.h"
-#include "fake_vfio_host.h"
+#include "vfio_fixture.h"
 
 #define DEV_A "0000:1a:00.0"
 #define DEV_B "0000:1a:00.1" /* same group as A */
 #define DEV_C "0000:1b:00.0"
 
-static struct fake_vfio_host fake; /* too large for the stack */
-static struct vfio_context *context;
-static struct err err;
-static struct ram ram;
+static struct vfio_fixture vfio;
 
 static int setup(void **state)
 {
-	struct vfio_env env;
-
-	(void)state;
-	role_enter_worker();
-	assert_int_equal(sys_fd_limit(), 0);
-	fake_vfio_host_init(&fake);
-	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
-	fake_vfio_device(&fake, DEV_B, 12, "vfio-pci");
-	fake_vfio_device(&fake, DEV_C, 13, "vfio-pci");
-	env = fake_vfio_env(&fake);
-	assert_int_equal(vfio_context_new(&context, &env), 0);
-	memset(&err, 0, sizeof(err));
-	memset(&ram, 0, sizeof(ram));
-	ram.layout.count = 2;
-	ram.layout.segment[0] = (struct ram_segment){
-		.gpa = 0, .size = 3ull << 30, .hva = (uint8_t *)0x100000000000
+	static const struct fixture_card cards[] = {
+		{ DEV_A, 12, false },
+		{ DEV_B, 12, false },
+		{ DEV_C, 13, false },
 	};
-	ram.layout.segment[1] = (struct ram_segment){ .gpa = 4ull << 30,
-		.size = 5ull << 28,
-		.offset = 3ull << 30,
-		.hva = (uint8_t *)0x100000000000 + (3ull << 30) };
-	ram.layout.size = (3ull << 30) + (5ull << 28);
+	static const uint64_t segments[][2] = { { 0, 3ull << 30 }, { 4ull << 30, 5ull << 28 } };
+
+	*state = &vfio;
+	vfio_fixture_start(&vfio, cards, 3, NULL);
+	vfio_fixture_ram(&vfio, 0, segments, 2);
 	return 0;
 }
-
-static int teardown(void **state)
-{
-	(void)state;
-	vfio_context_free(context);
-	assert_string_equal(fake.violation, "");
-	assert_true(fake_vfio_idle(&fake));
-	fake_vfio_host_release(&fake);
-	return 0;
-}
-
-#define assert_says(text, part)                                                                    \
-	do {                                                                                       \
-		if (!strstr(text, part))                                                           \
-			fail_msg("'%s' does not contain '%s'", text, part);                        \
-	} while (0)
 
 static int attach(const char *bdf, struct vfio_attachment **out)
 {
-	struct vfio_pci_options options = { .addr = -1 };
-
-	role_enter_worker();
-	assert_int_equal(parse_bdf(bdf, &options.host), 0);
-	options.host.set = true;
-	return vfio_attach(context, &options, out, &err);
+	return vfio_fixture_attach(&vfio, bdf, out, &vfio.err);
 }
 
 static void test_attach_detach(void **state)
@@ -94,10 +55,10 @@ static void test_attach_detach(void **state)
 	assert_string_equal(vfio_attachment_backend(a), "type1v2");
 	assert_int_equal((unsigned)vfio_attachment_io(a)->fd & FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE);
 	assert_int_equal(fake_process_fds(), fds + 3);
-	assert_int_equal(fake.kvm_adds, 1);
+	assert_int_equal(vfio.fake.kvm_adds, 1);
 	vfio_detach(a);
 	assert_int_equal(fake_process_fds(), fds);
-	assert_true(fake_vfio_idle(&fake));
+	assert_true(fake_vfio_idle(&vfio.fake));
 	vfio_detach(NULL);
 }
 
@@ -108,7 +69,7 @@ static void test_same_device_twice(void **state)
 	(void)state;
 	assert_int_equal(attach(DEV_A, &a), 0);
 	assert_int_equal(attach(DEV_A, &b), -EEXIST);
-	assert_says(err.text, "'" DEV_A "' is already part of this machine");
+	assert_says(vfio.err.text, "'" DEV_A "' is already part of this machine");
 	vfio_detach(a);
 	/* Once given back it may come again. */
 	assert_int_equal(attach(DEV_A, &b), 0);
@@ -123,15 +84,15 @@ static void test_group_and_container_shared(void **state)
 	assert_int_equal(attach(DEV_A, &a), 0);
 	assert_int_equal(attach(DEV_B, &b), 0);
 	assert_int_equal(attach(DEV_C, &c), 0);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_GROUP), 2);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_CONTAINER), 1);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_DEVICE), 3);
-	assert_int_equal(fake.kvm_adds, 2);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_GROUP), 2);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_CONTAINER), 1);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_DEVICE), 3);
+	assert_int_equal(vfio.fake.kvm_adds, 2);
 	vfio_detach(a);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_GROUP), 2);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_GROUP), 2);
 	vfio_detach(b);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_GROUP), 1);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_CONTAINER), 1);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_GROUP), 1);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_CONTAINER), 1);
 	vfio_detach(c);
 }
 
@@ -140,19 +101,19 @@ static void test_incompatible_groups(void **state)
 	struct vfio_attachment *a, *c;
 
 	(void)state;
-	fake.devices[2].iommu = 1;
+	vfio.fake.devices[2].iommu = 1;
 	assert_int_equal(attach(DEV_A, &a), 0);
 	assert_int_equal(attach(DEV_C, &c), 0);
-	assert_int_equal(fake_vfio_open_fds(&fake, FAKE_FD_CONTAINER), 2);
-	vfio_context_set_ram(context, &ram);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
-	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
-	assert_int_equal(vfio_context_mapped_bytes(context), 2 * ram.layout.size);
+	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_CONTAINER), 2);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
+	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 2 * vfio.ram.layout.size);
 	vfio_detach(a);
-	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	vfio_detach(c);
-	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
 }
 
 static void test_not_viable(void **state)
@@ -160,16 +121,16 @@ static void test_not_viable(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake_vfio_set_driver(&fake, DEV_B, "e1000e");
-	fake_vfio_device(&fake, "0000:00:01.0", 12, "pcieport");
+	fake_vfio_set_driver(&vfio.fake, DEV_B, "e1000e");
+	fake_vfio_device(&vfio.fake, "0000:00:01.0", 12, "pcieport");
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
-	assert_says(err.text, "group 12");
-	assert_says(err.text, "not viable");
-	assert_says(err.text, DEV_A " (vfio-pci)");
-	assert_says(err.text, DEV_B " (e1000e)");
-	assert_says(err.text, "0000:00:01.0 (pcieport)");
+	assert_says(vfio.err.text, "group 12");
+	assert_says(vfio.err.text, "not viable");
+	assert_says(vfio.err.text, DEV_A " (vfio-pci)");
+	assert_says(vfio.err.text, DEV_B " (e1000e)");
+	assert_says(vfio.err.text, "0000:00:01.0 (pcieport)");
 	/* A bridge with its own driver, and a device without one, are no obstacle. */
-	fake_vfio_set_driver(&fake, DEV_B, NULL);
+	fake_vfio_set_driver(&vfio.fake, DEV_B, NULL);
 	assert_int_equal(attach(DEV_A, &a), 0);
 	vfio_detach(a);
 }
@@ -191,21 +152,21 @@ static void test_group_node(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake.open_error = EBUSY;
+	vfio.fake.open_error = EBUSY;
 	assert_int_equal(attach(DEV_A, &a), -EBUSY);
-	assert_says(err.text, "another process or VMM");
-	assert_says(err.text, "/vfio/12");
-	fake.open_error = EACCES;
+	assert_says(vfio.err.text, "another process or VMM");
+	assert_says(vfio.err.text, "/vfio/12");
+	vfio.fake.open_error = EACCES;
 	assert_int_equal(attach(DEV_A, &a), -EACCES);
-	assert_says(err.text, "/vfio/12'");
-	assert_says(err.text, "owner 0:0, mode 0644");
-	assert_says(err.text, "uid 1001");
-	assert_says(err.hint, "chown 1001 ");
-	fake.open_error = 0;
-	fake_vfio_unlink(&fake, "dev/vfio/12");
+	assert_says(vfio.err.text, "/vfio/12'");
+	assert_says(vfio.err.text, "owner 0:0, mode 0644");
+	assert_says(vfio.err.text, "uid 1001");
+	assert_says(vfio.err.hint, "chown 1001 ");
+	vfio.fake.open_error = 0;
+	fake_vfio_unlink(&vfio.fake, "dev/vfio/12");
 	assert_int_equal(attach(DEV_A, &a), -ENOENT);
-	assert_says(err.text, "/vfio/12' does not exist");
-	assert_says(err.hint, "modprobe vfio-pci");
+	assert_says(vfio.err.text, "/vfio/12' does not exist");
+	assert_says(vfio.err.hint, "modprobe vfio-pci");
 }
 
 static void test_container_refusals(void **state)
@@ -213,29 +174,29 @@ static void test_container_refusals(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake.no_type1 = true;
+	vfio.fake.no_type1 = true;
 	assert_int_equal(attach(DEV_A, &a), -ENODEV);
-	assert_says(err.text, "no available IOMMU models");
-	assert_says(err.hint, "modprobe vfio_iommu_type1");
-	fake.no_type1 = false;
-	fake.set_iommu_error = EPERM;
+	assert_says(vfio.err.text, "no available IOMMU models");
+	assert_says(vfio.err.hint, "modprobe vfio_iommu_type1");
+	vfio.fake.no_type1 = false;
+	vfio.fake.set_iommu_error = EPERM;
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
-	assert_says(err.text, "interrupt remapping");
-	fake_vfio_file(&fake, "sys/kernel/iommu_groups/12/reserved_regions",
+	assert_says(vfio.err.text, "interrupt remapping");
+	fake_vfio_file(&vfio.fake, "sys/kernel/iommu_groups/12/reserved_regions",
 		"0x00000000cb000000 0x00000000cb7fffff direct\n");
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
-	assert_says(err.text, "RMRR");
-	assert_says(err.text, "0xcb000000-0xcb7fffff");
-	fake.set_iommu_error = ENOMEM;
+	assert_says(vfio.err.text, "RMRR");
+	assert_says(vfio.err.text, "0xcb000000-0xcb7fffff");
+	vfio.fake.set_iommu_error = ENOMEM;
 	assert_int_equal(attach(DEV_A, &a), -ENOMEM);
-	fake.set_iommu_error = 0;
-	fake.api_version = 1;
+	vfio.fake.set_iommu_error = 0;
+	vfio.fake.api_version = 1;
 	assert_int_equal(attach(DEV_A, &a), -ENOTSUP);
-	assert_says(err.text, "API version 1");
-	fake.api_version = 0;
-	fake_vfio_unlink(&fake, "dev/vfio/vfio");
+	assert_says(vfio.err.text, "API version 1");
+	vfio.fake.api_version = 0;
+	fake_vfio_unlink(&vfio.fake, "dev/vfio/vfio");
 	assert_int_equal(attach(DEV_A, &a), -ENOENT);
-	assert_says(err.hint, "modprobe vfio");
+	assert_says(vfio.err.hint, "modprobe vfio");
 }
 
 static void test_unsafe_interrupts(void **state)
@@ -247,16 +208,16 @@ static void test_unsafe_interrupts(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake_vfio_file(
-		&fake, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y\n");
+	fake_vfio_file(&vfio.fake, "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
+		"Y\n");
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
 	role_enter_worker();
-	assert_int_equal(vfio_attach(context, &options, &a, &err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, &a, &vfio.err), 0);
 	vfio_detach(a);
 	/* A mediated device sends none. */
-	fake_vfio_device(&fake, "83b8f4f2-0001", 14, "vfio_mdev");
-	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", fake.sysfs);
-	assert_int_equal(vfio_attach(context, &mediated, &a, &err), 0);
+	fake_vfio_device(&vfio.fake, "83b8f4f2-0001", 14, "vfio_mdev");
+	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", vfio.fake.sysfs);
+	assert_int_equal(vfio_attach(vfio.context, &mediated, &a, &vfio.err), 0);
 	vfio_detach(a);
 }
 
@@ -265,14 +226,14 @@ static void test_busy_device(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake.busy = 3;
+	vfio.fake.busy = 3;
 	assert_int_equal(attach(DEV_A, &a), 0);
-	assert_int_equal(fake.slept_ms, 150);
+	assert_int_equal(vfio.fake.slept_ms, 150);
 	vfio_detach(a);
-	fake.busy = 1000;
+	vfio.fake.busy = 1000;
 	assert_int_equal(attach(DEV_A, &a), -EAGAIN);
-	assert_says(err.text, "cannot open '" DEV_A "'");
-	assert_true(fake.slept_ms <= 2000);
+	assert_says(vfio.err.text, "cannot open '" DEV_A "'");
+	assert_true(vfio.fake.slept_ms <= 2000);
 }
 
 static void test_without_error_object(void **state)
@@ -282,10 +243,10 @@ static void test_without_error_object(void **state)
 
 	(void)state;
 	role_enter_worker();
-	fake_vfio_set_driver(&fake, DEV_B, "e1000e");
-	assert_int_equal(vfio_attach(context, &options, &a, NULL), -EPERM);
-	fake.open_error = EBUSY;
-	assert_int_equal(vfio_attach(context, &options, &a, NULL), -EBUSY);
+	fake_vfio_set_driver(&vfio.fake, DEV_B, "e1000e");
+	assert_int_equal(vfio_attach(vfio.context, &options, &a, NULL), -EPERM);
+	vfio.fake.open_error = EBUSY;
+	assert_int_equal(vfio_attach(vfio.context, &options, &a, NULL), -EBUSY);
 }
 
 static void test_constraints(void **state)
@@ -294,9 +255,9 @@ static void test_constraints(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake.ranges[0] = (struct range){ 0, 0xfedfffff };
-	fake.ranges[1] = (struct range){ 0xfef00000, (1ull << 39) - 1 };
-	fake.n_ranges = 2;
+	vfio.fake.ranges[0] = (struct range){ 0, 0xfedfffff };
+	vfio.fake.ranges[1] = (struct range){ 0xfef00000, (1ull << 39) - 1 };
+	vfio.fake.n_ranges = 2;
 	assert_int_equal(attach(DEV_A, &a), 0);
 	vfio_attachment_constraints(a, &constraints);
 	assert_int_equal(constraints.n_usable, 2);
@@ -305,15 +266,15 @@ static void test_constraints(void **state)
 	assert_int_equal(constraints.n_reserved, 1);
 	assert_int_equal(constraints.reserved[0].start, 0xfee00000);
 	vfio_detach(a);
-	fake.n_ranges = 0;
+	vfio.fake.n_ranges = 0;
 	assert_int_equal(attach(DEV_A, &a), 0);
 	vfio_attachment_constraints(a, &constraints);
 	assert_int_equal(constraints.n_usable, 0);
 	vfio_detach(a);
 	/* More ranges than are kept. */
 	for (unsigned i = 0; i < FAKE_RANGES_MAX; i++)
-		fake.ranges[i] = (struct range){ i << 20, (i << 20) + 0xfff };
-	fake.n_ranges = FAKE_RANGES_MAX;
+		vfio.fake.ranges[i] = (struct range){ i << 20, (i << 20) + 0xfff };
+	vfio.fake.n_ranges = FAKE_RANGES_MAX;
 	assert_int_equal(attach(DEV_A, &a), 0);
 	vfio_attachment_constraints(a, &constraints);
 	assert_int_equal(constraints.n_usable, VFIO_USABLE_MAX);
@@ -326,36 +287,28 @@ static void test_hot_plugged_constraints(void **state)
 	struct vfio_attachment *a, *c;
 
 	(void)state;
-	vfio_context_set_ram(context, &ram);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	assert_int_equal(attach(DEV_A, &a), 0);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	fake_vfio_file(&fake, "sys/kernel/iommu_groups/13/reserved_regions",
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	fake_vfio_file(&vfio.fake, "sys/kernel/iommu_groups/13/reserved_regions",
 		"0x0000000040000000 0x0000000040000fff reserved\n");
 	assert_int_equal(attach(DEV_C, &c), -ERANGE);
-	assert_says(err.text, "0x0-0xbfffffff overlaps 0x40000000-0x40000fff");
-	assert_says(err.text, "group 13 of '" DEV_C "'");
-	fake_vfio_file(&fake, "sys/kernel/iommu_groups/13/reserved_regions", "");
-	fake.ranges[0] = (struct range){ 0, 0xfedfffff };
-	fake.n_ranges = 1;
+	assert_says(vfio.err.text, "0x0-0xbfffffff overlaps 0x40000000-0x40000fff");
+	assert_says(vfio.err.text, "group 13 of '" DEV_C "'");
+	fake_vfio_file(&vfio.fake, "sys/kernel/iommu_groups/13/reserved_regions", "");
+	vfio.fake.ranges[0] = (struct range){ 0, 0xfedfffff };
+	vfio.fake.n_ranges = 1;
 	assert_int_equal(attach(DEV_C, &c), -ERANGE);
-	assert_says(err.text, "0x100000000-0x14fffffff is out of reach for '" DEV_C "'");
-	assert_says(err.text, "0x0-0xfedfffff");
-	fake.ranges[1] = (struct range){ 0xfef00000, 0xffffffff };
+	assert_says(vfio.err.text, "0x100000000-0x14fffffff is out of reach for '" DEV_C "'");
+	assert_says(vfio.err.text, "0x0-0xfedfffff");
+	vfio.fake.ranges[1] = (struct range){ 0xfef00000, 0xffffffff };
 	/* RAM may lie across ranges that touch. */
-	fake.ranges[2] = (struct range){ 0x100000000, 0x120000000 };
-	fake.ranges[3] = (struct range){ 0x120000001, 0x1ffffffff };
-	fake.n_ranges = 4;
+	vfio.fake.ranges[2] = (struct range){ 0x100000000, 0x120000000 };
+	vfio.fake.ranges[3] = (struct range){ 0x120000001, 0x1ffffffff };
+	vfio.fake.n_ranges = 4;
 	assert_int_equal(attach(DEV_C, &c), 0);
 	vfio_detach(c);
 	vfio_detach(a);
-}
-
-static void show_bar(struct vfio_attachment *attachment, uint64_t addr)
-{
-	const struct vfio_area area = { .size = 0x10000, .hva = (void *)0x7000000000 };
-
-	(void)vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
-	(void)vfio_attachment_step(attachment);
 }
 
 static int run_attach_cycle(void)
@@ -366,14 +319,14 @@ static int run_attach_cycle(void)
 	role_enter_worker();
 	ret = attach(DEV_A, &a);
 	if (ret == 0)
-		ret = vfio_attachment_map_ram(a, &err);
+		ret = vfio_attachment_map_ram(a, &vfio.err);
 	if (ret == 0)
 		ret = attach(DEV_C, &c);
 	if (ret == 0)
-		ret = vfio_attachment_map_ram(c, &err);
+		ret = vfio_attachment_map_ram(c, &vfio.err);
 	/* Failure is a warning. */
 	if (ret == 0)
-		show_bar(c, 0xd0000000);
+		vfio_fixture_show_bar(c, 0xd0000000);
 	vfio_detach(a);
 	vfio_detach(c);
 	return ret;
@@ -386,19 +339,19 @@ static void fault_loop(void)
 	unsigned long n;
 	int ret = -1;
 
-	vfio_context_set_ram(context, &ram);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	for (n = 1; ret < 0; n++) {
-		fake.calls = 0;
-		fake.fail_at = n;
-		err.text[0] = '\0';
+		vfio.fake.calls = 0;
+		vfio.fake.fail_at = n;
+		vfio.err.text[0] = '\0';
 		ret = run_attach_cycle();
 		assert_int_equal(fake_process_fds(), fds);
-		assert_true(fake_vfio_idle(&fake));
-		assert_string_equal(fake.violation, "");
-		assert_int_equal(vfio_context_mapped_bytes(context), 0);
-		assert_null(context->groups);
-		assert_null(context->containers);
-		assert_null(context->attachments);
+		assert_true(fake_vfio_idle(&vfio.fake));
+		assert_string_equal(vfio.fake.violation, "");
+		assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
+		assert_null(vfio.context->groups);
+		assert_null(vfio.context->containers);
+		assert_null(vfio.context->attachments);
 		assert_true(n < 1000);
 	}
 	/* Failing calls of the way back are not noticed above, so look whether the way there was
@@ -412,7 +365,7 @@ static void test_faults(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-		fake.fail_errno = errors[i];
+		vfio.fake.fail_errno = errors[i];
 		fault_loop();
 	}
 }
@@ -420,7 +373,7 @@ static void test_faults(void **state)
 static void test_faults_two_containers(void **state)
 {
 	(void)state;
-	fake.devices[2].iommu = 1;
+	vfio.fake.devices[2].iommu = 1;
 	fault_loop();
 }
 
@@ -432,13 +385,13 @@ static void test_sys_faults(void **state)
 	int ret = -1;
 
 	(void)state;
-	vfio_context_set_ram(context, &ram);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	for (unsigned long n = 1; ret < 0; n++) {
 		sys_fail_nth(n);
 		ret = run_attach_cycle();
 		sys_fail_nth(0);
 		assert_int_equal(fake_process_fds(), fds);
-		assert_true(fake_vfio_idle(&fake));
+		assert_true(fake_vfio_idle(&vfio.fake));
 		assert_true(n < 1000);
 	}
 }
@@ -469,11 +422,11 @@ static void test_many_cycles(void **state)
 	struct vfio_attachment *a, *c;
 
 	(void)state;
-	vfio_context_set_ram(context, &ram);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	for (int i = 0; i < 500; i++) {
 		assert_int_equal(attach(DEV_A, &a), 0);
 		assert_int_equal(attach(DEV_C, &c), 0);
-		assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+		assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
 		if (!capacity)
 			capacity = a->container->ledger.capacity;
 		assert_int_equal(a->container->ledger.capacity, capacity);
@@ -508,19 +461,18 @@ static void test_expect(void **state)
 	(void)state;
 	role_enter_worker();
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct vfio_pci_options options = { .addr = -1 };
+		struct vfio_pci_options options = vfio_fixture_options(DEV_A);
 		struct vfio_attachment *a = NULL;
-		unsigned long calls = fake.calls;
+		unsigned long calls = vfio.fake.calls;
 		int ret;
 
-		assert_int_equal(parse_bdf(DEV_A, &options.host), 0);
 		assert_int_equal(parse_pci_ids(cases[i].expect, &options.expect), 0);
-		ret = vfio_attach(context, &options, &a, &err);
+		ret = vfio_attach(vfio.context, &options, &a, &vfio.err);
 		if (cases[i].says) {
 			assert_int_equal(ret, -ENODEV);
-			assert_says(err.text, cases[i].says);
-			assert_says(err.hint, "lspci");
-			assert_int_equal(fake.calls, calls);
+			assert_says(vfio.err.text, cases[i].says);
+			assert_says(vfio.err.hint, "lspci");
+			assert_int_equal(vfio.fake.calls, calls);
 		} else {
 			assert_int_equal(ret, 0);
 			vfio_detach(a);
@@ -528,30 +480,32 @@ static void test_expect(void **state)
 	}
 }
 
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, vfio_fixture_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_attach_detach, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_expect, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_same_device_twice, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_group_and_container_shared, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_incompatible_groups, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_viable, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_viable_is_one_bit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_group_node, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_container_refusals, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unsafe_interrupts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_busy_device, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_without_error_object, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_constraints, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hot_plugged_constraints, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_faults_two_containers, setup, teardown),
+		CASE(test_attach_detach),
+		CASE(test_expect),
+		CASE(test_same_device_twice),
+		CASE(test_group_and_container_shared),
+		CASE(test_incompatible_groups),
+		CASE(test_not_viable),
+		CASE(test_viable_is_one_bit),
+		CASE(test_group_node),
+		CASE(test_container_refusals),
+		CASE(test_unsafe_interrupts),
+		CASE(test_busy_device),
+		CASE(test_without_error_object),
+		CASE(test_constraints),
+		CASE(test_hot_plugged_constraints),
+		CASE(test_faults),
+		CASE(test_faults_two_containers),
 #ifdef PORTCULLIS_FAULTS
-		cmocka_unit_test_setup_teardown(test_sys_faults, setup, teardown),
+		CASE(test_sys_faults),
 #endif
-		cmocka_unit_test_setup_teardown(test_zone_full, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_many_cycles, setup, teardown),
+		CASE(test_zone_full),
+		CASE(test_many_cycles),
 	};
 
 	return cmocka_run_group_tests_name("vfio_attach", tests, NULL, NULL);

@@ -13,91 +13,36 @@
 
 #include <cmocka.h>
 
-#include <portcullis/err.h>
-#include <portcullis/sys.h>
 #include <portcullis/vfio_query.h>
 
-#include "../../src/vfio/context.h"
-#include "fake_vfio_host.h"
+#include "vfio_fixture.h"
 
 #define DEV_A "0000:1a:00.0"
 #define DEV_C "0000:1b:00.0"
 #define GIB (1ull << 30)
-#define HVA ((uint8_t *)0x100000000000)
 
-static struct fake_vfio_host fake; /* too large for the stack */
-static struct vfio_context *context;
-static struct err err;
-static struct ram ram;
-
-static void set_ram(unsigned count, const uint64_t (*segments)[2])
-{
-	uint64_t offset = 0;
-
-	memset(&ram, 0, sizeof(ram));
-	for (unsigned i = 0; i < count; i++) {
-		ram.layout.segment[i] = (struct ram_segment){ .gpa = segments[i][0],
-			.size = segments[i][1],
-			.offset = offset,
-			.hva = HVA + offset };
-		offset += segments[i][1];
-	}
-	ram.layout.count = count;
-	ram.layout.size = offset;
-	ram.page_size = GIB; /* what it is pinned in pieces of */
-}
+static struct vfio_fixture vfio;
 
 static int setup(void **state)
 {
-	static const uint64_t segments[2][2] = { { 0, 3 * GIB }, { 4 * GIB, GIB + (GIB >> 2) } };
-	struct vfio_env env;
+	static const struct fixture_card cards[] = {
+		{ DEV_A, 12, false },
+		{ DEV_C, 13, false },
+	};
+	static const uint64_t segments[][2] = { { 0, 3 * GIB }, { 4 * GIB, GIB + (GIB >> 2) } };
 
-	(void)state;
-	role_enter_worker();
-	assert_int_equal(sys_fd_limit(), 0);
-	fake_vfio_host_init(&fake);
-	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
-	fake_vfio_device(&fake, DEV_C, 13, "vfio-pci");
-	env = fake_vfio_env(&fake);
-	assert_int_equal(vfio_context_new(&context, &env), 0);
-	memset(&err, 0, sizeof(err));
-	set_ram(2, segments);
-	vfio_context_set_ram(context, &ram);
+	*state = &vfio;
+	vfio_fixture_start(&vfio, cards, 2, NULL);
+	vfio_fixture_ram(&vfio, GIB, segments, 2);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vfio_context_free(context);
-	assert_string_equal(fake.violation, "");
-	assert_true(fake_vfio_idle(&fake));
-	fake_vfio_host_release(&fake);
-	return 0;
-}
-
-#define assert_says(text, part)                                                                    \
-	do {                                                                                       \
-		if (!strstr(text, part))                                                           \
-			fail_msg("'%s' does not contain '%s'", text, part);                        \
-	} while (0)
-
-static int attach_to(const char *bdf, struct vfio_attachment **out, struct err *e)
-{
-	struct vfio_pci_options options = { .addr = -1 };
-
-	role_enter_worker();
-	if (parse_bdf(bdf, &options.host) < 0)
-		return -EINVAL;
-	options.host.set = true;
-	return vfio_attach(context, &options, out, e);
 }
 
 static struct vfio_attachment *attach(const char *bdf)
 {
 	struct vfio_attachment *attachment = NULL;
 
-	assert_int_equal(attach_to(bdf, &attachment, &err), 0);
+	assert_int_equal(vfio_fixture_attach(&vfio, bdf, &attachment, &vfio.err), 0);
 	return attachment;
 }
 
@@ -106,24 +51,24 @@ static void test_ram_mapped(void **state)
 	struct vfio_attachment *a = attach(DEV_A), *c;
 
 	(void)state;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_true(fake_vfio_mapped(&fake, 0, 3 * GIB, HVA));
-	assert_true(fake_vfio_mapped(&fake, 4 * GIB, GIB + (GIB >> 2), HVA + 3 * GIB));
-	assert_false(fake_vfio_mapped(&fake, 3 * GIB, 4096, HVA + 3 * GIB));
-	assert_int_equal(fake_vfio_total_maps(&fake), 5);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	assert_true(fake_vfio_mapped(&vfio.fake, 0, 3 * GIB, FIXTURE_HVA));
+	assert_true(fake_vfio_mapped(&vfio.fake, 4 * GIB, GIB + (GIB >> 2), FIXTURE_HVA + 3 * GIB));
+	assert_false(fake_vfio_mapped(&vfio.fake, 3 * GIB, 4096, FIXTURE_HVA + 3 * GIB));
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
 	for (unsigned i = 0; i < 5; i++)
-		assert_true(fake.spaces[0].maps[i].writable);
-	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+		assert_true(vfio.fake.spaces[0].maps[i].writable);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	/* Once per container, whoever asks. */
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	c = attach(DEV_C);
-	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
-	assert_int_equal(fake.maps, 5);
+	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
+	assert_int_equal(vfio.fake.maps, 5);
 	vfio_detach(a);
-	assert_int_equal(fake_vfio_total_maps(&fake), 5);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
 	vfio_detach(c);
-	assert_int_equal(fake.unmaps, 5);
-	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	assert_int_equal(vfio.fake.unmaps, 5);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
 }
 
 static void test_no_ram_yet(void **state)
@@ -131,11 +76,11 @@ static void test_no_ram_yet(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	vfio_context_set_ram(context, NULL);
+	vfio_context_set_ram(vfio.context, NULL);
 	a = attach(DEV_A);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), -EINVAL);
-	vfio_context_set_ram(context, &ram);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -EINVAL);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	vfio_detach(a);
 }
 
@@ -147,14 +92,14 @@ static void test_piece_alignment(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	set_ram(1, segments);
+	vfio_fixture_ram(&vfio, GIB, segments, 1);
 	a = attach(DEV_A);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_int_equal(fake.spaces[0].n_maps, 3);
-	assert_int_equal(fake.spaces[0].maps[0].size, 0x200000);
-	assert_int_equal(fake.spaces[0].maps[1].iova, GIB);
-	assert_int_equal(fake.spaces[0].maps[1].size, GIB);
-	assert_int_equal(fake.spaces[0].maps[2].size, GIB - 0x200000);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	assert_int_equal(vfio.fake.spaces[0].n_maps, 3);
+	assert_int_equal(vfio.fake.spaces[0].maps[0].size, 0x200000);
+	assert_int_equal(vfio.fake.spaces[0].maps[1].iova, GIB);
+	assert_int_equal(vfio.fake.spaces[0].maps[1].size, GIB);
+	assert_int_equal(vfio.fake.spaces[0].maps[2].size, GIB - 0x200000);
 	vfio_detach(a);
 }
 
@@ -164,28 +109,28 @@ static void test_piece_size(void **state)
 	unsigned pieces;
 
 	(void)state;
-	set_ram(2, segments);
+	vfio_fixture_ram(&vfio, GIB, segments, 2);
 	/* Small, so that the end need not wait long for one. */
-	ram.page_size = 4096;
-	assert_int_equal(vfio_ram_piece_size(&ram, UINT32_MAX, &pieces), GIB / 8);
+	vfio.ram.page_size = 4096;
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, UINT32_MAX, &pieces), GIB / 8);
 	assert_int_equal(pieces, 8192);
-	ram.page_size = 2u << 20;
-	assert_int_equal(vfio_ram_piece_size(&ram, 65535, &pieces), GIB / 8);
-	assert_int_equal(vfio_ram_piece_size(&ram, 4096, &pieces), GIB / 2);
-	ram.page_size = GIB;
-	assert_int_equal(vfio_ram_piece_size(&ram, UINT32_MAX, &pieces), GIB);
+	vfio.ram.page_size = 2u << 20;
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 65535, &pieces), GIB / 8);
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 4096, &pieces), GIB / 2);
+	vfio.ram.page_size = GIB;
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, UINT32_MAX, &pieces), GIB);
 	assert_int_equal(pieces, 1024);
-	assert_int_equal(vfio_ram_piece_size(&ram, 65535, &pieces), GIB);
-	assert_int_equal(vfio_ram_piece_size(&ram, 2048, &pieces), GIB);
-	assert_int_equal(vfio_ram_piece_size(&ram, 2047, &pieces), 2 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 65535, &pieces), GIB);
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 2048, &pieces), GIB);
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 2047, &pieces), 2 * GIB);
 	assert_true(pieces <= 1023);
-	assert_int_equal(vfio_ram_piece_size(&ram, 16, &pieces), 256 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 16, &pieces), 256 * GIB);
 	assert_int_equal(pieces, 6);
 	/* Two segments are two mappings at least: no half is left over then. */
-	assert_true(vfio_ram_piece_size(&ram, 3, &pieces) > 1024 * GIB);
+	assert_true(vfio_ram_piece_size(&vfio.ram, 3, &pieces) > 1024 * GIB);
 	assert_int_equal(pieces, 2);
-	assert_true(vfio_ram_piece_size(&ram, 2, &pieces) > 1024 * GIB);
-	assert_int_equal(vfio_ram_piece_size(&ram, 1, &pieces), 0);
+	assert_true(vfio_ram_piece_size(&vfio.ram, 2, &pieces) > 1024 * GIB);
+	assert_int_equal(vfio_ram_piece_size(&vfio.ram, 1, &pieces), 0);
 }
 
 static void test_few_mappings(void **state)
@@ -193,16 +138,16 @@ static void test_few_mappings(void **state)
 	struct vfio_attachment *a;
 
 	(void)state;
-	fake.dma_avail = 6;
+	vfio.fake.dma_avail = 6;
 	a = attach(DEV_A);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 3);
 	vfio_detach(a);
-	fake.dma_avail = 1;
+	vfio.fake.dma_avail = 1;
 	a = attach(DEV_A);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOSPC);
-	assert_says(err.text, "only 1 more DMA mappings");
-	assert_says(err.hint, "dma_entry_limit");
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ENOSPC);
+	assert_says(vfio.err.text, "only 1 more DMA mappings");
+	assert_says(vfio.err.hint, "dma_entry_limit");
 	vfio_detach(a);
 }
 
@@ -211,20 +156,20 @@ static void test_out_of_memory_rolls_back(void **state)
 	struct vfio_attachment *a = attach(DEV_A);
 
 	(void)state;
-	fake.pin_limit = 4 * GIB;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOMEM);
-	assert_says(err.text, "cannot map guest memory 0x140000000-0x14fffffff");
-	assert_says(err.text, "'" DEV_A "'");
-	assert_says(err.hint, "locked memory");
-	assert_int_equal(fake.maps, 4);
-	assert_int_equal(fake_vfio_total_maps(&fake), 0);
-	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	vfio.fake.pin_limit = 4 * GIB;
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ENOMEM);
+	assert_says(vfio.err.text, "cannot map guest memory 0x140000000-0x14fffffff");
+	assert_says(vfio.err.text, "'" DEV_A "'");
+	assert_says(vfio.err.hint, "locked memory");
+	assert_int_equal(vfio.fake.maps, 4);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 0);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOMEM);
+		assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ENOMEM);
 	assert_int_equal(a->container->ledger.capacity, VFIO_DEVICE_MAPS + 5);
 	/* The cause is gone: the same call works. */
-	fake.pin_limit = UINT64_MAX;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	vfio.fake.pin_limit = UINT64_MAX;
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	vfio_detach(a);
 }
 
@@ -233,11 +178,12 @@ static void test_memlock_before_mapping(void **state)
 	struct vfio_attachment *a = attach(DEV_A);
 
 	(void)state;
-	fake_vfio_file(&fake, "proc/status", "VmLck:\t       0 kB\nCapEff:\t0000000000000000\n");
-	assert_int_equal(vfio_attachment_map_ram(a, &err), -ENOMEM);
-	assert_says(err.text, "4563402752 bytes");
-	assert_says(err.text, "8388608 bytes are allowed");
-	assert_int_equal(fake.maps, 0);
+	fake_vfio_file(
+		&vfio.fake, "proc/status", "VmLck:\t       0 kB\nCapEff:\t0000000000000000\n");
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ENOMEM);
+	assert_says(vfio.err.text, "4563402752 bytes");
+	assert_says(vfio.err.text, "8388608 bytes are allowed");
+	assert_int_equal(vfio.fake.maps, 0);
 	vfio_detach(a);
 }
 
@@ -248,10 +194,11 @@ static void test_memlock_counts_once(void **state)
 	struct vfio_attachment *a = attach(DEV_A), *c;
 
 	(void)state;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	fake_vfio_file(&fake, "proc/status", "VmLck:\t       0 kB\nCapEff:\t0000000000000000\n");
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	fake_vfio_file(
+		&vfio.fake, "proc/status", "VmLck:\t       0 kB\nCapEff:\t0000000000000000\n");
 	c = attach(DEV_C);
-	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
+	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
 	vfio_detach(a);
 	vfio_detach(c);
 }
@@ -269,10 +216,10 @@ static void test_cancel(void **state)
 
 	(void)state;
 	to_cancel = a;
-	fake.on_map = cancel_at_third;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), -ECANCELED);
-	assert_int_equal(fake.maps, 3);
-	assert_int_equal(fake_vfio_total_maps(&fake), 0);
+	vfio.fake.on_map = cancel_at_third;
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ECANCELED);
+	assert_int_equal(vfio.fake.maps, 3);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 0);
 	vfio_detach(a);
 }
 
@@ -298,23 +245,23 @@ static void test_bars(void **state)
 	void *bar = (void *)0x7000000000;
 
 	(void)state;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	assert_int_equal(map_piece(a, 0xd0000000, bar, 0x10000, true), 0);
 	assert_int_equal(map_piece(c, 0xd000f000, bar, 0x1000, true), -EEXIST);
 	assert_int_equal(map_piece(c, 3 * GIB - 0x1000, bar, 0x1000, true), -EEXIST);
 	assert_int_equal(map_piece(c, 0xd0010000, bar, 0x1000, false), 0);
-	assert_int_equal(fake_vfio_total_maps(&fake), 7);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 7);
 	/* Only RAM counts as guest memory. */
-	assert_int_equal(vfio_context_mapped_bytes(context), ram.layout.size);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	unmap_piece(a, 0xd0000000, 0x8000);
-	assert_int_equal(fake_vfio_total_maps(&fake), 7);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 7);
 	unmap_piece(a, 0xd0000000, 0x10000);
-	assert_int_equal(fake_vfio_total_maps(&fake), 6);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 6);
 	/* What a device forgot goes with it, and only that. */
 	assert_int_equal(map_piece(a, 0xd0000000, bar, 0x10000, true), 0);
 	vfio_detach(a);
-	assert_int_equal(fake_vfio_total_maps(&fake), 6);
-	assert_true(fake_vfio_mapped(&fake, 0xd0010000, 0x1000, bar));
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 6);
+	assert_true(fake_vfio_mapped(&vfio.fake, 0xd0010000, 0x1000, bar));
 	vfio_detach(c);
 }
 
@@ -356,14 +303,14 @@ static void test_mappings(void **state)
 	struct seen seen = { 0 };
 
 	(void)state;
-	vfio_context_mappings(context, see, &seen);
+	vfio_context_mappings(vfio.context, see, &seen);
 	assert_int_equal(seen.n, 0);
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	assert_int_equal(map_piece(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
-	vfio_context_mappings(context, see, &seen);
+	vfio_context_mappings(vfio.context, see, &seen);
 	assert_int_equal(seen.n, 6);
 	assert_int_equal(seen.ram, 5);
-	assert_int_equal(seen.bytes, ram.layout.size + 0x10000);
+	assert_int_equal(seen.bytes, vfio.ram.layout.size + 0x10000);
 	vfio_detach(a);
 }
 
@@ -374,24 +321,24 @@ static void test_unmap_fails(void **state)
 
 	(void)state;
 	assert_int_equal(map_piece(a, 0xd0000000, (void *)0x7000000000, 0x10000, true), 0);
-	fake.unmap_error = EIO;
+	vfio.fake.unmap_error = EIO;
 	vfio_detach(a);
-	assert_string_equal(fake.violation, "last group left with 1 mappings");
-	fake.violation[0] = '\0';
-	assert_true(fake_vfio_idle(&fake));
+	assert_string_equal(vfio.fake.violation, "last group left with 1 mappings");
+	vfio.fake.violation[0] = '\0';
+	assert_true(fake_vfio_idle(&vfio.fake));
 }
 
 static void test_free_closes(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A);
-	struct vfio_env env = fake_vfio_env(&fake);
+	struct vfio_env env = fake_vfio_env(&vfio.fake);
 
 	(void)state;
-	assert_int_equal(vfio_attachment_map_ram(a, &err), 0);
-	vfio_context_free(context);
-	assert_true(fake_vfio_idle(&fake));
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	vfio_context_free(vfio.context);
+	assert_true(fake_vfio_idle(&vfio.fake));
 	vfio_context_free(NULL);
-	assert_int_equal(vfio_context_new(&context, &env), 0);
+	assert_int_equal(vfio_context_new(&vfio.context, &env), 0);
 }
 
 /* A machine without KVM's side, and the real host: nothing is opened before a device is. */
@@ -409,24 +356,26 @@ static void test_real_host(void **state)
 	vfio_context_free(real);
 }
 
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, vfio_fixture_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_ram_mapped, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_ram_yet, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_piece_alignment, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_piece_size, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_few_mappings, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_out_of_memory_rolls_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_memlock_before_mapping, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_memlock_counts_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bars, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bar_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mappings, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unmap_fails, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_free_closes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_real_host, setup, teardown),
+		CASE(test_ram_mapped),
+		CASE(test_no_ram_yet),
+		CASE(test_piece_alignment),
+		CASE(test_piece_size),
+		CASE(test_few_mappings),
+		CASE(test_out_of_memory_rolls_back),
+		CASE(test_memlock_before_mapping),
+		CASE(test_memlock_counts_once),
+		CASE(test_cancel),
+		CASE(test_bars),
+		CASE(test_bar_limits),
+		CASE(test_mappings),
+		CASE(test_unmap_fails),
+		CASE(test_free_closes),
+		CASE(test_real_host),
 	};
 
 	return cmocka_run_group_tests_name("vfio_context", tests, NULL, NULL);

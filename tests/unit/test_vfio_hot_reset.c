@@ -13,71 +13,61 @@
 
 #include <linux/pci_regs.h>
 
-#include <portcullis/err.h>
-#include <portcullis/sys.h>
-
 #include "fake_vfio_device.h"
-#include "fake_vfio_host.h"
+#include "vfio_fixture.h"
 
 #define CARDS 3
 static const char *const names[CARDS] = { "0000:05:00.0", "0000:05:00.1", "0000:06:00.0" };
 
-static struct fake_vfio_host host;
+static struct vfio_fixture vfio;
 static struct fake_machine machine;
 static struct fake_card card[CARDS];
 static struct vfio_pci *dev[CARDS];
-static struct vfio_context *context;
-static struct err err;
 
 static void methods(unsigned i, const char *text)
 {
 	char path[100];
 
 	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/reset_method", names[i]);
-	fake_vfio_file(&host, path, text);
+	fake_vfio_file(&vfio.fake, path, text);
 }
 
 /* groups: of the two that share a bus. */
 static void start(int group_0, int group_1)
 {
-	const int group[CARDS] = { group_0, group_1, 9 };
-	struct vfio_env env;
+	const struct fixture_card cards[CARDS] = {
+		{ names[0], group_0, false },
+		{ names[1], group_1, false },
+		{ names[2], 9, false },
+	};
 
-	role_enter_worker();
-	assert_int_equal(sys_fd_limit(), 0);
-	fake_vfio_host_init(&host);
 	fake_machine_init(&machine);
+	vfio_fixture_start(&vfio, cards, CARDS, &machine.env);
 	for (unsigned i = 0; i < CARDS; i++) {
 		dev[i] = NULL;
 		fake_card_init(&card[i]);
 		fake_card_e1000e(&card[i]);
-		fake_vfio_device(&host, names[i], group[i], "vfio-pci");
-		fake_vfio_set_io(&host, names[i], &card[i].io);
+		fake_vfio_set_io(&vfio.fake, names[i], &card[i].io);
 		methods(i, "pm bus\n");
 	}
-	env = machine.env;
-	env.host = &host.host;
-	assert_int_equal(vfio_context_new(&context, &env), 0);
-	err = (struct err){ 0 };
 }
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &vfio;
 	start(7, 7);
 	return 0;
 }
 
 static int setup_groups(void **state)
 {
-	(void)state;
+	*state = &vfio;
 	start(7, 8);
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	(void)state;
 	for (unsigned i = 0; i < CARDS; i++) {
 		card[i].dead = false;
 		if (dev[i])
@@ -85,10 +75,7 @@ static int teardown(void **state)
 		vfio_pci_free(dev[i]);
 		fake_card_release(&card[i]);
 	}
-	vfio_context_free(context);
-	assert_string_equal(host.violation, "");
-	assert_true(fake_vfio_idle(&host));
-	fake_vfio_host_release(&host);
+	(void)vfio_fixture_teardown(state);
 	fake_machine_release(&machine);
 	return 0;
 }
@@ -103,10 +90,11 @@ static int use(unsigned i, const char *iommufd)
 	options->iommufd = iommufd ? strdup(iommufd) : NULL;
 	assert_int_equal(parse_bdf(names[i], &options->host), 0);
 	options->host.set = true;
-	assert_int_equal(vfio_pci_new(&dev[i], context, options, &machine.worker, &err), 0);
+	assert_int_equal(
+		vfio_pci_new(&dev[i], vfio.context, options, &machine.worker, &vfio.err), 0);
 	dev[i]->reset_deadline_ms = 30;
-	ret = vfio_pci_open(dev[i], &err);
-	return ret ? ret : vfio_pci_realize(dev[i], &err);
+	ret = vfio_pci_open(dev[i], &vfio.err);
+	return ret ? ret : vfio_pci_realize(dev[i], &vfio.err);
 }
 
 static const char *how(unsigned i)
@@ -125,11 +113,11 @@ static void test_function_first(void **state)
 	assert_string_equal(how(2), "flr");
 	/* Opening it was its reset, closing it will be another. */
 	assert_int_equal(card[2].resets, 0);
-	assert_int_equal(vfio_pci_reset(dev[2], &err), 0);
+	assert_int_equal(vfio_pci_reset(dev[2], &vfio.err), 0);
 	assert_int_equal(card[2].resets, 1);
 	vfio_pci_close(dev[2]);
 	assert_int_equal(card[2].resets, 1);
-	assert_int_equal(host.bus_resets, 0);
+	assert_int_equal(vfio.fake.bus_resets, 0);
 }
 
 /* Somebody may have kept a copy of an fd that was handed over: then closing ours resets nothing. */
@@ -150,13 +138,13 @@ static void test_bus_before_pm(void **state)
 	assert_int_equal(use(2, NULL), 0);
 	assert_string_equal(how(2), "bus");
 	assert_int_equal(card[2].resets, 0);
-	assert_int_equal(host.bus_resets, 1);
+	assert_int_equal(vfio.fake.bus_resets, 1);
 	/* Leaving D3hot is none, however often the guest does it. */
-	assert_int_equal(vfio_reset_running(dev[2], true, &err), 0);
+	assert_int_equal(vfio_reset_running(dev[2], true, &vfio.err), 0);
 	assert_string_equal(how(2), "pm");
-	assert_int_equal(host.bus_resets, 1);
-	host.no_bus_reset = true;
-	assert_int_equal(vfio_reset_function(dev[2], &err), 0);
+	assert_int_equal(vfio.fake.bus_resets, 1);
+	vfio.fake.no_bus_reset = true;
+	assert_int_equal(vfio_reset_function(dev[2], &vfio.err), 0);
 	assert_string_equal(how(2), "pm");
 	assert_int_equal(card[2].resets, 2);
 }
@@ -167,7 +155,7 @@ static void test_kernel_does_not_tell(void **state)
 	methods(2, "");
 	assert_int_equal(use(2, NULL), 0);
 	assert_string_equal(how(2), "function");
-	fake_vfio_unlink(&host, "sys/bus/pci/devices/0000:05:00.0/reset_method");
+	fake_vfio_unlink(&vfio.fake, "sys/bus/pci/devices/0000:05:00.0/reset_method");
 	assert_int_equal(use(0, NULL), 0);
 	assert_string_equal(how(0), "function");
 }
@@ -178,12 +166,12 @@ static void test_neighbour_is_not_ours(void **state)
 	(void)state;
 	assert_int_equal(use(0, NULL), 0);
 	assert_string_equal(how(0), "pm");
-	assert_int_equal(host.bus_resets, 0);
+	assert_int_equal(vfio.fake.bus_resets, 0);
 	/* Without any other way: the guest gets it as it is, and the reason is told. */
 	dev[0]->flags = VFIO_DEVICE_FLAGS_PCI;
-	assert_int_equal(vfio_reset_function(dev[0], &err), -ENOTTY);
-	assert_non_null(strstr(err.text, "'0000:05:00.1'"));
-	assert_non_null(strstr(err.text, "not part of this machine"));
+	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), -ENOTTY);
+	assert_non_null(strstr(vfio.err.text, "'0000:05:00.1'"));
+	assert_non_null(strstr(vfio.err.text, "not part of this machine"));
 	assert_string_equal(how(0), "none");
 	/* With it, in a group of its own, both may go. */
 	card[1].flags = VFIO_DEVICE_FLAGS_PCI;
@@ -197,24 +185,24 @@ static void test_neighbour_in_use(void **state)
 	/* While the guest does not run, nobody is disturbed. */
 	assert_int_equal(use(0, NULL), 0);
 	assert_int_equal(use(1, NULL), 0);
-	assert_int_equal(host.bus_resets, 2);
-	vfio_context_set_quiet(context, false);
-	assert_int_equal(vfio_reset_function(dev[0], &err), 0);
+	assert_int_equal(vfio.fake.bus_resets, 2);
+	vfio_context_set_quiet(vfio.context, false);
+	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
 	assert_string_equal(how(0), "pm");
 	dev[0]->flags = VFIO_DEVICE_FLAGS_PCI;
-	assert_int_equal(vfio_reset_function(dev[0], &err), -ENOTTY);
-	assert_non_null(strstr(err.text, "'0000:05:00.1' as well, which the guest uses"));
-	assert_int_equal(host.bus_resets, 2);
+	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), -ENOTTY);
+	assert_non_null(strstr(vfio.err.text, "'0000:05:00.1' as well, which the guest uses"));
+	assert_int_equal(vfio.fake.bus_resets, 2);
 	/* The machine's reset, and the other one on its way out. */
-	vfio_context_set_quiet(context, true);
-	assert_int_equal(vfio_reset_function(dev[0], &err), 0);
-	vfio_context_set_quiet(context, false);
+	vfio_context_set_quiet(vfio.context, true);
+	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
+	vfio_context_set_quiet(vfio.context, false);
 	vfio_pci_fence(dev[1]);
-	assert_int_equal(vfio_reset_function(dev[0], &err), 0);
-	assert_int_equal(host.bus_resets, 4);
+	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
+	assert_int_equal(vfio.fake.bus_resets, 4);
 	/* A device that leaves is not worth a bus. */
 	vfio_pci_close(dev[1]);
-	assert_int_equal(host.bus_resets, 4);
+	assert_int_equal(vfio.fake.bus_resets, 4);
 }
 
 static void revive(struct fake_vfio_host *fake)
@@ -230,28 +218,28 @@ static void test_down_the_ladder(void **state)
 	assert_int_equal(use(2, NULL), 0);
 	/* FLR says it worked, but the card is not back before its bus was reset. */
 	card[2].dead = true;
-	host.on_bus_reset = revive;
-	assert_int_equal(vfio_reset_function(dev[2], &err), 0);
+	vfio.fake.on_bus_reset = revive;
+	assert_int_equal(vfio_reset_function(dev[2], &vfio.err), 0);
 	assert_string_equal(how(2), "bus");
 	assert_int_equal(card[2].resets, 1);
 	assert_false(dev[2]->quarantined);
 	/* Refused at once: the same. */
 	card[2].reset_error = -EINVAL;
-	assert_int_equal(vfio_reset_function(dev[2], &err), 0);
+	assert_int_equal(vfio_reset_function(dev[2], &vfio.err), 0);
 	assert_string_equal(how(2), "bus");
 	/* Nothing helps. */
 	card[2].reset_error = 0;
 	card[2].dead = true;
-	host.on_bus_reset = NULL;
-	assert_int_equal(vfio_reset_function(dev[2], &err), -EIO);
+	vfio.fake.on_bus_reset = NULL;
+	assert_int_equal(vfio_reset_function(dev[2], &vfio.err), -EIO);
 	assert_true(dev[2]->quarantined);
-	assert_non_null(strstr(err.text, "does not answer"));
+	assert_non_null(strstr(vfio.err.text, "does not answer"));
 	/* The kernel's own refusal is the one that is told. */
 	card[2].dead = false;
 	card[2].reset_error = -EINVAL;
-	host.no_bus_reset = true;
-	assert_int_equal(vfio_reset_function(dev[2], &err), -EINVAL);
-	assert_non_null(strstr(err.text, "cannot reset the device"));
+	vfio.fake.no_bus_reset = true;
+	assert_int_equal(vfio_reset_function(dev[2], &vfio.err), -EINVAL);
+	assert_non_null(strstr(vfio.err.text, "cannot reset the device"));
 	card[2].reset_error = 0;
 }
 
@@ -261,18 +249,18 @@ static void test_iommufd(void **state)
 
 	(void)state;
 	role_enter_main();
-	assert_int_equal(vfio_context_add_iommufd(context, &options, &err), 0);
+	assert_int_equal(vfio_context_add_iommufd(vfio.context, &options, &vfio.err), 0);
 	role_enter_worker();
-	fake_vfio_cdev(&host, names[0], 0);
-	fake_vfio_cdev(&host, names[1], 1);
+	fake_vfio_cdev(&vfio.fake, names[0], 0);
+	fake_vfio_cdev(&vfio.fake, names[1], 1);
 	assert_int_equal(use(0, "io0"), 0);
 	assert_string_equal(how(0), "pm");
 	assert_int_equal(use(1, "io0"), 0);
 	assert_string_equal(how(1), "bus");
-	assert_int_equal(host.bus_resets, 1);
+	assert_int_equal(vfio.fake.bus_resets, 1);
 	/* The kernel tells no groups here; who is in use is known all the same. */
-	vfio_context_set_quiet(context, false);
-	assert_int_equal(vfio_reset_function(dev[0], &err), 0);
+	vfio_context_set_quiet(vfio.context, false);
+	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
 	assert_string_equal(how(0), "pm");
 }
 

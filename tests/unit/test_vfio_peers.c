@@ -17,47 +17,35 @@
 
 #include <linux/pci_regs.h>
 
-#include <portcullis/err.h>
 #include <portcullis/log.h>
-#include <portcullis/sys.h>
 #include <portcullis/vfio_query.h>
 
-#include "../../src/vfio/context.h"
 #include "fake_vfio_device.h"
-#include "fake_vfio_host.h"
+#include "vfio_fixture.h"
 
 #define DEV_A "0000:1a:00.0"
 #define DEV_B "0000:1b:00.0"
 #define DEV_C "0000:1c:00.0"
 #define MIB (1ull << 20)
-#define RAM_HVA ((uint8_t *)0x100000000000)
 #define BAR_HVA ((uint8_t *)0x7000000000)
 
-static struct fake_vfio_host fake; /* too large for the stack */
-static struct vfio_context *context;
+static struct vfio_fixture vfio;
 static struct fake_rig rig;
-static struct err err;
-static struct ram ram = { .layout = { .count = 1,
-				  .size = 128 * MIB,
-				  .segment = { { .size = 128 * MIB, .hva = RAM_HVA } } } };
 static int log_file;
 
 static int setup(void **state)
 {
-	struct vfio_env env;
+	static const struct fixture_card cards[] = {
+		{ DEV_A, 12, false },
+		{ DEV_B, 13, false },
+		{ DEV_C, 14, true },
+	};
+	static const uint64_t segments[][2] = { { 0, 128 * MIB } };
 
-	(void)state;
-	role_enter_worker();
-	assert_int_equal(sys_fd_limit(), 0);
-	fake_vfio_host_init(&fake);
-	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
-	fake_vfio_device(&fake, DEV_B, 13, "vfio-pci");
-	fake_vfio_device(&fake, DEV_C, 14, "vfio-pci");
-	fake_vfio_cdev(&fake, DEV_C, 0);
-	env = fake_vfio_env(&fake);
-	assert_int_equal(vfio_context_new(&context, &env), 0);
-	vfio_context_set_ram(context, &ram);
-	memset(&err, 0, sizeof(err));
+	*state = &vfio;
+	vfio_fixture_start(&vfio, cards, 3, NULL);
+	vfio_fixture_ram(&vfio, 0, segments, 1);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	log_file = memfd_create("log", MFD_CLOEXEC);
 	log_setup(log_file, LOG_LEVEL_INFO);
 	return 0;
@@ -65,14 +53,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	(void)state;
 	log_setup(STDERR_FILENO, LOG_LEVEL_INFO);
 	close(log_file);
-	vfio_context_free(context);
-	assert_string_equal(fake.violation, "");
-	assert_true(fake_vfio_idle(&fake));
-	fake_vfio_host_release(&fake);
-	return 0;
+	return vfio_fixture_teardown(state);
 }
 
 static const char *logged(void)
@@ -95,12 +78,12 @@ static unsigned lines(void)
 
 static struct vfio_attachment *attach_by(const char *bdf, char *iommufd)
 {
-	struct vfio_pci_options options = { .addr = -1, .iommufd = iommufd };
+	struct vfio_pci_options options = vfio_fixture_options(bdf);
 	struct vfio_attachment *attachment = NULL;
 
-	assert_int_equal(parse_bdf(bdf, &options.host), 0);
-	assert_int_equal(vfio_attach(context, &options, &attachment, &err), 0);
-	assert_int_equal(vfio_attachment_map_ram(attachment, &err), 0);
+	options.iommufd = iommufd;
+	assert_int_equal(vfio_attach(vfio.context, &options, &attachment, &vfio.err), 0);
+	assert_int_equal(vfio_attachment_map_ram(attachment, &vfio.err), 0);
 	return attachment;
 }
 
@@ -114,7 +97,7 @@ static struct vfio_attachment *attach_iommufd(const char *bdf)
 	static char id[] = "i0";
 	struct vfio_iommufd_options options = { .id = id };
 
-	assert_int_equal(vfio_context_add_iommufd(context, &options, &err), 0);
+	assert_int_equal(vfio_context_add_iommufd(vfio.context, &options, &vfio.err), 0);
 	return attach_by(bdf, id);
 }
 
@@ -148,8 +131,8 @@ static bool reachable(uint64_t addr, unsigned bar)
 {
 	const uint8_t *hva = BAR_HVA + bar * MIB;
 
-	return fake_vfio_mapped(&fake, addr, 0x8000, hva) &&
-	       fake_vfio_mapped(&fake, addr + 0x9000, 0x7000, hva + 0x9000);
+	return fake_vfio_mapped(&vfio.fake, addr, 0x8000, hva) &&
+	       fake_vfio_mapped(&vfio.fake, addr + 0x9000, 0x7000, hva + 0x9000);
 }
 
 static void test_pieces(void **state)
@@ -159,17 +142,17 @@ static void test_pieces(void **state)
 	(void)state;
 	show(a, 2, 0xd0000000);
 	assert_true(reachable(0xd0000000, 2));
-	assert_false(fake_vfio_mapped(&fake, 0xd0008000, 0x1000, BAR_HVA + 2 * MIB + 0x8000));
-	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	assert_false(fake_vfio_mapped(&vfio.fake, 0xd0008000, 0x1000, BAR_HVA + 2 * MIB + 0x8000));
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 3);
 	/* It does not count as guest memory. */
-	assert_int_equal(vfio_context_mapped_bytes(context), 128 * MIB);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 128 * MIB);
 	/* It moves: gone there before it is here. */
 	show(a, 2, 0xd0100000);
 	assert_true(reachable(0xd0100000, 2));
-	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 3);
 	hide(a, 2);
 	hide(a, 2);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_detach(a);
 	vfio_detach(b);
 	assert_string_equal(logged(), "");
@@ -183,23 +166,23 @@ static void test_only_with_a_peer(void **state)
 	(void)state;
 	show(a, 0, 0xd0000000);
 	show(a, 1, 0xd0100000);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	b = attach(DEV_B);
 	/* Not while it is being added: that would take as long as the BARs are large. */
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	step_all(b);
 	assert_true(reachable(0xd0000000, 0) && reachable(0xd0100000, 1));
 	vfio_detach(b);
 	assert_true(reachable(0xd0000000, 0) && reachable(0xd0100000, 1));
 	/* Moving, it finds itself alone. */
 	show(a, 0, 0xd0200000);
-	assert_int_equal(fake_vfio_total_maps(&fake), 3);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 3);
 	b = attach(DEV_B);
 	step_all(b);
 	assert_true(reachable(0xd0200000, 0) && reachable(0xd0100000, 1));
 	/* The owner goes: so do its BARs, whoever is left. */
 	vfio_detach(a);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_detach(b);
 }
 
@@ -215,12 +198,12 @@ static void test_large(void **state)
 	while (vfio_attachment_step(b) == 1)
 		steps++;
 	assert_int_equal(steps, 63);
-	assert_true(fake_vfio_mapped(&fake, 1ull << 38, 64ull << 30, BAR_HVA));
-	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 64);
+	assert_true(fake_vfio_mapped(&vfio.fake, 1ull << 38, 64ull << 30, BAR_HVA));
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 64);
 	/* It moves when it is half done. */
 	for (unsigned i = 0; i < 4; i++) {
 		assert_int_equal(vfio_attachment_show_bar(a, 0, (64ull + i) << 36, &area, 1), 0);
-		assert_int_equal(fake_vfio_total_maps(&fake), 1);
+		assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 		assert_int_equal(vfio_attachment_step(a), 1);
 		assert_int_equal(vfio_attachment_step(a), 1);
 	}
@@ -229,8 +212,8 @@ static void test_large(void **state)
 	for (unsigned i = 0; i < VFIO_SHOWN_BARS; i++)
 		assert_int_equal(vfio_attachment_show_bar(a, i, (8ull + i) << 45, &area, 1), 0);
 	step_all(a);
-	assert_true(fake_vfio_total_maps(&fake) <= 1 + VFIO_DEVICE_MAPS);
-	assert_true(fake_vfio_mapped(&fake, 13ull << 45, 1ull << 45, BAR_HVA));
+	assert_true(fake_vfio_total_maps(&vfio.fake) <= 1 + VFIO_DEVICE_MAPS);
+	assert_true(fake_vfio_mapped(&vfio.fake, 13ull << 45, 1ull << 45, BAR_HVA));
 	assert_string_equal(logged(), "");
 	vfio_detach(b);
 	vfio_detach(a);
@@ -243,11 +226,11 @@ static void test_nobody_waits(void **state)
 	struct vfio_area area = { .size = MIB, .hva = BAR_HVA };
 
 	(void)state;
-	pthread_mutex_lock(&context->lock);
+	pthread_mutex_lock(&vfio.context->lock);
 	assert_int_equal(vfio_attachment_show_bar(a, 0, 0xd0000000, &area, 1), -EAGAIN);
 	assert_int_equal(vfio_attachment_step(a), -EAGAIN);
-	pthread_mutex_unlock(&context->lock);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	pthread_mutex_unlock(&vfio.context->lock);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_detach(b);
 	vfio_detach(a);
 }
@@ -266,7 +249,7 @@ static void test_trade_places(void **state)
 	show(b, 1, 0xd0000000);
 	step_all(a);
 	assert_true(reachable(0xd0100000, 0) && reachable(0xd0000000, 1));
-	assert_int_equal(fake_vfio_total_maps(&fake), 5);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
 	assert_string_equal(logged(), "");
 	vfio_detach(b);
 	vfio_detach(a);
@@ -280,15 +263,15 @@ static void test_over_memory(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
 		show(a, 0, MIB * i);
-		assert_true(fake_vfio_mapped(&fake, 0, 128 * MIB, RAM_HVA));
-		assert_int_equal(fake_vfio_total_maps(&fake), 1);
+		assert_true(fake_vfio_mapped(&vfio.fake, 0, 128 * MIB, FIXTURE_HVA));
+		assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	}
 	assert_int_equal(lines(), 1);
 	assert_non_null(strstr(logged(), "BAR 0 of '" DEV_A "'"));
 	/* Nor is it in the way of a device that comes later. */
 	vfio_detach(b);
 	b = attach_iommufd(DEV_C);
-	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 2);
 	vfio_detach(b);
 	vfio_detach(a);
 }
@@ -304,12 +287,12 @@ static void test_two_address_spaces(void **state)
 	step_all(c);
 	assert_int_not_equal(vfio_attachment_container(a), vfio_attachment_container(c));
 	/* In c's space, which has a peer of a; not in a's own. */
-	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 1 + 2);
 	assert_true(reachable(0xd0000000, 0));
 	show(c, 1, 0xd0100000);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2 + 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 1 + 2 + 2);
 	hide(a, 0);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1 + 1 + 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 1 + 2);
 	vfio_detach(c);
 	vfio_detach(a);
 }
@@ -329,7 +312,7 @@ static void test_refused(void **state)
 	assert_int_equal(lines(), 2);
 	assert_non_null(strstr(logged(), "DMA will not reach BAR 0 of '" DEV_A "' at 0xd0000000"));
 	assert_non_null(strstr(logged(), "BAR 1"));
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	/* Room in the ledger is not lost either. */
 	for (unsigned i = 0; i < 200; i++) {
 		show(a, 0, 0xd0000000 + i * MIB);
@@ -344,17 +327,17 @@ static void test_memory_first(void **state)
 {
 	static char id[] = "i0";
 	struct vfio_iommufd_options object = { .id = id };
-	struct vfio_pci_options options = { .addr = -1, .iommufd = id };
+	struct vfio_pci_options options = vfio_fixture_options(DEV_C);
 	struct vfio_attachment *a = attach(DEV_A), *c = NULL;
 
 	(void)state;
-	assert_int_equal(vfio_context_add_iommufd(context, &object, &err), 0);
-	assert_int_equal(parse_bdf(DEV_C, &options.host), 0);
-	assert_int_equal(vfio_attach(context, &options, &c, &err), 0);
+	options.iommufd = id;
+	assert_int_equal(vfio_context_add_iommufd(vfio.context, &object, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, &c, &vfio.err), 0);
 	show(a, 0, MIB);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
-	assert_int_equal(vfio_attachment_map_ram(c, &err), 0);
-	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
+	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 2);
 	vfio_detach(c);
 	vfio_detach(a);
 }
@@ -382,7 +365,7 @@ static void test_query(void **state)
 
 	(void)state;
 	show(b, 0, 0xd0000000);
-	vfio_context_mappings(context, see, &seen);
+	vfio_context_mappings(vfio.context, see, &seen);
 	assert_int_equal(seen.bars, 2);
 	assert_string_equal(seen.device, DEV_B);
 	vfio_detach(b);
@@ -396,7 +379,7 @@ static struct vfio_attachment *make_device(bool p2p)
 	fake_card_init(&rig.card);
 	fake_machine_init(&rig.machine);
 	fake_card_gpu(&rig.card);
-	assert_int_equal(fake_rig_realize(&rig, "pcie.0", &err), 0);
+	assert_int_equal(fake_rig_realize(&rig, "pcie.0", &vfio.err), 0);
 	rig.dev->options->p2p = p2p;
 	rig.dev->attachment = attach(DEV_A);
 	return rig.dev->attachment;
@@ -421,7 +404,7 @@ static void move_bar3(uint64_t addr)
 
 static bool bar3_at(uint64_t addr)
 {
-	return fake_vfio_mapped(&fake, addr, 1 << 25, rig.dev->region[3].base);
+	return fake_vfio_mapped(&vfio.fake, addr, 1 << 25, rig.dev->region[3].base);
 }
 
 static void test_follows(void **state)
@@ -433,34 +416,34 @@ static void test_follows(void **state)
 	move_bar3(0x800000000);
 	fake_config_write(&rig, PCI_BASE_ADDRESS_5, 4, 0xc000);
 	fake_step(&rig);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
 	fake_step(&rig);
 	assert_true(bar3_at(0x800000000));
 	/* I/O cannot be reached by DMA. */
-	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 2);
 	move_bar3(0x900000000);
 	fake_step(&rig);
 	assert_true(bar3_at(0x900000000));
-	assert_int_equal(fake_vfio_total_maps(&fake), 2);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 2);
 	fake_config_write(&rig, PCI_COMMAND, 2, 0);
 	fake_step(&rig);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	/* The lock is taken while it moves: once more, later. */
-	pthread_mutex_lock(&context->lock);
+	pthread_mutex_lock(&vfio.context->lock);
 	move_bar3(0xa00000000);
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
 	fake_step(&rig);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
-	pthread_mutex_unlock(&context->lock);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
+	pthread_mutex_unlock(&vfio.context->lock);
 	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
 	fake_step(&rig);
 	assert_true(bar3_at(0xa00000000));
-	pthread_mutex_lock(&context->lock);
+	pthread_mutex_lock(&vfio.context->lock);
 	move_bar3(0x900000000);
 	fake_step(&rig);
 	assert_true(bar3_at(0xa00000000));
-	pthread_mutex_unlock(&context->lock);
+	pthread_mutex_unlock(&vfio.context->lock);
 	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
 	fake_step(&rig);
 	/* Away with the device while it is mapped: before its memory goes. */
@@ -468,11 +451,11 @@ static void test_follows(void **state)
 	fake_step(&rig);
 	assert_true(bar3_at(0x900000000));
 	vfio_pci_fence(rig.dev);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	/* And it stays away. */
 	pci_unplug(&rig.dev->fn);
 	fake_step(&rig);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	end_device();
 	vfio_detach(b);
 	assert_string_equal(logged(), "");
@@ -487,7 +470,7 @@ static void test_off(void **state)
 	move_bar3(0x800000000);
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
 	fake_step(&rig);
-	assert_int_equal(fake_vfio_total_maps(&fake), 1);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	end_device();
 	vfio_detach(b);
 }

@@ -15,8 +15,7 @@
 
 #include <portcullis/err.h>
 
-#include "../../src/vfio/context.h"
-#include "fake_vfio_host.h"
+#include "vfio_fixture.h"
 
 static struct fake_vfio_host fake; /* too large for the stack */
 static struct err err;
@@ -38,18 +37,10 @@ static int teardown(void **state)
 
 static int find(const char *bdf, struct vfio_sysfs_device *out)
 {
-	struct vfio_pci_options options = { .addr = -1 };
+	const struct vfio_pci_options options = vfio_fixture_options(bdf);
 
-	assert_int_equal(parse_bdf(bdf, &options.host), 0);
-	options.host.set = true;
 	return vfio_sysfs_find(&fake.host, &options, NULL, out, &err);
 }
-
-#define assert_says(text, part)                                                                    \
-	do {                                                                                       \
-		if (!strstr(text, part))                                                           \
-			fail_msg("'%s' does not contain '%s'", text, part);                        \
-	} while (0)
 
 static void test_found(void **state)
 {

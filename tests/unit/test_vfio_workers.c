@@ -10,68 +10,35 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 #include <portcullis/vfio_query.h>
 
-#include "../../src/vfio/context.h"
-#include "fake_vfio_host.h"
+#include "vfio_fixture.h"
 
 #define DEV_A "0000:1a:00.0"
 #define DEV_C "0000:1b:00.0"
 #define DEV_B "0000:1c:00.0"
 #define GIB (1ull << 30)
 
-static struct fake_vfio_host fake; /* too large for the stack */
-static struct vfio_context *context;
-static struct ram ram;
+static struct vfio_fixture vfio;
 
 static int setup(void **state)
 {
-	struct vfio_env env;
+	static const struct fixture_card cards[] = {
+		{ DEV_A, 12, false },
+		{ DEV_C, 13, false },
+		{ DEV_B, 14, false },
+	};
+	static const uint64_t segments[][2] = { { 0, 3 * GIB } };
 
-	(void)state;
-	role_enter_worker();
-	assert_int_equal(sys_fd_limit(), 0);
-	fake_vfio_host_init(&fake);
-	fake_vfio_device(&fake, DEV_A, 12, "vfio-pci");
-	fake_vfio_device(&fake, DEV_C, 13, "vfio-pci");
-	fake_vfio_device(&fake, DEV_B, 14, "vfio-pci");
-	env = fake_vfio_env(&fake);
-	assert_int_equal(vfio_context_new(&context, &env), 0);
-	memset(&ram, 0, sizeof(ram));
-	ram.page_size = GIB; /* what it is pinned in pieces of */
-	ram.layout.count = 1;
-	ram.layout.segment[0] =
-		(struct ram_segment){ .size = 3 * GIB, .hva = (uint8_t *)0x100000000000 };
-	ram.layout.size = 3 * GIB;
-	vfio_context_set_ram(context, &ram);
+	*state = &vfio;
+	vfio_fixture_start(&vfio, cards, 3, NULL);
+	vfio_fixture_ram(&vfio, GIB, segments, 1);
+	vfio_context_set_ram(vfio.context, &vfio.ram);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	vfio_context_free(context);
-	assert_string_equal(fake.violation, "");
-	assert_true(fake_vfio_idle(&fake));
-	fake_vfio_host_release(&fake);
-	return 0;
-}
-
-static int attach_to(const char *bdf, struct vfio_attachment **out, struct err *e)
-{
-	struct vfio_pci_options options = { .addr = -1 };
-
-	role_enter_worker();
-	if (parse_bdf(bdf, &options.host) < 0)
-		return -EINVAL;
-	options.host.set = true;
-	return vfio_attach(context, &options, out, e);
 }
 
 static void count_mapping(const struct vfio_mapping *mapping, void *opaque)
@@ -100,9 +67,9 @@ static void *read_all(void *opaque)
 	struct reader *reader = opaque;
 
 	while (!atomic_load(&reader->stop)) {
-		uint64_t bytes = vfio_context_mapped_bytes(context), sum = 0;
+		uint64_t bytes = vfio_context_mapped_bytes(vfio.context), sum = 0;
 
-		vfio_context_mappings(context, ignore, &sum);
+		vfio_context_mappings(vfio.context, ignore, &sum);
 		if (bytes > reader->most)
 			reader->most = bytes;
 		atomic_fetch_add(&reader->rounds, 1);
@@ -125,7 +92,7 @@ static void *plug_cycles(void *opaque)
 		struct vfio_constraints constraints;
 		struct vfio_attachment *a = NULL;
 
-		plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
+		plugger->ret = vfio_fixture_attach(&vfio, plugger->bdf, &a, &plugger->err);
 		if (plugger->ret == 0)
 			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
 		if (a)
@@ -155,8 +122,8 @@ static void test_threads(void **state)
 	assert_int_equal(plugger[0].ret, 0);
 	assert_int_equal(plugger[1].ret, 0);
 	/* Both groups fit one container, so RAM is never mapped twice. */
-	assert_true(reader.most <= ram.layout.size);
-	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	assert_true(reader.most <= vfio.ram.layout.size);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
 }
 
 /* A device whose guest moves its BAR without end, and has it taken away now and then. */
@@ -169,7 +136,7 @@ static void *move_cycles(void *opaque)
 	for (uint64_t i = 0; i < 40 && plugger->ret == 0; i++) {
 		struct vfio_attachment *a = NULL;
 
-		plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
+		plugger->ret = vfio_fixture_attach(&vfio, plugger->bdf, &a, &plugger->err);
 		if (plugger->ret == 0)
 			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
 		for (uint64_t k = 0; a && k < 20; k++) {
@@ -202,8 +169,8 @@ static void test_peers(void **state)
 	pthread_join(threads[3], NULL);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(plugger[i].ret, 0);
-	assert_int_equal(fake_vfio_total_maps(&fake), 0);
-	assert_int_equal(vfio_context_mapped_bytes(context), 0);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 0);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
 }
 
 static pthread_mutex_t map_gate = PTHREAD_MUTEX_INITIALIZER;
@@ -221,7 +188,7 @@ static void *map_slowly(void *opaque)
 	struct vfio_attachment *a = NULL;
 
 	role_enter_worker();
-	plugger->ret = attach_to(plugger->bdf, &a, &plugger->err);
+	plugger->ret = vfio_fixture_attach(&vfio, plugger->bdf, &a, &plugger->err);
 	if (plugger->ret == 0)
 		plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
 	vfio_detach(a);
@@ -236,28 +203,30 @@ static void test_main_never_waits(void **state)
 	pthread_t thread;
 
 	(void)state;
-	fake.on_map = wait_at_gate;
+	vfio.fake.on_map = wait_at_gate;
 	pthread_mutex_lock(&map_gate);
 	assert_int_equal(pthread_create(&thread, NULL, map_slowly, &plugger), 0);
-	while (vfio_context_mapped_bytes(context) < GIB)
+	while (vfio_context_mapped_bytes(vfio.context) < GIB)
 		;
 	/* The second piece is entered before it is mapped. */
 	while (seen < 2) {
 		seen = 0;
-		vfio_context_mappings(context, count_mapping, &seen);
+		vfio_context_mappings(vfio.context, count_mapping, &seen);
 	}
-	assert_int_equal(vfio_context_mapped_bytes(context), GIB);
+	assert_int_equal(vfio_context_mapped_bytes(vfio.context), GIB);
 	pthread_mutex_unlock(&map_gate);
 	pthread_join(thread, NULL);
 	assert_int_equal(plugger.ret, 0);
 }
 
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, vfio_fixture_teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_main_never_waits, setup, teardown),
+		CASE(test_threads),
+		CASE(test_peers),
+		CASE(test_main_never_waits),
 	};
 
 	return cmocka_run_group_tests_name("vfio_workers", tests, NULL, NULL);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vfio_fixture.c - see vfio_fixture.h.
+ */
+#include "vfio_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <portcullis/sys.h>
+
+void vfio_fixture_start(struct vfio_fixture *fixture, const struct fixture_card *cards, unsigned n,
+	const struct vfio_env *env)
+{
+	struct vfio_env on;
+
+	role_enter_worker();
+	assert_int_equal(sys_fd_limit(), 0);
+	fake_vfio_host_init(&fixture->fake);
+	for (unsigned i = 0; i < n; i++) {
+		fake_vfio_device(&fixture->fake, cards[i].bdf, cards[i].group, "vfio-pci");
+		if (cards[i].cdev)
+			fake_vfio_cdev(&fixture->fake, cards[i].bdf, i);
+	}
+	on = env ? *env : fake_vfio_env(&fixture->fake);
+	on.host = &fixture->fake.host;
+	assert_int_equal(vfio_context_new(&fixture->context, &on), 0);
+	memset(&fixture->err, 0, sizeof(fixture->err));
+	memset(&fixture->ram, 0, sizeof(fixture->ram));
+}
+
+int vfio_fixture_teardown(void **state)
+{
+	struct vfio_fixture *fixture = *state;
+
+	vfio_context_free(fixture->context);
+	assert_string_equal(fixture->fake.violation, "");
+	assert_true(fake_vfio_idle(&fixture->fake));
+	fake_vfio_host_release(&fixture->fake);
+	return 0;
+}
+
+void vfio_fixture_ram(
+	struct vfio_fixture *fixture, uint64_t page_size, const uint64_t (*segments)[2], unsigned n)
+{
+	struct ram_layout *layout = &fixture->ram.layout;
+
+	memset(&fixture->ram, 0, sizeof(fixture->ram));
+	fixture->ram.page_size = page_size;
+	for (unsigned i = 0; i < n; i++) {
+		layout->segment[i] = (struct ram_segment){ .gpa = segments[i][0],
+			.size = segments[i][1],
+			.offset = layout->size,
+			.hva = FIXTURE_HVA + layout->size };
+		layout->size += segments[i][1];
+	}
+	layout->count = n;
+}
+
+struct vfio_pci_options vfio_fixture_options(const char *bdf)
+{
+	struct vfio_pci_options options = { .addr = -1 };
+
+	(void)parse_bdf(bdf, &options.host);
+	return options;
+}
+
+int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vfio_attachment **out,
+	struct err *err)
+{
+	const struct vfio_pci_options options = vfio_fixture_options(bdf);
+
+	role_enter_worker();
+	return vfio_attach(fixture->context, &options, out, err);
+}
+
+void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr)
+{
+	const struct vfio_area area = { .size = 0x10000, .hva = (void *)0x7000000000 };
+
+	(void)vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
+	(void)vfio_attachment_step(attachment);
+}
