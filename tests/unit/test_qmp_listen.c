@@ -15,61 +15,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <portcullis/qmp.h>
-
-#include "qmp_fixture.h"
+#include "qmp_rig.h"
 
 #include "../../src/qmp/wire.h"
 
-static struct machine machine;
-static struct config_qmp sockets[2];
-static struct config config;
-static struct qmp *qmp;
-static char folder[64], path[96];
-
-static void pump(void)
-{
-	for (unsigned i = 0; i < 40; i++)
-		loop_step(&machine.loop, 0);
-}
-
-static int setup(void **state)
-{
-	struct err err = { 0 };
-
-	(void)state;
-	machine_setup(&machine);
-	strcpy(folder, "/tmp/test_qmp.XXXXXX");
-	if (!mkdtemp(folder) || loop_init(&machine.loop))
-		return -1;
-	snprintf(path, sizeof(path), "%s/qmp", folder);
-	sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = path };
-	config = (struct config){ .qmp = sockets, .n_qmp = 1 };
-	if (qmp_open(&qmp, &config, &err) || qmp_serve(qmp, &machine, &err))
-		fail_msg("%s", err.text);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	qmp_free(qmp);
-	qmp = NULL;
-	loop_release(&machine.loop);
-	machine_teardown(&machine);
-	rmdir(folder);
-	return 0;
-}
-
-static int dial(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	strcpy(addr.sun_path, path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
+static struct qmp_rig rig;
 
 /* A client is greeted. */
 static void served(int fd)
@@ -78,11 +28,11 @@ static void served(int fd)
 
 	for (unsigned i = 0; i < 1000 && recv(fd, text, sizeof(text) - 1, 0) < 0; i++) {
 		usleep(1000);
-		pump();
+		qmp_rig_pump(&rig);
 	}
 	assert_memory_equal(text, "{\"QMP\"", 6);
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void test_mode(void **state)
@@ -90,17 +40,17 @@ static void test_mode(void **state)
 	struct stat st;
 	(void)state;
 
-	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(stat(rig.path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
-	qmp_free(qmp);
-	qmp = NULL;
-	assert_int_equal(stat(path, &st), -1);
+	qmp_free(rig.qmp);
+	rig.qmp = NULL;
+	assert_int_equal(stat(rig.path, &st), -1);
 }
 
 static int try_open(struct err *err)
 {
 	struct qmp *second = NULL;
-	int ret = qmp_open(&second, &config, err);
+	int ret = qmp_open(&second, &rig.config, err);
 
 	qmp_free(second);
 	return ret;
@@ -112,8 +62,8 @@ static void test_live_socket(void **state)
 	(void)state;
 
 	assert_int_equal(try_open(&err), -EADDRINUSE);
-	assert_non_null(strstr(err.text, path));
-	served(dial()); /* and it still is the first one's */
+	assert_non_null(strstr(err.text, rig.path));
+	served(qmp_rig_dial(&rig)); /* and it still is the first one's */
 }
 
 static void test_stale_socket(void **state)
@@ -123,15 +73,15 @@ static void test_stale_socket(void **state)
 	int fd;
 	(void)state;
 
-	qmp_free(qmp);
-	qmp = NULL;
-	strcpy(addr.sun_path, path);
+	qmp_free(rig.qmp);
+	rig.qmp = NULL;
+	strcpy(addr.sun_path, rig.path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	close(fd);
-	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(access(rig.path, F_OK), 0);
 	assert_int_equal(try_open(&err), 0);
-	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_not_equal(access(rig.path, F_OK), 0);
 }
 
 static void test_file_in_the_way(void **state)
@@ -140,14 +90,14 @@ static void test_file_in_the_way(void **state)
 	int fd;
 	(void)state;
 
-	qmp_free(qmp);
-	qmp = NULL;
-	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	qmp_free(rig.qmp);
+	rig.qmp = NULL;
+	fd = open(rig.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	close(fd);
 	assert_int_equal(try_open(&err), -EEXIST);
-	assert_int_equal(access(path, F_OK), 0);
-	unlink(path);
-	sockets[0].path = (char *)(uintptr_t) "/nonexistent/qmp";
+	assert_int_equal(access(rig.path, F_OK), 0);
+	unlink(rig.path);
+	rig.sockets[0].path = (char *)(uintptr_t) "/nonexistent/qmp";
 	assert_int_equal(try_open(&err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/qmp"));
 }
@@ -158,13 +108,13 @@ static void test_name_not_ours(void **state)
 	int fd;
 	(void)state;
 
-	unlink(path);
-	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	unlink(rig.path);
+	fd = open(rig.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	close(fd);
-	qmp_free(qmp);
-	qmp = NULL;
-	assert_int_equal(access(path, F_OK), 0);
-	unlink(path);
+	qmp_free(rig.qmp);
+	rig.qmp = NULL;
+	assert_int_equal(access(rig.path, F_OK), 0);
+	unlink(rig.path);
 }
 
 static int free_port(void)
@@ -188,38 +138,39 @@ static void test_tcp(void **state)
 	int fd, port = free_port();
 	(void)state;
 
-	qmp_free(qmp);
-	sockets[1] = (struct config_qmp){
+	qmp_free(rig.qmp);
+	rig.sockets[1] = (struct config_qmp){
 		.kind = QMP_TCP, .host = (char *)(uintptr_t) "127.0.0.1", .port = (uint16_t)port
 	};
-	config.n_qmp = 2;
-	if (qmp_open(&qmp, &config, &err) || qmp_serve(qmp, &machine, &err))
+	rig.config.n_qmp = 2;
+	if (qmp_open(&rig.qmp, &rig.config, &err) || qmp_serve(rig.qmp, &rig.machine, &err))
 		fail_msg("%s", err.text);
 	addr.sin_port = htons((uint16_t)port);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	served(fd);
-	served(dial()); /* the unix socket beside it */
+	served(qmp_rig_dial(&rig)); /* the unix socket beside it */
 	/* the port is taken */
-	sockets[0] = sockets[1];
-	config.n_qmp = 1;
+	rig.sockets[0] = rig.sockets[1];
+	rig.config.n_qmp = 1;
 	assert_int_equal(try_open(&err), -EADDRINUSE);
-	sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = path };
+	rig.sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = rig.path };
 }
 
 static void test_nothing_asked(void **state)
 {
-	struct qmp *none = qmp;
+	struct qmp *none = rig.qmp;
 	(void)state;
 
-	config.n_qmp = 0;
-	assert_int_equal(qmp_open(&none, &config, NULL), 0);
+	rig.config.n_qmp = 0;
+	assert_int_equal(qmp_open(&none, &rig.config, NULL), 0);
 	assert_null(none);
-	assert_int_equal(qmp_serve(NULL, &machine, NULL), 0);
+	assert_int_equal(qmp_serve(NULL, &rig.machine, NULL), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(name, qmp_rig_setup, qmp_rig_teardown, &rig)
 
 int main(void)
 {

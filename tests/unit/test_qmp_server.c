@@ -14,64 +14,13 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <portcullis/qmp.h>
-
-#include "qmp_fixture.h"
+#include "qmp_rig.h"
 
 #include "../../src/qmp/wire.h"
 
-static struct machine machine;
-static struct config_qmp sockets[2];
-static struct config config;
-static struct qmp *qmp;
-static char folder[64], path[96];
-
-static void pump(void)
-{
-	for (unsigned i = 0; i < 40; i++)
-		loop_step(&machine.loop, 0);
-}
-
-static int setup(void **state)
-{
-	struct err err = { 0 };
-
-	(void)state;
-	machine_setup(&machine);
-	strcpy(folder, "/tmp/test_qmp.XXXXXX");
-	if (!mkdtemp(folder) || loop_init(&machine.loop))
-		return -1;
-	snprintf(path, sizeof(path), "%s/qmp", folder);
-	sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = path };
-	config = (struct config){ .qmp = sockets, .n_qmp = 1 };
-	if (qmp_open(&qmp, &config, &err) || qmp_serve(qmp, &machine, &err))
-		fail_msg("%s", err.text);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	qmp_free(qmp);
-	qmp = NULL;
-	loop_release(&machine.loop);
-	machine_teardown(&machine);
-	rmdir(folder);
-	return 0;
-}
-
-static int dial(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	strcpy(addr.sun_path, path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
+static struct qmp_rig rig;
 
 /* Everything there is to read now; "EOF" at the end when the server closed. */
 static const char *hear(int fd)
@@ -79,7 +28,7 @@ static const char *hear(int fd)
 	static char text[1 << 21];
 	size_t used = 0;
 
-	pump();
+	qmp_rig_pump(&rig);
 	for (;;) {
 		ssize_t n = recv(fd, text + used, sizeof(text) - used - 4, 0);
 		if (n <= 0) {
@@ -87,7 +36,7 @@ static const char *hear(int fd)
 			return text;
 		}
 		used += (size_t)n;
-		pump();
+		qmp_rig_pump(&rig);
 	}
 }
 
@@ -111,7 +60,7 @@ static unsigned open_fds(void)
 
 static int client(void)
 {
-	int fd = dial();
+	int fd = qmp_rig_dial(&rig);
 
 	hear(fd);
 	say(fd, NEGOTIATE "\n");
@@ -121,12 +70,12 @@ static int client(void)
 
 static void test_greeting(void **state)
 {
-	int fd = dial();
+	int fd = qmp_rig_dial(&rig);
 	(void)state;
 
 	assert_memory_equal(hear(fd), "{\"QMP\": {\"version\": ", 20);
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void test_pieces(void **state)
@@ -136,13 +85,13 @@ static void test_pieces(void **state)
 
 	for (const char *c = STATUS; *c; c++) {
 		assert_int_equal(send(fd, c, 1, 0), 1);
-		pump();
+		qmp_rig_pump(&rig);
 	}
 	assert_string_equal(hear(fd), TARGET);
 	say(fd, STATUS STATUS "\r\n" STATUS "\n");
 	assert_string_equal(hear(fd), TARGET TARGET TARGET);
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void test_many_clients(void **state)
@@ -152,14 +101,15 @@ static void test_many_clients(void **state)
 
 	for (unsigned i = 0; i < 40; i++)
 		fds[i] = client();
-	machine.on_event(machine.on_event_opaque, &(struct machine_event){ .kind = MACHINE_STOP });
+	rig.machine.on_event(
+		rig.machine.on_event_opaque, &(struct machine_event){ .kind = MACHINE_STOP });
 	for (unsigned i = 0; i < 40; i++) {
 		assert_memory_equal(hear(fds[i]), "{\"event\": \"STOP\"", 16);
 		say(fds[i], STATUS);
 		assert_string_equal(hear(fds[i]), TARGET);
 		close(fds[i]);
 	}
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static const char add[] = "{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", "
@@ -178,11 +128,11 @@ static void test_held(void **state)
 	assert_string_equal(hear(fd), "");
 	say(other, STATUS);
 	assert_string_equal(hear(other), TARGET);
-	machine_answer(&machine, 0);
+	machine_answer(&rig.machine, 0);
 	assert_string_equal(hear(fd), DONE TARGET TARGET);
 	close(fd);
 	close(other);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 /* Answered before device_add returns to us. */
@@ -191,12 +141,12 @@ static void test_not_held(void **state)
 	int fd = client();
 	(void)state;
 
-	machine.answer_at_once = true;
+	rig.machine.answer_at_once = true;
 	say(fd, add);
 	say(fd, STATUS);
 	assert_string_equal(hear(fd), DONE TARGET);
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void test_gone_while_held(void **state)
@@ -206,37 +156,37 @@ static void test_gone_while_held(void **state)
 	(void)state;
 
 	say(fd, add);
-	pump();
-	assert_non_null(machine.op);
+	qmp_rig_pump(&rig);
+	assert_non_null(rig.machine.op);
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 	assert_int_equal(open_fds(), before); /* not only when the answer comes */
-	machine_answer(&machine, 0);
-	pump();
+	machine_answer(&rig.machine, 0);
+	qmp_rig_pump(&rig);
 	fd = client();
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 /* `echo command | client`: the peer's last byte comes before our answer. */
 static void test_half_closed(void **state)
 {
-	int fd = dial();
+	int fd = qmp_rig_dial(&rig);
 	(void)state;
 
 	say(fd, NEGOTIATE STATUS);
 	shutdown(fd, SHUT_WR);
 	assert_non_null(strstr(hear(fd), DONE TARGET "EOF"));
 	close(fd);
-	fd = dial();
+	fd = qmp_rig_dial(&rig);
 	say(fd, NEGOTIATE);
 	say(fd, add);
 	shutdown(fd, SHUT_WR);
 	hear(fd);
-	machine_answer(&machine, 0);
+	machine_answer(&rig.machine, 0);
 	assert_string_equal(hear(fd), DONE "EOF");
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 /* As many STATUS as the server takes without having an answer read. */
@@ -250,7 +200,7 @@ static unsigned flood(int fd)
 
 		if (got < 0) {
 			assert_int_equal(errno, EAGAIN); /* it keeps the client */
-			pump();
+			qmp_rig_pump(&rig);
 			idle++;
 			continue;
 		}
@@ -275,12 +225,13 @@ static void test_reads_late(void **state)
 		assert_memory_equal(text, TARGET, strlen(TARGET));
 	assert_string_equal(text, "");
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void stop_event(void)
 {
-	machine.on_event(machine.on_event_opaque, &(struct machine_event){ .kind = MACHINE_STOP });
+	rig.machine.on_event(
+		rig.machine.on_event_opaque, &(struct machine_event){ .kind = MACHINE_STOP });
 }
 
 /* One that never does is disconnected when its queue is full, and nobody else notices. */
@@ -303,7 +254,7 @@ static void test_never_reads(void **state)
 	assert_int_equal(recv(fd, (char[1]){ 0 }, 1, 0), 0);
 	close(fd);
 	close(other);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 /* Events that come while long replies are on their way go between them, whole. */
@@ -316,10 +267,10 @@ static void test_events_behind_reply(void **state)
 
 	for (unsigned i = 0; i < 40; i++)
 		say(fd, "{\"execute\": \"query-qmp-schema\"}");
-	pump();
+	qmp_rig_pump(&rig);
 	for (unsigned i = 0; i < 10; i++) {
 		assert_int_equal(recv(fd, (char[3000]){ 0 }, 3000, 0), 3000);
-		loop_step(&machine.loop, 0);
+		loop_step(&rig.machine.loop, 0);
 		stop_event();
 	}
 	for (const char *line = strstr(hear(fd), "\r\n") + 2; *line;
@@ -332,7 +283,7 @@ static void test_events_behind_reply(void **state)
 	}
 	assert_int_equal(events, 10);
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 /* A reply longer than the socket takes at once arrives whole. */
@@ -355,7 +306,7 @@ static void test_long_reply(void **state)
 	}
 	assert_string_equal(text, "");
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void test_garbage(void **state)
@@ -366,7 +317,7 @@ static void test_garbage(void **state)
 	say(fd, "\x01\x02 }}}} nonsense {\"a\":[}\n" STATUS);
 	assert_non_null(strstr(hear(fd), TARGET));
 	close(fd);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void send_fd(int to, int fd, const char *text)
@@ -404,7 +355,7 @@ static void test_fd_passing(void **state)
 	assert_string_equal(hear(fd), DONE);
 	close(fd);
 	close(given);
-	pump();
+	qmp_rig_pump(&rig);
 	assert_int_equal(open_fds(), before);
 }
 
@@ -449,7 +400,7 @@ static void test_stale_fds(void **state)
 	close(fd);
 	close(null);
 	close(zero);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static int vanishing, speaking;
@@ -460,7 +411,7 @@ static void nested(void)
 	close(vanishing);
 	say(speaking, STATUS);
 	stop_event();
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void test_nested_loop(void **state)
@@ -468,24 +419,24 @@ static void test_nested_loop(void **state)
 	(void)state;
 	vanishing = client();
 	speaking = client();
-	machine.on_pause = nested;
+	rig.machine.on_pause = nested;
 	say(vanishing, "{\"execute\": \"stop\", \"id\": \"a long id\"}");
-	pump();
+	qmp_rig_pump(&rig);
 	assert_non_null(strstr(hear(speaking), TARGET));
 	/* the same, but the client stays to read its answer */
 	vanishing = dup(speaking);
-	machine.state = RUNSTATE_RUNNING;
+	rig.machine.state = RUNSTATE_RUNNING;
 	say(speaking, "{\"execute\": \"stop\", \"id\": \"a long id\"}");
 	assert_non_null(
 		strstr(hear(speaking), "{\"return\": {}, \"id\": \"a long id\"}\r\n" TARGET));
 	close(speaking);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 static void nested_answer(void)
 {
-	machine_answer(&machine, 0);
-	pump();
+	machine_answer(&rig.machine, 0);
+	qmp_rig_pump(&rig);
 }
 
 /* What another client waited for is done inside of a command: that client goes on after it. */
@@ -497,14 +448,14 @@ static void test_nested_answer(void **state)
 	say(fd, add);
 	say(fd, STATUS);
 	assert_string_equal(hear(fd), "");
-	machine.on_pause = nested_answer;
+	rig.machine.on_pause = nested_answer;
 	say(other, "{\"execute\": \"stop\", \"id\": \"a long id\"}");
 	assert_string_equal(hear(other), "{\"return\": {}, \"id\": \"a long id\"}\r\n");
 	usleep(3000);
 	assert_string_equal(hear(fd), DONE TARGET);
 	close(fd);
 	close(other);
-	pump();
+	qmp_rig_pump(&rig);
 }
 
 /* Clients come and go without end; too many at a time are shown out. */
@@ -517,17 +468,18 @@ static void test_client_count(void **state)
 		unsigned served = 0;
 
 		for (unsigned i = 0; i < 140; i++) {
-			fds[i] = dial();
+			fds[i] = qmp_rig_dial(&rig);
 			served += strstr(hear(fds[i]), "QMP") != NULL;
 		}
 		for (unsigned i = 0; i < 140; i++)
 			close(fds[i]);
-		pump();
+		qmp_rig_pump(&rig);
 		assert_int_equal(served, 128);
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(name, qmp_rig_setup, qmp_rig_teardown, &rig)
 
 int main(void)
 {
