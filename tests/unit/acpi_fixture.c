@@ -13,9 +13,10 @@
 
 #include "boot_fixture.h"
 
-void acpi_fixture_init(struct acpi_fixture *fixture)
+int acpi_fixture_setup(void **state)
 {
 	static const struct fixture_range ram[] = { { 0, 2 * MIB } };
+	struct acpi_fixture *fixture = *state;
 
 	memset(fixture, 0, sizeof(*fixture));
 	fixture_ram(&fixture->ram, ram, 1);
@@ -33,11 +34,15 @@ void acpi_fixture_init(struct acpi_fixture *fixture)
 		.n_ports = 2,
 		.intx_gsi = { 16, 17, 18, 19 },
 	};
+	return 0;
 }
 
-void acpi_fixture_release(struct acpi_fixture *fixture)
+int acpi_fixture_teardown(void **state)
 {
+	struct acpi_fixture *fixture = *state;
+
 	fixture_ram_release(&fixture->ram);
+	return 0;
 }
 
 int acpi_fixture_place(struct acpi_fixture *fixture)

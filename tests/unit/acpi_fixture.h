@@ -18,9 +18,12 @@ struct acpi_fixture {
 	uint64_t rsdp;
 };
 
-/* Two CPUs, two ports (01.0, 02.3), windows as in a usual machine; change desc, then place. */
-void acpi_fixture_init(struct acpi_fixture *fixture);
-void acpi_fixture_release(struct acpi_fixture *fixture);
+/*
+ * cmocka fixtures; the initial state is the struct. Two CPUs, two ports (01.0, 02.3), windows as in
+ * a usual machine; change desc, then place.
+ */
+int acpi_fixture_setup(void **state);
+int acpi_fixture_teardown(void **state);
 int acpi_fixture_place(struct acpi_fixture *fixture);
 
 /* The table with this signature as the XSDT (or, for DSDT, the FADT) points to it; NULL: none. */

@@ -20,20 +20,6 @@
 
 static struct acpi_fixture fixture;
 
-static int setup(void **state)
-{
-	(void)state;
-	acpi_fixture_init(&fixture);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	acpi_fixture_release(&fixture);
-	return 0;
-}
-
 /* Every run must be free of complaints. */
 static const char *run(const char *init, const char *commands)
 {
@@ -321,20 +307,23 @@ static void test_writer_never_passes_its_end(void **state)
 		10);
 }
 
+#define CASE(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(                                                  \
+		name, acpi_fixture_setup, acpi_fixture_teardown, &fixture)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_windows, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_interrupt_routes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_osc, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_news_is_cleared_first, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_eject_and_status, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_no_slots_with_native_hot_plug, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_addresses_agree_with_headers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_every_port_can_be_served, setup, teardown),
+		CASE(test_windows),
+		CASE(test_interrupt_routes),
+		CASE(test_osc),
+		CASE(test_slots),
+		CASE(test_news_is_cleared_first),
+		CASE(test_eject_and_status),
+		CASE(test_no_slots_with_native_hot_plug),
+		CASE(test_events),
+		CASE(test_addresses_agree_with_headers),
+		CASE(test_every_port_can_be_served),
 		cmocka_unit_test(test_integer_encodings),
 		cmocka_unit_test(test_writer_never_passes_its_end),
 	};

@@ -17,20 +17,6 @@
 
 static struct acpi_fixture fixture;
 
-static int setup(void **state)
-{
-	(void)state;
-	acpi_fixture_init(&fixture);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	acpi_fixture_release(&fixture);
-	return 0;
-}
-
 static uint64_t field(const uint8_t *table, unsigned offset, unsigned size)
 {
 	uint64_t value = 0;
@@ -180,16 +166,19 @@ static void test_second_placement_equals_first(void **state)
 	assert_memory_equal(base, first, sizeof(first));
 }
 
+#define CASE(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(                                                  \
+		name, acpi_fixture_setup, acpi_fixture_teardown, &fixture)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_every_table_adds_up, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_fadt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_madt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mcfg, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_second_placement_equals_first, setup, teardown),
+		CASE(test_every_table_adds_up),
+		CASE(test_fadt),
+		CASE(test_madt),
+		CASE(test_mcfg),
+		CASE(test_limits),
+		CASE(test_second_placement_equals_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

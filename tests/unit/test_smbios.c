@@ -24,20 +24,6 @@ static const uint8_t uuid[SMBIOS_UUID_SIZE] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x
 static struct acpi_fixture fixture;
 static struct err err;
 
-static int setup(void **state)
-{
-	(void)state;
-	acpi_fixture_init(&fixture);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	acpi_fixture_release(&fixture);
-	return 0;
-}
-
 /* As Linux does (dmi_scan_machine): every 16 bytes. */
 static const uint8_t *scan(void)
 {
@@ -128,11 +114,15 @@ static void test_no_room(void **state)
 	assert_int_equal(smbios_place(uuid, &fixture.ram, &err), -ENOSPC);
 }
 
+#define CASE(name)                                                                                 \
+	cmocka_unit_test_prestate_setup_teardown(                                                  \
+		name, acpi_fixture_setup, acpi_fixture_teardown, &fixture)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_tables, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
+		CASE(test_tables),
+		CASE(test_no_room),
 	};
 
 	return cmocka_run_group_tests_name("smbios", tests, NULL, NULL);
