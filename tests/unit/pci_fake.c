@@ -2,6 +2,7 @@
 /* pci_fake.c - see pci_fake.h. */
 #include "pci_fake.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <portcullis/pci_host.h>
@@ -68,6 +69,27 @@ void fake_sink_clear(struct fake_sink *fake)
 {
 	memset(fake->log, 0, sizeof(fake->log));
 	fake->calls = 0;
+}
+
+int fake_bus_setup(void **state)
+{
+	struct fake_bus *f = calloc(1, sizeof(*f));
+
+	fake_sink_init(&f->fake);
+	pci_bus_init(&f->bus, "pcie.0", NULL, &f->fake.sink);
+	pci_function_init(&f->fn, "dev", NULL, NULL);
+	*state = f;
+	return 0;
+}
+
+int fake_bus_teardown(void **state)
+{
+	struct fake_bus *f = *state;
+
+	pci_function_release(&f->fn);
+	fake_sink_release(&f->fake);
+	free(f);
+	return 0;
 }
 
 uint32_t fake_read(struct pci_function *fn, unsigned offset, unsigned size)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pci_fake.h - a machine's side of struct pci_sink that records what it is asked for. */
+/*
+ * pci_fake.h - a machine's side of struct pci_sink that records what it is asked for, and a bus
+ * for a function.
+ */
 #ifndef TESTS_UNIT_PCI_FAKE_H
 #define TESTS_UNIT_PCI_FAKE_H
 
@@ -29,6 +32,17 @@ void fake_sink_release(struct fake_sink *fake);
 /* Calls of one kind since the last fake_sink_clear(). */
 unsigned fake_sink_count(const struct fake_sink *fake, char what);
 void fake_sink_clear(struct fake_sink *fake);
+
+/* A function called "dev", and a bus that it is not plugged into yet. */
+struct fake_bus {
+	struct fake_sink fake;
+	struct pci_bus bus;
+	struct pci_function fn;
+};
+
+/* cmocka fixtures. */
+int fake_bus_setup(void **state);
+int fake_bus_teardown(void **state);
 
 /* Config space as a vCPU would reach it; a deferred write is finished by stepping the fake's loop.
  */

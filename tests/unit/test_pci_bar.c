@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -18,40 +17,22 @@
 #define GIB (1ull << 30)
 
 /* 0: 64-bit prefetchable 16 GiB, 2: 32-bit 16 KiB, 3: I/O 32, 4: 64-bit 1 MiB; ROM 64 KiB */
-struct fixture {
-	struct fake_sink fake;
-	struct pci_bus bus;
-	struct pci_function fn;
-};
-
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fake_bus *f;
 
-	fake_sink_init(&f->fake);
-	pci_bus_init(&f->bus, "pcie.0", NULL, &f->fake.sink);
-	pci_function_init(&f->fn, "dev", NULL, NULL);
+	(void)fake_bus_setup(state);
+	f = *state;
 	pci_set_bar(&f->fn, 0, PCI_BAR_MEM64, 16 * GIB, true);
 	pci_set_bar(&f->fn, 2, PCI_BAR_MEM32, 0x4000, false);
 	pci_set_bar(&f->fn, 3, PCI_BAR_IO, 32, false);
 	pci_set_bar(&f->fn, 4, PCI_BAR_MEM64, 0x100000, false);
 	pci_set_bar(&f->fn, PCI_ROM, PCI_BAR_ROM, 0x10000, false);
 	(void)pci_plug(&f->bus, &f->fn, 8, false, NULL);
-	*state = f;
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	pci_function_release(&f->fn);
-	fake_sink_release(&f->fake);
-	free(f);
-	return 0;
-}
-
-static uint32_t probe(struct fixture *f, unsigned offset)
+static uint32_t probe(struct fake_bus *f, unsigned offset)
 {
 	(void)fake_write(&f->fake, &f->fn, offset, 4, 0xffffffff);
 	return fake_read(&f->fn, offset, 4);
@@ -59,7 +40,7 @@ static uint32_t probe(struct fixture *f, unsigned offset)
 
 static void test_size_probing(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	assert_int_equal(probe(f, BAR(0)), 0x0000000c);
 	assert_int_equal(probe(f, BAR(1)), 0xfffffffc);
@@ -74,7 +55,7 @@ static void test_size_probing(void **state)
 
 static void test_probing_with_decode_on_maps_nothing(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
 	assert_int_equal(probe(f, BAR(2)), 0xffffc000);
@@ -86,7 +67,7 @@ static void test_probing_with_decode_on_maps_nothing(void **state)
 
 static void test_decode_on_and_off(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	assert_false(fake_write(&f->fake, &f->fn, BAR(2), 4, 0xd0004000));
 	assert_int_equal(f->fn.bar[2].addr, 0xd0004000);
@@ -109,7 +90,7 @@ static void test_decode_on_and_off(void **state)
 
 static void test_io_and_memory_decode_are_apart(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, BAR(2), 4, 0xd0004000);
 	(void)fake_write(&f->fake, &f->fn, BAR(3), 4, 0xc040);
@@ -130,7 +111,7 @@ static void test_io_and_memory_decode_are_apart(void **state)
 
 static void test_a_64_bit_bar_moves_in_two_halves(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, BAR(1), 4, 0x80);
 	assert_true(fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY));
@@ -149,7 +130,7 @@ static void test_a_64_bit_bar_moves_in_two_halves(void **state)
 
 static void test_rom_needs_both_enables(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, PCI_ROM_ADDRESS, 4, 0xd0100000);
 	(void)fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -164,7 +145,7 @@ static void test_rom_needs_both_enables(void **state)
 /* Two BARs that trade places: both go before either comes. */
 static void test_unmaps_come_before_maps(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, BAR(2), 4, 0xd0000000);
 	(void)fake_write(&f->fake, &f->fn, BAR(4), 4, 0xd0100000);
@@ -184,7 +165,7 @@ static void test_unmaps_come_before_maps(void **state)
 
 static void test_failed_mapping_is_tried_again(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	f->fake.map_result = -EBUSY;
 	(void)fake_write(&f->fake, &f->fn, BAR(2), 4, 0xd0000000);
@@ -199,7 +180,7 @@ static void test_failed_mapping_is_tried_again(void **state)
 
 static void test_unplug_unmaps_and_commits(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, BAR(2), 4, 0xd0000000);
 	(void)fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -219,7 +200,7 @@ static void test_unplug_unmaps_and_commits(void **state)
 
 static void test_address_zero_and_wrap_are_not_mapped(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	(void)fake_write(&f->fake, &f->fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	assert_int_equal(fake_sink_count(&f->fake, 'm'), 0);
@@ -230,7 +211,7 @@ static void test_address_zero_and_wrap_are_not_mapped(void **state)
 	assert_true(f->fn.bar[4].mapped_at == 0x1fff00000);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fake_bus_teardown)
 
 int main(void)
 {

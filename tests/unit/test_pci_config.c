@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,33 +13,6 @@
 
 #include "../../src/pci/function.h"
 #include "pci_fake.h"
-
-struct fixture {
-	struct fake_sink fake;
-	struct pci_bus bus;
-	struct pci_function fn;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	fake_sink_init(&f->fake);
-	pci_bus_init(&f->bus, "pcie.0", NULL, &f->fake.sink);
-	pci_function_init(&f->fn, "dev", NULL, NULL);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	pci_function_release(&f->fn);
-	fake_sink_release(&f->fake);
-	free(f);
-	return 0;
-}
 
 static void test_bytes_are_little_endian(void **state)
 {
@@ -58,7 +30,7 @@ static void test_bytes_are_little_endian(void **state)
 
 static void test_only_masked_bits_change(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	pci_put(f->fn.config, 0x80, 4, 0xaaaaaaaa);
 	pci_put(f->fn.wmask, 0x80, 4, 0x00ffff00);
@@ -72,7 +44,7 @@ static void test_only_masked_bits_change(void **state)
 
 static void test_writing_one_clears(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	pci_put(f->fn.config, PCI_STATUS, 2, 0xf910);
 	assert_false(fake_write(&f->fake, &f->fn, PCI_STATUS, 2, 0x0110));
@@ -83,7 +55,7 @@ static void test_writing_one_clears(void **state)
 
 static void test_accesses_outside_are_harmless(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 	struct io_access access = { .size = 4, .write = true, .data = 5 };
 
 	assert_int_equal(fake_read(&f->fn, PCI_CONFIG_SIZE, 1), 0xffffffff);
@@ -98,7 +70,7 @@ static void test_accesses_outside_are_harmless(void **state)
 
 static void test_ordinary_writes_are_not_deferred(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	assert_int_equal(pci_plug(&f->bus, &f->fn, 8, false, NULL), 0);
 	/* No BAR, so nothing moves. */
@@ -113,7 +85,7 @@ static void test_ordinary_writes_are_not_deferred(void **state)
 
 static void test_capabilities_are_linked_in_order(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 	unsigned pm, msi, exp;
 
 	assert_int_equal(pci_find_cap(&f->fn, PCI_CAP_ID_PM), 0);
@@ -141,7 +113,7 @@ static void test_capabilities_are_linked_in_order(void **state)
 
 static void test_a_looping_list_ends(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	f->fn.config[PCI_CAPABILITY_LIST] = 0x40;
 	f->fn.config[0x40] = PCI_CAP_ID_PM;
@@ -156,7 +128,7 @@ static void test_a_looping_list_ends(void **state)
 
 static void test_reset_restores_power_on_state(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 
 	pci_put(f->fn.config, PCI_VENDOR_ID, 4, 0x12345678);
 	pci_set_bar(&f->fn, 0, PCI_BAR_MEM64, 0x1000, true);
@@ -177,7 +149,7 @@ static void test_reset_restores_power_on_state(void **state)
 
 static void test_occupied_slot_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 	struct pci_function other;
 	struct err err = { 0 };
 
@@ -193,7 +165,7 @@ static void test_occupied_slot_is_refused(void **state)
 
 static void test_functions_need_multifunction(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 	struct pci_function one;
 	struct err err = { 0 };
 
@@ -219,7 +191,7 @@ static void test_functions_need_multifunction(void **state)
 
 static void test_behind_a_port_there_is_one_slot(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 	struct pci_function bridge;
 	struct pci_bus child;
 	struct err err = { 0 };
@@ -235,7 +207,7 @@ static void test_behind_a_port_there_is_one_slot(void **state)
 /* Unplugged between the guest's write and main's turn: nothing is written, the guest goes on. */
 static void test_a_late_write_to_an_unplugged_function(void **state)
 {
-	struct fixture *f = *state;
+	struct fake_bus *f = *state;
 	struct io_request request = { .done = 1 };
 	struct io_access access = { .size = 2, .write = true, .data = 2, .request = &request };
 
@@ -251,7 +223,7 @@ static void test_a_late_write_to_an_unplugged_function(void **state)
 	assert_int_equal(fake_sink_count(&f->fake, 'm'), 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, fake_bus_setup, fake_bus_teardown)
 
 int main(void)
 {
