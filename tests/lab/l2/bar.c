@@ -9,8 +9,6 @@
  *   bar BDF N fill OFFSET SIZE SEED a pattern that is different at every address
  *   bar BDF N check OFFSET SIZE SEED
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,34 +16,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void die(const char *what)
-{
-	fprintf(stderr, "bar: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int open_file(const char *bdf, const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/%s", bdf, name);
-	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
-	if (fd < 0)
-		die(path);
-	return fd;
-}
+#include "sysfs.h"
 
 static int turn_on(const char *bdf)
 {
 	int config = open_file(bdf, "config");
-	uint16_t command;
 
-	if (pread(config, &command, 2, 4) != 2)
-		die("reading config space");
-	command |= 7;
-	if (pwrite(config, &command, 2, 4) != 2)
-		die("writing config space");
+	config_put(config, 4, config_get(config, 4, 2) | 7, 2);
 	return 0;
 }
 

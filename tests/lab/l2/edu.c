@@ -23,6 +23,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "sysfs.h"
+
 enum {
 	REG_FACTORIAL = 0x08,
 	REG_STATUS = 0x20,
@@ -42,18 +44,11 @@ enum {
 	COMMAND_INTX_DISABLE = 0x400,
 	CONFIG_STATUS = 0x06,
 	STATUS_INTERRUPT = 0x08,
-	CONFIG_CAPABILITIES = 0x34,
 	CAPABILITY_MSI = 0x05,
 };
 
 static volatile uint8_t *registers;
 static int config;
-
-static void die(const char *what)
-{
-	fprintf(stderr, "edu: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static uint32_t get32(unsigned offset)
 {
@@ -70,35 +65,14 @@ static void put64(unsigned offset, uint64_t value)
 	*(volatile uint64_t *)(registers + offset) = value;
 }
 
-static uint32_t config_get(unsigned offset, size_t size)
-{
-	uint32_t value = 0;
-
-	if (pread(config, &value, size, offset) != (ssize_t)size)
-		die("reading config space");
-	return value;
-}
-
-static void config_put(unsigned offset, uint32_t value, size_t size)
-{
-	if (pwrite(config, &value, size, offset) != (ssize_t)size)
-		die("writing config space");
-}
-
 static void open_device(const char *bdf)
 {
-	char path[128];
 	int bar;
 
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/config", bdf);
-	config = open(path, O_RDWR | O_CLOEXEC);
-	if (config < 0)
-		die(path);
-	config_put(CONFIG_COMMAND, config_get(CONFIG_COMMAND, 2) | 6, 2); /* memory, bus master */
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/resource0", bdf);
-	bar = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
-	if (bar < 0)
-		die(path);
+	config = open_file(bdf, "config");
+	/* memory, bus master */
+	config_put(config, CONFIG_COMMAND, config_get(config, CONFIG_COMMAND, 2) | 6, 2);
+	bar = open_file(bdf, "resource0");
 	registers = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, bar, 0);
 	if (registers == MAP_FAILED)
 		die("mmap of resource0");
@@ -177,23 +151,16 @@ static int copy(uint64_t source, uint64_t target)
 
 static void program_msi(unsigned vector)
 {
-	unsigned at = config_get(CONFIG_CAPABILITIES, 1);
-
-	while (at && config_get(at, 1) != CAPABILITY_MSI)
-		at = config_get(at + 1, 1);
-	if (!at) {
-		errno = ENODEV;
-		die("no MSI capability");
-	}
-	uint32_t control = config_get(at + 2, 2);
+	unsigned at = capability(config, CAPABILITY_MSI);
+	uint32_t control = config_get(config, at + 2, 2);
 	int wide = control & 0x80;
 
-	config_put(at + 2, control & ~0x71U, 2);
-	config_put(at + 4, 0xfee00000, 4); /* CPU 0, physical */
+	config_put(config, at + 2, control & ~0x71U, 2);
+	config_put(config, at + 4, 0xfee00000, 4); /* CPU 0, physical */
 	if (wide)
-		config_put(at + 8, 0, 4);
-	config_put(at + (wide ? 12 : 8), vector, 2); /* fixed, edge */
-	config_put(at + 2, (control & ~0x71U) | 1, 2);
+		config_put(config, at + 8, 0, 4);
+	config_put(config, at + (wide ? 12 : 8), vector, 2); /* fixed, edge */
+	config_put(config, at + 2, (control & ~0x71U) | 1, 2);
 }
 
 /* The next interrupt of the device, as a count since the driver has it. */
@@ -223,14 +190,14 @@ static int uio(uint64_t rounds)
 		last = next_interrupt(fd);
 		if (!i)
 			first = last;
-		if (!(config_get(CONFIG_COMMAND, 2) & COMMAND_INTX_DISABLE) ||
-			!(config_get(CONFIG_STATUS, 2) & STATUS_INTERRUPT)) {
+		if (!(config_get(config, CONFIG_COMMAND, 2) & COMMAND_INTX_DISABLE) ||
+			!(config_get(config, CONFIG_STATUS, 2) & STATUS_INTERRUPT)) {
 			errno = EPROTO;
 			die("not masked, or no interrupt status");
 		}
 		put32(REG_ACK, 1);
-		config_put(CONFIG_COMMAND,
-			config_get(CONFIG_COMMAND, 2) & ~(uint32_t)COMMAND_INTX_DISABLE, 2);
+		config_put(config, CONFIG_COMMAND,
+			config_get(config, CONFIG_COMMAND, 2) & ~(uint32_t)COMMAND_INTX_DISABLE, 2);
 	}
 	printf("%u\n", last - first + 1);
 	return 0;

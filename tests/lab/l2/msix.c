@@ -3,68 +3,22 @@
  * Turns MSI-X on and off from the guest's user space, through sysfs, for a function without a
  * driver: with more vectors than any driver of the lab asks for.
  *
- *   msix BDF on COUNT    COUNT entries get a message nobody waits for and are unmasked, then MSI-X
- * is on msix BDF more FROM COUNT    COUNT further entries, from FROM, one write after the other
+ *   msix BDF on COUNT         COUNT entries get a message nobody waits for and are unmasked, then
+ *                             MSI-X is on
+ *   msix BDF more FROM COUNT  COUNT further entries, from FROM, one write after the other
  *   msix BDF off
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "sysfs.h"
+
+#define CAPABILITY_MSIX 0x11
 #define ENTRY 16
 #define MESSAGE_ADDRESS 0xfee00000u /* the first processor's local APIC */
 #define MESSAGE_DATA 0xb0
-
-static void die(const char *what)
-{
-	fprintf(stderr, "msix: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int open_file(const char *bdf, const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/%s", bdf, name);
-	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
-	if (fd < 0)
-		die(path);
-	return fd;
-}
-
-static uint32_t get(int config, unsigned at, unsigned size)
-{
-	uint32_t value = 0;
-
-	if (pread(config, &value, size, at) != (ssize_t)size)
-		die("reading config space");
-	return value;
-}
-
-static void put(int config, unsigned at, uint16_t value)
-{
-	if (pwrite(config, &value, 2, at) != 2)
-		die("writing config space");
-}
-
-static unsigned capability(int config)
-{
-	unsigned at = get(config, 0x34, 1);
-
-	while (at && get(config, at, 1) != 0x11)
-		at = get(config, at + 1, 1);
-	if (!at) {
-		fprintf(stderr, "msix: no such capability\n");
-		exit(1);
-	}
-	return at;
-}
 
 static void unmask(const char *bdf, uint32_t table, unsigned from, unsigned count)
 {
@@ -99,13 +53,13 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	config = open_file(argv[1], "config");
-	at = capability(config);
+	at = capability(config, CAPABILITY_MSIX);
 	if (argc == 3) {
-		put(config, at + 2, 0);
+		config_put(config, at + 2, 0, 2);
 		return 0;
 	}
-	put(config, 4, (uint16_t)(get(config, 4, 2) | 6));
-	unmask(argv[1], get(config, at + 4, 4), from, (unsigned)atoi(argv[argc - 1]));
-	put(config, at + 2, 0x8000);
+	config_put(config, 4, config_get(config, 4, 2) | 6, 2);
+	unmask(argv[1], config_get(config, at + 4, 4), from, (unsigned)atoi(argv[argc - 1]));
+	config_put(config, at + 2, 0x8000, 2);
 	return 0;
 }

@@ -39,7 +39,7 @@ def l1(kernel):
 
 
 def l2(kernel):
-    sources = [paths.LAB / "l2" / "init", *sorted((paths.LAB / "l2").glob("*.c"))]
+    sources = [paths.LAB / "l2" / "init", *sorted((paths.LAB / "l2").glob("*.[ch]"))]
     return _build("l2", kernel, sources, L2_MODULES, L2_ON_DEMAND, _compile_tools)
 
 
@@ -97,6 +97,8 @@ def _no_extras(archive, sources, scratch):
 def _compile_tools(archive, sources, scratch):
     archive.file("bin/load", LOAD.encode(), 0o755)
     for source in sources:
+        if source.suffix == ".h":
+            continue  # among the sources because the tools change with it
         binary = scratch.with_name(source.stem)
         subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", binary, source], check=True)
         archive.file(f"bin/{source.stem}", binary.read_bytes(), 0o755)
