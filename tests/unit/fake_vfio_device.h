@@ -135,6 +135,16 @@ void fake_deliver(struct fake_machine *machine);
 int fake_rig_init(struct fake_rig *rig, void (*fill)(struct fake_card *), const char *bus);
 int fake_rig_realize(struct fake_rig *rig, const char *bus, struct err *err);
 void fake_rig_release(struct fake_rig *rig);
+/*
+ * cmocka fixtures; the initial state is the rig. The end fails if anything of the device is left in
+ * the machine.
+ */
+#define FAKE_RIG_START(name, fill, bus)                                                            \
+	static int name(void **state)                                                              \
+	{                                                                                          \
+		return fake_rig_init(*state, fill, bus);                                           \
+	}
+int fake_rig_stop(void **state);
 /* Runs what is in both mailboxes and on watched eventfds, then delivers. */
 void fake_step(struct fake_rig *rig);
 uint32_t fake_config_read(struct fake_rig *rig, unsigned offset, unsigned size);

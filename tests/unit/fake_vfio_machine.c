@@ -233,6 +233,14 @@ void fake_rig_release(struct fake_rig *rig)
 	fake_card_release(&rig->card);
 }
 
+int fake_rig_stop(void **state)
+{
+	struct fake_rig *rig = *state;
+
+	fake_rig_release(rig);
+	return rig->machine.gsis || rig->machine.n_irqfds || rig->machine.violation[0];
+}
+
 void fake_step(struct fake_rig *rig)
 {
 	for (unsigned i = 0; i < 4; i++) {

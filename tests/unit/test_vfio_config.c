@@ -16,26 +16,12 @@
 
 static struct fake_rig rig;
 
-#define START(name, card, bus)                                                                     \
-	static int name(void **state)                                                              \
-	{                                                                                          \
-		(void)state;                                                                       \
-		return fake_rig_init(&rig, card, bus);                                             \
-	}
-
-START(nvme_root, fake_card_nvme, "pcie.0")
-START(nvme_port, fake_card_nvme, "rp1")
-START(e1000e, fake_card_e1000e, "rp1")
-START(vf, fake_card_vf, "rp1")
-START(gpu, fake_card_gpu, "rp1")
-START(conventional, fake_card_pci, "pcie.0")
-
-static int stop(void **state)
-{
-	(void)state;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
-}
+FAKE_RIG_START(nvme_root, fake_card_nvme, "pcie.0")
+FAKE_RIG_START(nvme_port, fake_card_nvme, "rp1")
+FAKE_RIG_START(e1000e, fake_card_e1000e, "rp1")
+FAKE_RIG_START(vf, fake_card_vf, "rp1")
+FAKE_RIG_START(gpu, fake_card_gpu, "rp1")
+FAKE_RIG_START(conventional, fake_card_pci, "pcie.0")
 
 /* The guest's own walk: "id@offset id@offset ...", standard list. */
 static const char *list(void)
@@ -341,7 +327,7 @@ static void fill_soft_reset(struct fake_card *card)
 	fake_card_nvme(card);
 	pci_put(card->config, 0x60 + PCI_PM_CTRL, 2, 0);
 }
-START(soft_reset, fill_soft_reset, "rp1")
+FAKE_RIG_START(soft_reset, fill_soft_reset, "rp1")
 
 static void test_power_resets(void **state)
 {
@@ -517,7 +503,7 @@ static void fill_overlap(struct fake_card *card)
 	fake_cap(card, 0xf8, CAP_ID_MSIX, 0x60);
 	fake_cap(card, 0x60, CAP_ID_MSI, 0);
 }
-START(overlap, fill_overlap, "pcie.0")
+FAKE_RIG_START(overlap, fill_overlap, "pcie.0")
 
 static void test_overlap(void **state)
 {
@@ -657,7 +643,7 @@ static void fill_no_flr(struct fake_card *card)
 	fake_card_nvme(card);
 	card->flags = VFIO_DEVICE_FLAGS_PCI;
 }
-START(no_flr, fill_no_flr, "rp1")
+FAKE_RIG_START(no_flr, fill_no_flr, "rp1")
 
 static void test_flr_impossible(void **state)
 {
@@ -677,7 +663,7 @@ static void fill_odd_bars(struct fake_card *card)
 	card->region[PCI_ROM].size = 0x800;
 	card->region[PCI_ROM].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 }
-START(odd_bars, fill_odd_bars, "rp1")
+FAKE_RIG_START(odd_bars, fill_odd_bars, "rp1")
 
 static void test_odd_bars(void **state)
 {
@@ -706,7 +692,7 @@ static void test_bridge(void **state)
 	assert_int_equal(fn.config[PCI_HEADER_TYPE], 0);
 }
 
-#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+#define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
 
 int main(void)
 {

@@ -21,18 +21,7 @@
 
 static struct fake_rig rig;
 
-static int e1000e(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_e1000e, "pcie.0");
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
-}
+FAKE_RIG_START(e1000e, fake_card_e1000e, "pcie.0")
 
 static unsigned open_fds(void)
 {
@@ -415,7 +404,7 @@ static void test_threads(void **state)
 	assert_int_equal(rig.machine.n_irqfds, 0);
 }
 
-#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+#define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
 
 int main(void)
 {

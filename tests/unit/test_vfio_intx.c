@@ -19,18 +19,7 @@
 
 static struct fake_rig rig;
 
-static int serial(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_pci, "pcie.0");
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
-}
+FAKE_RIG_START(serial, fake_card_pci, "pcie.0")
 
 static void use_it(void)
 {
@@ -169,11 +158,7 @@ static void fill_mediated(struct fake_card *card)
 	card->mediated = true;
 }
 
-static int mediated_serial(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_mediated, "pcie.0");
-}
+FAKE_RIG_START(mediated_serial, fill_mediated, "pcie.0")
 
 /* A device that cannot listen to an eventfd: the worker does, and unmasks. */
 static void test_unmasked_here(void **state)
@@ -203,11 +188,7 @@ static void fill_none(struct fake_card *card)
 	card->irq_count[INTX] = 0;
 }
 
-static int no_intx(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_none, "pcie.0");
-}
+FAKE_RIG_START(no_intx, fill_none, "pcie.0")
 
 static void test_none(void **state)
 {
@@ -221,7 +202,7 @@ static void test_none(void **state)
 	assert_int_equal(rig.dev->irqs.intx_trigger, -1);
 }
 
-#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+#define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
 
 int main(void)
 {

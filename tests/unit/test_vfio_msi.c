@@ -18,24 +18,8 @@
 
 static struct fake_rig rig;
 
-static int edu(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_edu, "pcie.0");
-}
-
-static int e1000e(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_e1000e, "pcie.0");
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
-}
+FAKE_RIG_START(edu, fake_card_edu, "pcie.0")
+FAKE_RIG_START(e1000e, fake_card_e1000e, "pcie.0")
 
 static const struct vfio_message *routed(unsigned i)
 {
@@ -207,7 +191,7 @@ static void test_line_after_msi(void **state)
 	assert_true(rig.card.line_off);
 }
 
-#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+#define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
 
 int main(void)
 {

@@ -23,11 +23,7 @@
 
 static struct fake_rig rig;
 
-static int start(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_nvme, "pcie.0");
-}
+FAKE_RIG_START(start, fake_card_nvme, "pcie.0")
 
 static void fill_old_kernel(struct fake_card *card)
 {
@@ -35,11 +31,7 @@ static void fill_old_kernel(struct fake_card *card)
 	card->irq_flags[MSIX] |= VFIO_IRQ_INFO_NORESIZE;
 }
 
-static int start_old(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_old_kernel, "pcie.0");
-}
+FAKE_RIG_START(start_old, fill_old_kernel, "pcie.0")
 
 static void fill_many(struct fake_card *card)
 {
@@ -51,18 +43,7 @@ static void fill_many(struct fake_card *card)
 	card->region[0].size = 0x10000;
 }
 
-static int start_many(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_many, "pcie.0");
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
-}
+FAKE_RIG_START(start_many, fill_many, "pcie.0")
 
 static uint64_t entry(unsigned vector)
 {
@@ -607,9 +588,11 @@ static void test_locate(void **state)
 	}
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
-#define CASE_OLD(name) cmocka_unit_test_setup_teardown(name, start_old, stop)
-#define CASE_MANY(name) cmocka_unit_test_setup_teardown(name, start_many, stop)
+#define CASE(name) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
+#define CASE_OLD(name)                                                                             \
+	cmocka_unit_test_prestate_setup_teardown(name, start_old, fake_rig_stop, &rig)
+#define CASE_MANY(name)                                                                            \
+	cmocka_unit_test_prestate_setup_teardown(name, start_many, fake_rig_stop, &rig)
 
 int main(void)
 {

@@ -227,30 +227,9 @@ static unsigned long trapped(const struct vfio_region *region, unsigned area)
 
 static struct fake_rig rig;
 
-static int nvme(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_nvme, "pcie.0");
-}
-
-static int e1000e(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_e1000e, "pcie.0");
-}
-
-static int gpu(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_gpu, "pcie.0");
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
-}
+FAKE_RIG_START(nvme, fake_card_nvme, "pcie.0")
+FAKE_RIG_START(e1000e, fake_card_e1000e, "pcie.0")
+FAKE_RIG_START(gpu, fake_card_gpu, "pcie.0")
 
 static void test_mapped(void **state)
 {
@@ -294,11 +273,7 @@ static void fill_map_fails(struct fake_card *card)
 	card->map_error = EINVAL;
 }
 
-static int map_fails(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_map_fails, "pcie.0");
-}
+FAKE_RIG_START(map_fails, fill_map_fails, "pcie.0")
 
 /* Standard error into a file: what was logged. */
 static int log_file;
@@ -353,11 +328,7 @@ static void fill_huge(struct fake_card *card)
 	card->region[3].flags = RW;
 }
 
-static int huge(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_huge, "pcie.0");
-}
+FAKE_RIG_START(huge, fill_huge, "pcie.0")
 
 static void test_huge(void **state)
 {
@@ -425,11 +396,7 @@ static void fill_table_in_sparse(struct fake_card *card)
 	pci_put(card->config, 0x40 + PCI_MSIX_PBA, 4, 0x6ff8);
 }
 
-static int table_in_sparse(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fill_table_in_sparse, "pcie.0");
-}
+FAKE_RIG_START(table_in_sparse, fill_table_in_sparse, "pcie.0")
 
 static void test_table_in_sparse(void **state)
 {
@@ -493,7 +460,7 @@ static void test_access_fails(void **state)
 	assert_int_equal(fake_bar_read(&rig, 3, 0x100, 4), 0);
 }
 
-#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+#define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
 
 int main(void)
 {

@@ -17,24 +17,13 @@
 
 static struct fake_rig rig;
 
-static int nvme(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_nvme, "pcie.0");
-}
-
-static int no_reset(void **state)
-{
-	(void)state;
-	return fake_rig_init(&rig, fake_card_pci, "pcie.0");
-}
+FAKE_RIG_START(nvme, fake_card_nvme, "pcie.0")
+FAKE_RIG_START(no_reset, fake_card_pci, "pcie.0")
 
 static int stop(void **state)
 {
-	(void)state;
 	rig.card.dead = false;
-	fake_rig_release(&rig);
-	return rig.machine.gsis || rig.machine.n_irqfds || rig.machine.violation[0];
+	return fake_rig_stop(state);
 }
 
 static void use_it(void)
@@ -174,7 +163,7 @@ static void test_realize_needs_the_reset(void **state)
 	assert_int_equal(broken.machine.gsis, 0);
 }
 
-#define CASE(name, start) cmocka_unit_test_setup_teardown(name, start, stop)
+#define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, stop, &rig)
 
 int main(void)
 {
