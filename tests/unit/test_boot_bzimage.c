@@ -15,6 +15,7 @@
 #include <portcullis/err.h>
 
 #include "boot_fixture.h"
+#include "says.h"
 
 static const struct fixture_range ram_512[] = { { 0, 512 * MIB } };
 
@@ -68,8 +69,7 @@ static const struct boot_params *zero_page(void)
 static void expect_refused(int code, const char *text)
 {
 	assert_int_equal(boot_recognise(&kernel.image, &err), -code);
-	if (!strstr(err.text, text))
-		fail_msg("'%s' is not in '%s'", text, err.text);
+	assert_says(err.text, text);
 }
 
 static void test_registers_and_memory(void **state)

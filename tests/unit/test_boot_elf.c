@@ -14,6 +14,7 @@
 #include <portcullis/err.h>
 
 #include "boot_fixture.h"
+#include "says.h"
 
 static const struct fixture_range ram_64[] = { { 0, 64 * MIB } };
 
@@ -49,16 +50,14 @@ static void place(enum boot_kind kind)
 static void expect_refused(const char *text)
 {
 	assert_int_equal(boot_recognise(&kernel.image, &err), -ENOEXEC);
-	if (!strstr(err.text, text))
-		fail_msg("'%s' is not in '%s'", text, err.text);
+	assert_says(err.text, text);
 }
 
 static void expect_no_place(int code, const char *text)
 {
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
 	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -code);
-	if (!strstr(err.text, text))
-		fail_msg("'%s' is not in '%s'", text, err.text);
+	assert_says(err.text, text);
 }
 
 static void expect_bytes(uint64_t gpa, size_t size, uint8_t value)

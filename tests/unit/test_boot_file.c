@@ -20,6 +20,7 @@
 #include <portcullis/err.h>
 
 #include "boot_fixture.h"
+#include "says.h"
 
 static char folder[] = "/tmp/portcullis-boot-XXXXXX";
 static char path[sizeof(folder) + 16];
@@ -80,8 +81,7 @@ static void expect_refused(int code, const char *text)
 	int before = last_fd();
 
 	assert_int_equal(boot_read(&image, path, NULL, "", &err), -code);
-	if (!strstr(err.text, text))
-		fail_msg("'%s' is not in '%s'", text, err.text);
+	assert_says(err.text, text);
 	assert_null(image.kernel);
 	assert_null(image.cmdline);
 	assert_int_equal(last_fd(), before);
@@ -155,8 +155,7 @@ static void test_modules(void **state)
 	boot_release(&image);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(read_modules(bad[i].list), -bad[i].code);
-		if (!strstr(err.text, bad[i].says))
-			fail_msg("'%s' is not in '%s'", bad[i].says, err.text);
+		assert_says(err.text, bad[i].says);
 		assert_null(image.initrd);
 		assert_null(image.module[0].text);
 	}

@@ -27,6 +27,8 @@
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
 
+#include "says.h"
+
 #define MEGABYTE 1000000u
 #define STEPS 4000000u /* rounds before a transfer counts as stuck */
 
@@ -85,8 +87,7 @@ static void refused(
 	struct err err = { 0 };
 
 	assert_int_equal(chardev_new(&b->c, &o, &b->serial, &b->loop, NULL, NULL, &err), -code);
-	if (!strstr(err.text, text))
-		fail_msg("'%s' does not say '%s'", err.text, text);
+	assert_says(err.text, text);
 	assert_null(b->c);
 }
 

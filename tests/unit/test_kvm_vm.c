@@ -21,6 +21,7 @@
 #include <portcullis/err.h>
 
 #include "../../src/kvm/private.h"
+#include "says.h"
 
 static void vm_fake(struct kvm_vm *vm)
 {
@@ -166,8 +167,7 @@ static void says(const struct err *err, const char *text)
 {
 	char line[2048];
 
-	if (!strstr(err_format(err, line, sizeof(line)), text))
-		fail_msg("'%s' does not say '%s'", line, text);
+	assert_says(err_format(err, line, sizeof(line)), text);
 }
 
 static void test_no_device(void **state)

@@ -17,6 +17,8 @@
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
 
+#include "says.h"
+
 #define MIB 0x100000ull
 #define GIB 0x40000000ull
 
@@ -117,8 +119,7 @@ static void refused(const struct ram_options *options, const struct ram_layout *
 	struct err err = { 0 };
 
 	assert_int_equal(ram_init(&ram, layout, options, &err), -code);
-	if (!strstr(err.text, text))
-		fail_msg("'%s' does not say '%s'", err.text, text);
+	assert_says(err.text, text);
 	assert_int_equal(ram.fd, -1);
 	assert_null(ram.base);
 	assert_int_equal(ram_init(&ram, layout, options, NULL), -code);

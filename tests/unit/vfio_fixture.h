@@ -11,13 +11,12 @@
 #ifndef TESTS_VFIO_FIXTURE_H
 #define TESTS_VFIO_FIXTURE_H
 
-#include <string.h>
-
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
 
 #include "../../src/vfio/context.h"
 #include "fake_vfio_host.h"
+#include "says.h"
 
 #define FIXTURE_HVA ((uint8_t *)0x100000000000)
 
@@ -54,12 +53,5 @@ int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vf
 	struct err *err);
 /* The guest puts a BAR of 64 KiB there, and the worker makes one step of mapping it. */
 void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr);
-
-/* Is the part in the text? If not, both are told. */
-#define assert_says(text, part)                                                                    \
-	do {                                                                                       \
-		if (!strstr(text, part))                                                           \
-			fail_msg("'%s' does not contain '%s'", text, part);                        \
-	} while (0)
 
 #endif
