@@ -332,31 +332,12 @@ static int run_attach_cycle(void)
 	return ret;
 }
 
-/* The n-th call into the kernel fails, for every n until all goes well. */
 static void fault_loop(void)
 {
-	unsigned fds = fake_process_fds();
-	unsigned long n;
-	int ret = -1;
-
 	vfio_context_set_ram(vfio.context, &vfio.ram);
-	for (n = 1; ret < 0; n++) {
-		vfio.fake.calls = 0;
-		vfio.fake.fail_at = n;
-		vfio.err.text[0] = '\0';
-		ret = run_attach_cycle();
-		assert_int_equal(fake_process_fds(), fds);
-		assert_true(fake_vfio_idle(&vfio.fake));
-		assert_string_equal(vfio.fake.violation, "");
-		assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
-		assert_null(vfio.context->groups);
-		assert_null(vfio.context->containers);
-		assert_null(vfio.context->attachments);
-		assert_true(n < 1000);
-	}
-	/* Failing calls of the way back are not noticed above, so look whether the way there was
+	/* Failing calls of the way back are not noticed, so look whether the way there was
 	 * covered. */
-	assert_true(n > 15);
+	assert_true(vfio_fixture_faults(&vfio, run_attach_cycle) > 15);
 }
 
 static void test_faults(void **state)

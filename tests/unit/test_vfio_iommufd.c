@@ -331,30 +331,16 @@ static int run_cycle(void)
 		ret = vfio_attachment_map_ram(c, &vfio.err);
 	vfio_detach(a);
 	vfio_detach(c);
+	assert_int_equal(vfio.context->iommufds->users, 0);
 	return ret;
 }
 
 static void test_faults(void **state)
 {
-	unsigned fds = fake_process_fds();
-	int ret = -1;
-	unsigned long n;
-
 	(void)state;
 	vfio_context_set_ram(vfio.context, &vfio.ram);
 	assert_int_equal(add_object("iommufd0", -1), 0);
-	for (n = 1; ret < 0; n++) {
-		vfio.fake.calls = 0;
-		vfio.fake.fail_at = n;
-		ret = run_cycle();
-		assert_int_equal(fake_process_fds(), fds);
-		assert_true(fake_vfio_idle(&vfio.fake));
-		assert_string_equal(vfio.fake.violation, "");
-		assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
-		assert_int_equal(vfio.context->iommufds->users, 0);
-		assert_true(n < 1000);
-	}
-	assert_true(n > 12);
+	assert_true(vfio_fixture_faults(&vfio, run_cycle) > 12);
 }
 
 /* The same with an fd of the user's: it is closed by every failure. */

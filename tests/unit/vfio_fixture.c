@@ -85,3 +85,27 @@ void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr)
 	(void)vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
 	(void)vfio_attachment_step(attachment);
 }
+
+unsigned long vfio_fixture_faults(struct vfio_fixture *fixture, int (*cycle)(void))
+{
+	const struct vfio_context *context = fixture->context;
+	unsigned fds = fake_process_fds();
+	unsigned long n;
+	int ret = -1;
+
+	for (n = 1; ret < 0; n++) {
+		fixture->fake.calls = 0;
+		fixture->fake.fail_at = n;
+		fixture->err.text[0] = '\0';
+		ret = cycle();
+		assert_int_equal(fake_process_fds(), fds);
+		assert_true(fake_vfio_idle(&fixture->fake));
+		assert_string_equal(fixture->fake.violation, "");
+		assert_int_equal(vfio_context_mapped_bytes(fixture->context), 0);
+		assert_null(context->groups);
+		assert_null(context->containers);
+		assert_null(context->attachments);
+		assert_true(n < 1000);
+	}
+	return n;
+}

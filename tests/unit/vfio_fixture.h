@@ -54,4 +54,10 @@ int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vf
 /* The guest puts a BAR of 64 KiB there, and the worker makes one step of mapping it. */
 void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr);
 
+/*
+ * cycle() attaches and detaches. The n-th call into the kernel fails, for every n until all goes
+ * well, and each time nothing stays behind. Returns the n after the last.
+ */
+unsigned long vfio_fixture_faults(struct vfio_fixture *fixture, int (*cycle)(void));
+
 #endif
