@@ -10,17 +10,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include <linux/pci_regs.h>
 
-#include <portcullis/log.h>
 #include <portcullis/vfio_query.h>
 
 #include "fake_vfio_device.h"
+#include "log_capture.h"
 #include "vfio_fixture.h"
 
 #define DEV_A "0000:1a:00.0"
@@ -31,7 +30,6 @@
 
 static struct vfio_fixture vfio;
 static struct fake_rig rig;
-static int log_file;
 
 static int setup(void **state)
 {
@@ -46,34 +44,14 @@ static int setup(void **state)
 	vfio_fixture_start(&vfio, cards, 3, NULL);
 	vfio_fixture_ram(&vfio, 0, segments, 1);
 	vfio_context_set_ram(vfio.context, &vfio.ram);
-	log_file = memfd_create("log", MFD_CLOEXEC);
-	log_setup(log_file, LOG_LEVEL_INFO);
+	log_capture_start();
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	log_setup(STDERR_FILENO, LOG_LEVEL_INFO);
-	close(log_file);
+	log_capture_stop();
 	return vfio_fixture_teardown(state);
-}
-
-static const char *logged(void)
-{
-	static char text[4096];
-	ssize_t n = pread(log_file, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-static unsigned lines(void)
-{
-	unsigned n = 0;
-
-	for (const char *c = logged(); *c; c++)
-		n += *c == '\n';
-	return n;
 }
 
 static struct vfio_attachment *attach_by(const char *bdf, char *iommufd)
@@ -155,7 +133,7 @@ static void test_pieces(void **state)
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_detach(a);
 	vfio_detach(b);
-	assert_string_equal(logged(), "");
+	assert_string_equal(log_captured(), "");
 }
 
 /* A lone device's BARs cost nothing; they are mapped when somebody comes, and stay after that. */
@@ -214,7 +192,7 @@ static void test_large(void **state)
 	step_all(a);
 	assert_true(fake_vfio_total_maps(&vfio.fake) <= 1 + VFIO_DEVICE_MAPS);
 	assert_true(fake_vfio_mapped(&vfio.fake, 13ull << 45, 1ull << 45, BAR_HVA));
-	assert_string_equal(logged(), "");
+	assert_string_equal(log_captured(), "");
 	vfio_detach(b);
 	vfio_detach(a);
 }
@@ -250,7 +228,7 @@ static void test_trade_places(void **state)
 	step_all(a);
 	assert_true(reachable(0xd0100000, 0) && reachable(0xd0000000, 1));
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
-	assert_string_equal(logged(), "");
+	assert_string_equal(log_captured(), "");
 	vfio_detach(b);
 	vfio_detach(a);
 }
@@ -266,8 +244,8 @@ static void test_over_memory(void **state)
 		assert_true(fake_vfio_mapped(&vfio.fake, 0, 128 * MIB, FIXTURE_HVA));
 		assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	}
-	assert_int_equal(lines(), 1);
-	assert_non_null(strstr(logged(), "BAR 0 of '" DEV_A "'"));
+	assert_int_equal(log_captured_lines(), 1);
+	assert_non_null(strstr(log_captured(), "BAR 0 of '" DEV_A "'"));
 	/* Nor is it in the way of a device that comes later. */
 	vfio_detach(b);
 	b = attach_iommufd(DEV_C);
@@ -309,9 +287,10 @@ static void test_refused(void **state)
 		vfio_attachment_show_bar(a, 1, 0xd8000000 + i * MIB, &area, 1);
 		step_all(a);
 	}
-	assert_int_equal(lines(), 2);
-	assert_non_null(strstr(logged(), "DMA will not reach BAR 0 of '" DEV_A "' at 0xd0000000"));
-	assert_non_null(strstr(logged(), "BAR 1"));
+	assert_int_equal(log_captured_lines(), 2);
+	assert_non_null(
+		strstr(log_captured(), "DMA will not reach BAR 0 of '" DEV_A "' at 0xd0000000"));
+	assert_non_null(strstr(log_captured(), "BAR 1"));
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	/* Room in the ledger is not lost either. */
 	for (unsigned i = 0; i < 200; i++) {
@@ -458,7 +437,7 @@ static void test_follows(void **state)
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	end_device();
 	vfio_detach(b);
-	assert_string_equal(logged(), "");
+	assert_string_equal(log_captured(), "");
 }
 
 static void test_off(void **state)

@@ -9,14 +9,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
-#include <portcullis/log.h>
-
 #include "fake_vfio_device.h"
+#include "log_capture.h"
 
 #define RW (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
 #define RWM (RW | VFIO_REGION_INFO_FLAG_MMAP)
@@ -275,20 +272,6 @@ static void fill_map_fails(struct fake_card *card)
 
 FAKE_RIG_START(map_fails, fill_map_fails, "pcie.0")
 
-/* Standard error into a file: what was logged. */
-static int log_file;
-
-static unsigned lines(void)
-{
-	char text[4096];
-	ssize_t size = pread(log_file, text, sizeof(text), 0);
-	unsigned n = 0;
-
-	for (ssize_t i = 0; i < size; i++)
-		n += text[i] == '\n';
-	return n;
-}
-
 /* Four pieces fail: the BAR is trapped, and that is told once. */
 static void fill_sparse_fails(struct fake_card *card)
 {
@@ -301,22 +284,16 @@ static void fill_sparse_fails(struct fake_card *card)
 
 static int sparse_fails(void **state)
 {
-	int ret;
-
-	(void)state;
-	log_file = memfd_create("log", MFD_CLOEXEC);
-	log_setup(log_file, LOG_LEVEL_INFO);
-	ret = fake_rig_init(&rig, fill_sparse_fails, "pcie.0");
-	log_setup(STDERR_FILENO, LOG_LEVEL_INFO);
-	return ret;
+	log_capture_start();
+	return fake_rig_init(*state, fill_sparse_fails, "pcie.0");
 }
 
 static void test_one_line(void **state)
 {
 	(void)state;
 	assert_string_equal(areas(&rig.dev->region[0]), "T8000");
-	assert_int_equal(lines(), 1);
-	close(log_file);
+	assert_int_equal(log_captured_lines(), 1);
+	log_capture_stop();
 }
 
 /* 64 GiB that can be mapped, and 64 GiB that cannot: as many counters as for 4 MiB. */
