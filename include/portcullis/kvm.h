@@ -24,8 +24,8 @@ struct kvm_msr_list;
 struct kvm_vm_state; /* PIC, IOAPIC, PIT as created */
 
 #define KVM_GSI_PINS 24	 /* IOAPIC pins: GSI 0..23 */
-#define KVM_GSI_MAX 4096 /* MSI routes take those from 24 on */
-#define KVM_MSI_MAX 4056 /* routes beside the pins', of KVM's 4096 */
+#define KVM_GSI_MAX 4096 /* MSI routes take 24 and up; beside the pins' there is room for: */
+#define KVM_MSI_MAX 4056
 
 struct kvm_vm {
 	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1: kernel has none */
@@ -76,7 +76,6 @@ int kvm_vm_reset(struct kvm_vm *vm) ON_MAIN;
 
 struct kvm_run;
 struct kvm_vcpu_state; /* registers, MSRs, LAPIC ... as created */
-
 struct kvm_vcpu {
 	int fd; /* owned */
 	unsigned index;
@@ -123,7 +122,7 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry) ON_VCPU
 enum kvm_exit_kind {
 	KVM_EXITED_IO,
 	KVM_EXITED_MMIO,
-	KVM_EXITED_SHUTDOWN /* triple fault */,
+	KVM_EXITED_SHUTDOWN, /* triple fault */
 	KVM_EXITED_INTERRUPTED,
 	KVM_EXITED_RESET,
 	KVM_EXITED_POWEROFF,

@@ -162,6 +162,7 @@ def usb_controller(guest, qmp):
     """MSI-X table and PBA in the same BAR as the registers; the driver works."""
     guest.check("load xhci_pci")
     guest.wait_true("[ -e /sys/bus/usb/devices/usb1 ]", what="the USB controller's root hub")
+    guest.wait_true("[ -e /sys/bus/usb/devices/1-1 ]", what="the mouse on its bus")
     vectors = guest.interrupts("xhci")
     check(sum(vectors.values()) > 0, f"the controller never interrupted: {vectors}")
     row = bars(qmp, "usb")[0]

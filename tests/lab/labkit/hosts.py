@@ -182,7 +182,8 @@ HOSTS = {
         nvme("nvme0", port=0x5),
         Device("rng0", "virtio-rng-pci,aer=on,disable-legacy=on,iommu_platform=on", port=0x6),
     ), append="intel_iommu=on iommu=nopt nvme_core.multipath=N"),
-    "regions": Host(REGION_DEVICES),
+    # Without something on its bus the USB controller has nothing to interrupt for.
+    "regions": Host(REGION_DEVICES, extra=("-device", "usb-mouse,bus=usb0.0")),
     # Both ways to a device: /dev/iommu and the devices' own nodes, groups and containers; and mediated devices.
     "iommufd": Host((nvme("nvme0", port=0x2), nvme("nvme1", port=0x4),
                      Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
