@@ -51,4 +51,4 @@ def expect_msi(guest, bdf, vector):
     # The kernel limits how often it says so; and once it has, the line stays.
     guest.check("dmesg -c >/dev/null; sleep 5")
     guest.check(f"edu {bdf} msi {vector}")
-    guest.wait_true(f"dmesg | grep 'vector' | grep -E '\\b0?\\.?{vector}\\b'", what=f"an interrupt at vector {vector}")
+    guest.wait_true(f"dmesg | grep 'No irq handler' | grep -E '\\b0?\\.?{vector}\\b'", what=f"an interrupt at vector {vector}")

@@ -36,7 +36,8 @@ def ping(guest, name, count=3):
 
 
 def serial_ports(guest, bdf):
-    names = guest.check(f"ls /sys/bus/pci/devices/{bdf}/tty").split()
+    guest.check("load 8250_pci")
+    names = guest.wait_true(f"ls /sys/bus/pci/devices/{bdf}/tty", what=f"serial ports of {bdf}").split()
     for name in names:
         guest.check(f"stty -F /dev/{name} 115200 raw -echo")
     return names

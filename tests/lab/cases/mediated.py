@@ -31,6 +31,7 @@ def mediated_devices(count):
 
 def serial_lines(vmm, card):
     """Names of the ttys of a serial card of the guest."""
+    vmm.guest.check("load 8250_pci")
     rows = vmm.guest.wait_true(f"find /sys/bus/pci/devices/{card}/ -name 'ttyS*' | grep .",
                                what=f"serial lines of {card}")
     return sorted({os.path.basename(row) for row in rows.split()})
