@@ -35,9 +35,15 @@ def ping(guest, name, count=3):
     guest.check(f"ping -I {name} -c {count} -W 10 10.0.2.2 || {{ ip address; cat /proc/interrupts; false; }}")
 
 
-def serial_ports(guest, bdf):
+def serial_lines(guest, bdf):
+    """Names of the ttys of a serial card of the guest."""
     guest.check("load 8250_pci")
-    names = guest.wait_true(f"ls /sys/bus/pci/devices/{bdf}/tty", what=f"serial ports of {bdf}").split()
+    rows = guest.wait_true(f"find /sys/bus/pci/devices/{bdf}/ -name 'ttyS*' | grep .", what=f"serial lines of {bdf}")
+    return sorted({row.rpartition("/")[2] for row in rows.split()})
+
+
+def serial_ports(guest, bdf):
+    names = serial_lines(guest, bdf)
     for name in names:
         guest.check(f"stty -F /dev/{name} 115200 raw -echo")
     return names

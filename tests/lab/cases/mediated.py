@@ -7,6 +7,7 @@ import uuid
 
 from cases.backends import OBJECT, machine
 from cases.hotplug import OURS, PORT, delete, device
+from cases.interrupts import serial_lines
 from l1.case import case, check, check_equal
 
 SERIAL = "4348:3253"    # the card that mtty is
@@ -29,14 +30,6 @@ def mediated_devices(count):
                 remove.write("1")
 
 
-def serial_lines(vmm, card):
-    """Names of the ttys of a serial card of the guest."""
-    vmm.guest.check("load 8250_pci")
-    rows = vmm.guest.wait_true(f"find /sys/bus/pci/devices/{card}/ -name 'ttyS*' | grep .",
-                               what=f"serial lines of {card}")
-    return sorted({os.path.basename(row) for row in rows.split()})
-
-
 def echo(vmm, tty, text):
     """mtty sends back what it is sent. It reports a change of modem lines for ever to a tty that asks: clocal."""
     vmm.guest.check(f"stty -F /dev/{tty} raw -echo clocal 115200")
@@ -55,7 +48,7 @@ def mediated_serial(lab):
             cards = [bdf for bdf, card in vmm.guest.pci_devices().items() if card == SERIAL]
             check_equal(len(cards), 2, "serial cards in the guest")
             for card in cards:
-                lines = serial_lines(vmm, card)
+                lines = serial_lines(vmm.guest, card)
                 check_equal(len(lines), 2, f"serial lines of {card}")
                 check_equal(echo(vmm, lines[0], "mediated"), "mediated", f"what {card} sent back")
                 check(any(vmm.guest.interrupts("ttyS").values()), "no interrupt of the serial cards in the guest")
@@ -63,7 +56,7 @@ def mediated_serial(lab):
             qmp.cmd("device_add", driver="vfio-pci", id="vfio-0", bus="pcie.1", sysfsdev=second)
             check_equal(device(qmp)["backend"], "group", "the backend after it was plugged again")
             card = next(bdf for bdf in cards if not bdf.startswith("0000:00"))
-            check_equal(echo(vmm, serial_lines(vmm, card)[1], "again"), "again", f"what {card} sent back")
+            check_equal(echo(vmm, serial_lines(vmm.guest, card)[1], "again"), "again", f"what {card} sent back")
             # Not by the guest's poweroff, which may wait for mtty's lines to drain.
             qmp.cmd("quit")
             check_equal(vmm.wait_exit(30), 0, "exit status")
