@@ -4,6 +4,7 @@
 import ctypes
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -143,6 +144,14 @@ class L1:
 
     def wait(self):
         return self._process.wait()
+
+    def where(self):
+        """What L1's processor does: with nokaslr, RIP is a line of System.map; while L2 runs, it is L2's."""
+        try:
+            text = self.qmp.command("human-monitor-command", {"command-line": "info registers"}).get("return", "")
+        except (LabFault, OSError):
+            return "its QEMU does not answer either"
+        return ", ".join(re.findall(r"RIP=\w+|RFL=\w+ \[[^]]*\]|HLT=\d", text)) or "no registers"
 
     def said(self):
         """What L0's QEMU and L1's console said, for a failure's report."""

@@ -191,7 +191,7 @@ class Runner:
                     return Result(case.name, message["status"], message["seconds"], message["message"],
                                   message["note"], said, self._faults[case.name]), message["dirty"]
             if now - last_alive > l1.host.heartbeat:
-                raise LabFault(f"no heartbeat from L1 for {l1.host.heartbeat} s")
+                raise LabFault(f"no heartbeat from L1 for {l1.host.heartbeat} s ({l1.where()})")
             if l1.host.silence and now - last_word > l1.host.silence:
                 raise LabFault(f"no word of the case for {l1.host.silence} s")
             if now - started > deadline + GRACE:
