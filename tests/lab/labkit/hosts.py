@@ -161,8 +161,8 @@ HOSTS = {
     "legacy": Host(LEGACY_DEVICES, memory=2048),
     # Room for a guest whose memory reaches beyond 4 GiB, all of it pinned.
     "large": Host(STANDARD_DEVICES, memory=6144),
-    # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble. About every
-    # second session hangs in L2, with L1 alive and time almost standing still.
+    # Every clock in L1 counts executed instructions, 2 ns each: what is measured there does not wobble. When L2 hangs
+    # (labkit/svm_fix.py), L1 lives on, but its time almost stands still.
     "clock": Host(STANDARD_DEVICES, accel="tcg,thread=single", extra=("-icount", "shift=1,sleep=on"),
                   heartbeat=120, silence=120, reruns=5),
     # Many drives, to plug one at each of many moments of one boot.

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from . import initramfs, paths, steal
+from . import initramfs, paths, steal, svm_fix
 
 BOOT_DEADLINE = 120     # seconds of steal.Clock; 8 is usual
 
@@ -105,6 +105,7 @@ class L1:
         self.channel = Channel(ours)
         self.qmp = Qmp(monitor)
         self.qmp.command("qmp_capabilities")
+        self.mended = svm_fix.apply(self._process.pid)      # long before L1 runs its first guest
 
     def wait_ready(self):
         end = self.clock.now() + BOOT_DEADLINE
@@ -151,7 +152,8 @@ class L1:
             text = self.qmp.command("human-monitor-command", {"command-line": "info registers"}).get("return", "")
         except (LabFault, OSError):
             return "its QEMU does not answer either"
-        return ", ".join(re.findall(r"RIP=\w+|RFL=\w+ \[[^]]*\]|HLT=\d", text)) or "no registers"
+        mended = [] if self.mended else ["its QEMU is not mended"]
+        return ", ".join(mended + re.findall(r"RIP=\w+|RFL=\w+ \[[^]]*\]|HLT=\d", text)) or "no registers"
 
     def said(self):
         """What L0's QEMU and L1's console said, for a failure's report."""
