@@ -12,6 +12,7 @@ from .hosts import HOSTS
 from .iommufd_kernel import Unavailable
 from .l0 import L1, LabFault
 
+NUDGE = 1 / 6           # of the time without a sign of life after which L1 counts as dead
 GRACE = 60              # seconds beyond a case's deadline for L1's agent to end it by itself
 
 
@@ -54,6 +55,7 @@ class Runner:
         self._boots = 0
         self.results = []
         self.fault_texts = []
+        self.woken = set()                      # cases in which L1 had stopped
         self.failed_event = threading.Event()
 
     def run(self):
@@ -190,6 +192,10 @@ class Runner:
                     said = {**l1.said(), **message["attachments"]} if message["status"] == "fail" else {}
                     return Result(case.name, message["status"], message["seconds"], message["message"],
                                   message["note"], said, self._faults[case.name]), message["dirty"]
+            elif now - last_alive > l1.host.heartbeat * NUDGE:
+                # L1 may have lost its timer's interrupt, and halted: any other one wakes it (docs/lab.md).
+                l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
+                self.woken.add(case.name)
             if now - last_alive > l1.host.heartbeat:
                 raise LabFault(f"no heartbeat from L1 for {l1.host.heartbeat} s ({l1.where()})")
             if l1.host.silence and now - last_word > l1.host.silence:
