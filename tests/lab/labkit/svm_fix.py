@@ -5,7 +5,7 @@ KVM in L1 injects an interrupt into L2 with VMRUN. QEMU's helper_vmrun() deliver
 vector in cpu->exception_index. When something then wants the processor's thread out of its loop (a timer, a
 device, the end of an instruction budget) before anything else has overwritten that, the loop takes the vector
 for an exception that is still to be delivered, and delivers it a second time: whether or not L2 has interrupts
-enabled, at whatever instruction it is. QEMU 7.2 to 10.0 have it.
+enabled, at whatever instruction it is. QEMU 7.2 has it; later ones, up to 10.0, were seen to hang in the same way.
 
 The store of the vector is taken out: delivery does not need it, and the loop's value for "none" stays.
 """
