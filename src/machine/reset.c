@@ -34,9 +34,8 @@ static void reset_finish(struct machine *m) ON_MAIN
 				.reason = shutdown_reason(m->reset_cause) });
 	if (m->run_after_reset)
 		vcpus_go(m);
-	else
-		m->runstate =
-			RUNSTATE_PRELAUNCH; /* no guest has run since, as before the first cont */
+	else /* no guest has run since: as before the first cont */
+		m->runstate = RUNSTATE_PRELAUNCH;
 }
 
 static void device_was_reset(struct device *device, int status) ON_MAIN

@@ -63,7 +63,7 @@ struct vfio_pci {
 	bool realized, fenced;
 	uint8_t power;		 /* D-state the guest last set, 0..3 */
 	bool kernel_resets;	 /* when it is opened, and when its last fd is closed */
-	bool fresh;		 /* worker: nobody had it since it was opened */
+	bool fresh;		 /* worker: reset by being opened, and nobody had it since */
 	atomic_bool quarantined; /* did not come back from a reset: vCPUs see no device */
 	unsigned reset_deadline_ms;
 	const char *reset_methods;	 /* the kernel's, best first; "": unknown */

@@ -224,6 +224,7 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 {
 	struct vfio_msix *msix = &dev->irqs.msix;
 	unsigned need = 0;
+	bool grow;
 
 	if (dev->irqs.mode != VFIO_IRQ_MSIX || !dev->io)
 		return;
@@ -232,7 +233,8 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 	if (!msix->allocated)
 		turn_on(dev);
 	/* One growth for all that is asked for at once. */
-	for (unsigned i = first; !msix->resizable && !full(msix) && i <= last; i++)
+	grow = !msix->resizable && !full(msix);
+	for (unsigned i = first; grow && i <= last; i++)
 		if (!dev->irqs.vector[i].armed && entry_get(dev, i).live)
 			need = i + 1;
 	if (need > msix->allocated)

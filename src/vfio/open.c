@@ -74,7 +74,7 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		 * the kernel does not offer the function's reset (Linux' vfio_pci_core_enable()).
 		 */
 		dev->kernel_resets = dev->attachment->device.pci && vfio_reset_possible(dev);
-		dev->fresh = true;
+		dev->fresh = dev->kernel_resets;
 		return 0;
 	}
 	dev->io = NULL;
