@@ -6,8 +6,10 @@
  * Who:   loop_post() may be called by any thread. Everything else only by the loop's own thread
  *        (or before that thread starts).
  * Mail:  a struct mail lives in the sender's object (no allocation); the receiver runs mail->run on
- *        its own thread, in posting order, and does not touch it again unless run() kept it. A mail
- *        must not be posted again before its run() was called (posted says so).
+ *        its own thread, in posting order, and does not touch it again unless run() kept it. Mail
+ * is in one mailbox or in none: it is posted again only once its run() was called, or after
+ *        loop_take_back(). Posting queued mail would cut the mailbox in two; it is refused, and
+ *        builds with DEBUG_CHECKS (debug.h) stop there. Mail starts zeroed.
  * Timers: monotonic milliseconds, one shot, kept in a list inside the caller's objects.
  */
 #ifndef PORTCULLIS_LOOP_H
@@ -20,6 +22,7 @@
 struct mail {
 	struct mail *next;
 	void (*run)(struct mail *mail);
+	bool queued; /* in a mailbox; under that loop's lock */
 };
 
 /* Called on the loop's thread with the epoll events that came. */
@@ -60,6 +63,8 @@ void loop_release(struct loop *loop);
 
 /* Any thread. Wakes the loop only when the mailbox was empty. */
 void loop_post(struct loop *loop, struct mail *mail);
+/* Takes mail out of loop's mailbox, if it is there: its run() will not be called. True: it was. */
+bool loop_take_back(struct loop *loop, struct mail *mail);
 
 /*
  * lfd is the caller's, filled with fd/fn/opaque; stays in use until loop_fd_del(). -errno.

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <portcullis/debug.h>
 #include <portcullis/sys.h>
 
 #define EVENTS_AT_ONCE 32
@@ -74,19 +75,42 @@ void loop_release(struct loop *loop)
 
 void loop_post(struct loop *loop, struct mail *mail)
 {
-	bool was_empty;
-
-	mail->next = NULL;
 	pthread_mutex_lock(&loop->lock);
-	was_empty = !loop->head;
-	*loop->tail = mail;
-	loop->tail = &mail->next;
-	loop->count++;
-	/* Inside the lock: when the loop's thread ends because of this mail, the fd must still be
-	 * there. */
-	if (was_empty)
-		sys_eventfd_signal(loop->wake_fd);
+	debug_check(!mail->queued, "mail is in one mailbox or in none");
+	if (!mail->queued) {
+		const bool was_empty = !loop->head;
+
+		mail->next = NULL;
+		mail->queued = true;
+		*loop->tail = mail;
+		loop->tail = &mail->next;
+		loop->count++;
+		/* Inside the lock: when the loop's thread ends because of this mail, the fd must
+		 * still be there. */
+		if (was_empty)
+			sys_eventfd_signal(loop->wake_fd);
+	}
 	pthread_mutex_unlock(&loop->lock);
+}
+
+bool loop_take_back(struct loop *loop, struct mail *mail)
+{
+	struct mail **at = &loop->head;
+
+	pthread_mutex_lock(&loop->lock);
+	while (*at && *at != mail)
+		at = &(*at)->next;
+	if (*at) {
+		*at = mail->next;
+		if (loop->tail == &mail->next)
+			loop->tail = at;
+		loop->count--;
+		mail->queued = false;
+	} else {
+		mail = NULL;
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return mail;
 }
 
 static struct mail *take_mail(struct loop *loop)
@@ -100,6 +124,7 @@ static struct mail *take_mail(struct loop *loop)
 		if (!loop->head)
 			loop->tail = &loop->head;
 		loop->count--;
+		mail->queued = false;
 	}
 	pthread_mutex_unlock(&loop->lock);
 	return mail;

@@ -34,7 +34,7 @@ static void fill(struct io_request *request, const struct io_access *access, str
 enum io_status io_defer(struct io_access *access, struct loop *owner,
 	void (*finish)(struct io_request *), void *opaque, uint32_t arg)
 {
-	struct io_request own;
+	struct io_request own = { 0 };
 
 	if (access->request) {
 		fill(access->request, access, owner, finish, opaque, arg);
