@@ -37,11 +37,17 @@ static void on_signal(void *opaque, uint32_t events)
 {
 	struct main_thread *t = opaque;
 	struct signalfd_siginfo info;
+	char why[32];
 
 	(void)events;
 	role_enter_main();
 	if (read(t->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (machine_ending(t->machine)) {
+		snprintf(why, sizeof(why), "signal %u again", info.ssi_signo);
+		machine_abandon(t->machine, why);
+		return;
+	}
 	if (!t->asked && machine_runstate(t->machine) == RUNSTATE_RUNNING) {
 		t->asked = true;
 		log_info("signal %u: asking the guest to power off; once more ends it",
@@ -171,9 +177,9 @@ static int run(
 		ret = err_set_errno(err, errno, "-daemonize: cannot leave the current folder");
 	if (!ret && t->seccomp && policy_install(&t->main_filter))
 		ret = err_set(err, EPERM, "cannot install the main thread's seccomp filter");
-	if (ret)
-		return ret;
-	if (!machine_config(t->machine)->freeze)
+	if (machine_ending(t->machine))
+		return 0; /* it was told to, while it was being made */
+	if (!ret && !machine_config(t->machine)->freeze)
 		ret = machine_run(t->machine, err);
 	if (ret)
 		return ret;
@@ -194,7 +200,8 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
 	t.n_workers = machine_workers(machine, &t.workers);
 	ret = run(&t, started, opaque, err);
-	machine_end(machine);
+	if (!machine_end(machine))
+		return ret ? ret : machine_exit_status(machine);
 	threads_join(&t);
 	filters_release(&t);
 	if (t.signals.fd >= 0) {

@@ -4,14 +4,17 @@
  *
  * Layer: L2, includes base only.
  * Who:   main edits regions and publishes; vCPUs look up in the published, immutable snapshot.
- * Grace: each vCPU owns a struct bus_reader whose counter is odd while it handles an access.
- *        bus_publish() swaps the snapshot and waits until every reader that was odd has moved, so
- *        when it returns no vCPU uses the old map (or a device removed from it) any more.
- *        A reader never waits for main while odd: an access that needs main or a worker returns
- *        IO_DEFER, the vCPU posts the request, leaves the map (even), and waits outside.
- * Life:  the request is posted before the vCPU leaves. So once bus_publish() returned, every
- *        request that names a removed object is in its owner's mailbox: what is posted to that
- *        owner now runs after them, and is the place to free the object.
+ * Grace: each vCPU owns a struct bus_reader that says in which snapshot it is while it handles an
+ *        access. What was taken off the map, or out of what a region leads to (a function on its
+ *        bus), may still be in use until the grace period that bus_grace() begins is over. Main
+ * only asks (bus_grace_over()) and never waits: the kernel may hold an access to a device for as
+ *        long as that is reset. A worker may wait (bus_wait()). Every removal needs a grace period,
+ *        also of what was mapped nowhere.
+ *        A reader never waits while inside: an access that needs main or a worker returns IO_DEFER,
+ *        the vCPU posts the request, leaves the map, and waits outside.
+ * Life:  the request is posted before the vCPU leaves. So once a grace period is over, every
+ * request that names a removed object is in its owner's mailbox: what is posted to that owner now
+ *        runs after them, and is the place to free the object.
  * Gaps:  an access no region claims reads all ones and drops writes.
  */
 #ifndef PORTCULLIS_BUS_H
@@ -81,27 +84,34 @@ struct bus_region {
 	const char *name; /* borrowed, static */
 };
 
-struct bus_snapshot;
+struct bus_slot;
 
+/*
+ * Where a reader is: the name of a snapshot (its serial number and its place in bus->slots), 0
+ * while it is outside. Names are not used twice.
+ */
 struct bus_reader {
-	_Atomic uint64_t count; /* odd: inside the map */
+	_Atomic uint64_t inside;
 	struct bus_reader *next;
 };
 
+/* Working copy, sorted by base; main's. */
 struct bus {
-	struct bus_region *regions[2]; /* main's working copy, sorted by base */
+	struct bus_region *regions[2];
 	size_t count[2];
-	size_t room; /* regions per space that fit without allocating, here and in each spare */
-	_Atomic(struct bus_snapshot *) current;
-	struct bus_snapshot *spare[2]; /* for the next publish; always one that is large enough */
+	size_t room;		  /* per space, of the working copy and every snapshot */
+	_Atomic uint64_t current; /* name of the snapshot that vCPUs enter */
+	/* Snapshots: one for each reader to be in, the current one, and the next. */
+	struct bus_slot *slots;
+	unsigned n_slots;
 	struct bus_reader *readers;
 	bool dirty;
 };
 
 int bus_init(struct bus *bus);
 void bus_release(struct bus *bus);
-/* Before the vCPU's thread starts. reader is the caller's and lives as long as the bus. */
-void bus_add_reader(struct bus *bus, struct bus_reader *reader);
+/* Before any vCPU's thread starts. reader is the caller's and lives as long as the bus. -ENOMEM. */
+int bus_add_reader(struct bus *bus, struct bus_reader *reader) ON_MAIN;
 
 /*
  * Makes room for extra more regions in each space, so that adding them cannot fail for want of
@@ -112,10 +122,14 @@ int bus_reserve(struct bus *bus, size_t extra) ON_MAIN;
 int bus_add(struct bus *bus, enum bus_space space, const struct bus_region *region) ON_MAIN;
 /* -ENOENT. Cannot fail for a region that was added. */
 int bus_del(struct bus *bus, enum bus_space space, uint64_t base) ON_MAIN;
-/* Cannot fail: bus_add() reserved the memory. Waits for the grace period only. Returns 0. */
-int bus_publish(struct bus *bus) ON_MAIN;
-/* The grace period alone: when it returns, every vCPU has left what it was in when called. */
-void bus_synchronize(struct bus *bus) ON_MAIN;
+/* Cannot fail: bus_add() reserved the memory. Waits for nobody: see bus_grace(). */
+void bus_publish(struct bus *bus) ON_MAIN;
+/* Publishes, changed or not, and begins a grace period. Returns its name, never 0. */
+uint64_t bus_grace(struct bus *bus) ON_MAIN;
+/* Has every vCPU left what it was in when that grace period began? 0: yes. Any thread. */
+bool bus_grace_over(const struct bus *bus, uint64_t grace);
+/* Waits for it: as long as the kernel holds the access of a vCPU. */
+void bus_wait(const struct bus *bus, uint64_t grace) ON_WORKER;
 
 /*
  * One access. Takes no lock and allocates nothing. An access that straddles two regions is split

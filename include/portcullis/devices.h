@@ -107,6 +107,8 @@ struct power {
 };
 void power_init(struct power *power, struct loop *main, void (*on_event)(void *, enum power_event),
 	void *opaque);
+/* main, no vCPU runs: what a guest asked for before its reset is void. */
+void power_reset(struct power *power);
 enum io_status power_sleep_access(void *power, struct io_access *access);
 /* 0xcf9 */
 enum io_status power_reset_access(void *power, struct io_access *access);

@@ -76,7 +76,10 @@ struct machine_op {
  * Errors are complete sentences for the user. On failure nothing is left behind.
  */
 int machine_new(struct machine **out, struct config *config, struct err *err) ON_MAIN;
-/* After all threads were joined. Devices are reset and closed, memory unmapped. */
+/*
+ * After all threads were joined. Devices are reset and closed, memory unmapped. Of an abandoned
+ * machine only what nobody else holds (the terminal) is given back.
+ */
 void machine_free(struct machine *machine) ON_MAIN;
 
 struct loop *machine_loop(struct machine *machine);
@@ -90,17 +93,28 @@ void machine_policy_fds(struct machine *machine, int fds[]) ON_MAIN;
  * constraints, loads the kernel. Then the machine can run.
  */
 int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
-/* Stops the vCPUs and closes the devices (reset, given back) while the workers still run. */
-void machine_end(struct machine *machine) ON_MAIN;
+/*
+ * Stops the vCPUs and closes the devices (reset, given back) while the workers still run; what was
+ * deferred is completed and what was asked is answered. False: the kernel does not let go of a
+ * thread (MACHINE_END_MS, or machine_abandon()): no thread can be joined, only the process be
+ * ended.
+ */
+#define MACHINE_END_MS 15000
+bool machine_end(struct machine *machine) ON_MAIN;
+/* Does not wait any longer for the end; why is logged. */
+void machine_abandon(struct machine *machine, const char *why) ON_MAIN;
 /* Lets the vCPU threads return; they are parked. */
 void vcpus_end(struct machine *machine) ON_MAIN;
 
-int machine_run(struct machine *machine, struct err *err) ON_MAIN; /* cont */
-void machine_pause(struct machine *machine) ON_MAIN;		   /* stop */
+/* cont. -EPERM: a reset is required first; -EBUSY: the machine is ending. */
+int machine_run(struct machine *machine, struct err *err) ON_MAIN;
+/* stop. op (NULL: nobody waits) is done, never with an error, when no vCPU executes the guest. */
+void machine_pause(struct machine *machine, struct machine_op *op) ON_MAIN;
 void machine_reset(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
 void machine_powerdown(struct machine *machine) ON_MAIN; /* power button */
 /* Leaves the main loop; the exit status is set by cause. */
 void machine_shutdown(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
+bool machine_ending(const struct machine *machine) ON_MAIN;
 enum runstate machine_runstate(const struct machine *machine) ON_MAIN;
 const struct config *machine_config(const struct machine *machine);
 int machine_exit_status(const struct machine *machine);

@@ -46,6 +46,8 @@ struct pci_sink {
 	/* BAR decode on/off or moved; failure leaves it unmapped (counted, logged), never fatal. */
 	int (*map_bar)(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr);
 	void (*unmap_bar)(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr);
+	/* All BARs of a passed-through fn are trapped from now on, or mapped again. */
+	void (*trap_bars)(void *opaque, struct pci_function *fn, bool trapped);
 	/* An interrupt message from an emulated function. */
 	void (*raise_msi)(void *opaque, uint64_t addr, uint32_t data);
 	/* The bus whose publish makes unmap/map visible; called once after a batch of changes. */
@@ -55,13 +57,12 @@ struct pci_sink {
 };
 
 struct pci_function_ops {
-	/* vCPU. Instead of the emulated bytes; NULL: pci_config_read(). Returns the value. */
+	/* vCPU. Instead of the emulated bytes; NULL: pci_config_read(). */
 	uint32_t (*config_read)(struct pci_function *fn, unsigned offset, unsigned size);
 	/* vCPU. NULL: pci_config_write() and BAR tracking. */
 	enum io_status (*config_write)(
 		struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
-	/* main. Emulated config back to power-on. The bytes that reset_config holds are copied
-	 * first. */
+	/* main. Back to power-on; reset_config was copied already. */
 	void (*reset)(struct pci_function *fn);
 };
 
@@ -71,11 +72,10 @@ struct pci_function {
 	void *opaque;			    /* the device */
 	_Atomic(struct pci_bus *) bus;	    /* where it is plugged, NULL: nowhere */
 	uint8_t devfn;
-	bool multifunction; /* header type bit 7, whatever config is rebuilt to */
-	uint16_t cap_free;  /* first byte behind the capabilities added so far */
-	_Atomic uint32_t
-		bus_numbers;  /* bridge: copy of the dword at 0x18, for lookups without lock */
-	pthread_mutex_t lock; /* leaf: config bytes */
+	bool multifunction;	      /* header type bit 7, whatever config is rebuilt to */
+	uint16_t cap_free;	      /* first byte behind the capabilities added so far */
+	_Atomic uint32_t bus_numbers; /* bridge: copy of the dword at 0x18, to be read unlocked */
+	pthread_mutex_t lock;	      /* leaf: config bytes */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t wmask[PCI_CONFIG_SIZE];	  /* 1: the guest may change this bit */
 	uint8_t w1cmask[PCI_CONFIG_SIZE]; /* 1: writing one clears the bit */
@@ -111,7 +111,7 @@ int pci_plug(struct pci_bus *bus, struct pci_function *fn, uint8_t devfn, bool m
 	struct err *err) ON_MAIN;
 int pci_check_place(
 	struct pci_bus *bus, const char *id, uint8_t devfn, bool multifunction, struct err *err);
-/* Unmaps BARs, takes it off the bus; the caller then does bus_synchronize() before freeing. */
+/* Unmaps BARs, takes it off the bus. It is freed as bus.h says under Life, after a bus_grace(). */
 void pci_unplug(struct pci_function *fn) ON_MAIN;
 
 /* Little-endian access to emulated bytes; no lock: callers hold fn->lock or own fn. */

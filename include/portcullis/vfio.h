@@ -62,6 +62,9 @@ struct vfio_env_ops {
 	/* Group or device fd for KVM's VFIO device. */
 	int (*kvm_add)(void *opaque, int fd);
 	void (*kvm_del)(void *opaque, int fd);
+	/* ON_MAIN, ON_WORKER: bus_grace(), bus_wait(). */
+	uint64_t (*grace)(void *opaque);
+	void (*grace_wait)(void *opaque, uint64_t grace);
 	/* ON_WORKER, must not block: the host wants it back / it failed (vfio_pci_query()). */
 	void (*wants_back)(void *opaque, struct vfio_pci *dev);
 	void (*failed)(void *opaque, struct vfio_pci *dev);
@@ -98,10 +101,8 @@ int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	struct vfio_pci_options *options, struct loop *worker, struct err *err);
 void vfio_pci_free(struct vfio_pci *dev);
 
-/*
- * sysfs checks, group viability (names each device in the way and its driver), container, device
- * fd, regions, interrupts. No guest RAM is touched, the device is not reset yet.
- */
+/* sysfs checks, group viability (names who is in the way), container, device fd, regions,
+ * interrupts. No guest RAM is touched, the device is not reset yet. */
 int vfio_pci_open(struct vfio_pci *dev, struct err *err) ON_WORKER;
 
 /* Where DMA may go for this device: the container's IOVA ranges; the group's reserved regions. */
@@ -115,8 +116,7 @@ void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *o
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* Ends a map_ram under way early (-ECANCELED). Between open's and close's return only. */
 void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;
-/* Reset, unless open() just was one; then the guest's view: config firewall, BARs mapped,
- * interrupts and eventfds ready. */
+/* Reset, unless open() was one; the guest's view: firewall, BARs mapped, eventfds ready. */
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
@@ -136,12 +136,14 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
 void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
 /* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
-/* Function reset, interrupts off, guest view as at power-on (guest reboot). */
+/* Function reset, interrupts off, guest view as at power-on. Under a running guest between prepare
+ * and done: there vCPUs find no device and its BARs are in no memslot (reset_prepare.c). */
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
-/* The device can neither write memory nor interrupt any more. Cannot fail, even if it is dead. */
+void vfio_pci_reset_prepare(struct vfio_pci *dev) ON_MAIN;
+void vfio_pci_reset_done(struct vfio_pci *dev) ON_MAIN;
+/* It can neither write memory nor interrupt any more. Cannot fail, even if it is dead. */
 void vfio_pci_fence(struct vfio_pci *dev) ON_WORKER;
-/* Unmapped, all fds closed, reset by the last of them at the latest; the host may rebind at once.
- */
+/* Unmapped, reset, all fds closed: the host may rebind at once. */
 void vfio_pci_close(struct vfio_pci *dev) ON_WORKER;
 
 #endif

@@ -1,61 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* epoch.c - grace periods: when has every vCPU left the map it was in? */
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <portcullis/bus.h>
 
 #include "snapshot.h"
 
-#define SPINS 100
 #define TICK_NS 50000
 
 const struct bus_snapshot *bus_enter(struct bus *bus, struct bus_reader *reader)
 {
-	/* Only its own vCPU writes a counter, so load and store need not be one step. */
-	atomic_store(
-		&reader->count, atomic_load_explicit(&reader->count, memory_order_relaxed) + 1);
-	return atomic_load(&bus->current);
+	uint64_t name = atomic_load(&bus->current), now;
+
+	for (;; name = now) {
+		atomic_store(&reader->inside, name);
+		now = atomic_load(&bus->current);
+		if (now == name)
+			return bus->slots[bus_slot_of(name)].snapshot;
+	}
 }
 
 void bus_leave(struct bus_reader *reader)
 {
-	atomic_store(
-		&reader->count, atomic_load_explicit(&reader->count, memory_order_relaxed) + 1);
+	/* seq_cst: whoever closes the gate and finds the vCPU in here knows that it will see that.
+	 */
+	atomic_store(&reader->inside, 0);
 }
 
-void bus_add_reader(struct bus *bus, struct bus_reader *reader)
+bool bus_grace_over(const struct bus *bus, uint64_t grace)
 {
-	atomic_init(&reader->count, 0);
-	reader->next = bus->readers;
-	bus->readers = reader;
+	for (const struct bus_reader *r = bus->readers; r; r = r->next) {
+		uint64_t inside = atomic_load(&r->inside);
+
+		if (inside && inside >> BUS_SLOT_BITS < grace >> BUS_SLOT_BITS)
+			return false;
+	}
+	return true;
 }
 
-/*
- * A reader is inside for the length of one access: nanoseconds for registers of ours, microseconds
- * for a trapped page of a device. It wakes nobody, so the futex is only a sleep that ends at once
- * when the counter has moved already.
- */
-static void wait_for(struct bus_reader *reader)
+void bus_wait(const struct bus *bus, uint64_t grace)
 {
 	const struct timespec tick = { .tv_nsec = TICK_NS };
-	uint64_t seen = atomic_load(&reader->count);
 
-	if (!(seen & 1))
-		return;
-	for (unsigned i = 0; i < SPINS; i++)
-		if (atomic_load(&reader->count) != seen)
-			return;
-	while (atomic_load(&reader->count) == seen)
-		/* The low half of a little-endian counter. */
-		syscall(SYS_futex, &reader->count, FUTEX_WAIT_PRIVATE, (uint32_t)seen, &tick, NULL,
-			0);
-}
-
-void bus_synchronize(struct bus *bus)
-{
-	for (struct bus_reader *reader = bus->readers; reader; reader = reader->next)
-		wait_for(reader);
+	while (!bus_grace_over(bus, grace))
+		nanosleep(&tick, NULL);
 }

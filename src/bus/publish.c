@@ -2,9 +2,9 @@
 /*
  * publish.c - main's side of the maps: edit a working copy, make it what vCPUs see.
  *
- * Publishing must not fail: it is how a removed device leaves the guest. So two spare snapshots of
- * full size are allocated when the working copy grows; one takes the place of the current one,
- * which becomes a spare or, when it is too small, is freed and replaced by the second.
+ * Publishing must not fail: it is how a removed device leaves the guest. Nor may it wait for a
+ * vCPU, which the kernel may hold in an access. So there are as many snapshots as readers, and two
+ * more: one is always free. All are as large as the working copy, or have a larger one at hand.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,28 +29,62 @@ static struct bus_snapshot *snapshot_new(size_t room)
 	return s;
 }
 
+static void slot_release(struct bus_slot *slot)
+{
+	free(slot->snapshot);
+	free(slot->larger);
+	*slot = (struct bus_slot){ 0 };
+}
+
+/* A larger snapshot for every slot; those in use take it when they are free. */
+static int grow_slots(struct bus *bus, size_t room)
+{
+	for (unsigned i = 0; i < bus->n_slots; i++) {
+		struct bus_snapshot *larger = snapshot_new(room);
+
+		if (!larger)
+			return -ENOMEM;
+		free(bus->slots[i].larger);
+		bus->slots[i].larger = larger;
+	}
+	return 0;
+}
+
 static int grow(struct bus *bus, size_t room)
 {
-	struct bus_snapshot *spare[2] = { snapshot_new(room), snapshot_new(room) };
 	struct bus_region *regions[2] = { calloc(room, sizeof(*regions[0])),
 		calloc(room, sizeof(*regions[0])) };
 
-	if (!spare[0] || !spare[1] || !regions[0] || !regions[1]) {
-		for (unsigned i = 0; i < 2; i++) {
-			free(spare[i]);
-			free(regions[i]);
-		}
+	if (!regions[0] || !regions[1] || grow_slots(bus, room)) {
+		free(regions[0]);
+		free(regions[1]);
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		if (bus->count[i])
 			memcpy(regions[i], bus->regions[i], bus->count[i] * sizeof(*regions[i]));
 		free(bus->regions[i]);
-		free(bus->spare[i]);
 		bus->regions[i] = regions[i];
-		bus->spare[i] = spare[i];
 	}
 	bus->room = room;
+	return 0;
+}
+
+/* For one more reader. */
+static int add_slots(struct bus *bus, unsigned n)
+{
+	struct bus_slot *slots = realloc(bus->slots, (bus->n_slots + n) * sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	bus->slots = slots;
+	for (; n; n--) {
+		struct bus_snapshot *snapshot = snapshot_new(bus->room);
+
+		if (!snapshot)
+			return -ENOMEM;
+		bus->slots[bus->n_slots++] = (struct bus_slot){ .snapshot = snapshot };
+	}
 	return 0;
 }
 
@@ -70,28 +104,40 @@ int bus_reserve(struct bus *bus, size_t extra)
 
 int bus_init(struct bus *bus)
 {
-	struct bus_snapshot *empty = snapshot_new(0);
 	int ret;
 
 	memset(bus, 0, sizeof(*bus));
-	if (!empty)
-		return -ENOMEM;
-	atomic_init(&bus->current, empty);
 	ret = grow(bus, ROOM_MIN);
+	if (!ret)
+		ret = add_slots(bus, 2);
 	if (ret)
 		bus_release(bus);
+	else
+		atomic_init(&bus->current, 1ull << BUS_SLOT_BITS);
 	return ret;
+}
+
+int bus_add_reader(struct bus *bus, struct bus_reader *reader)
+{
+	int ret = add_slots(bus, 1);
+
+	if (ret)
+		return ret;
+	atomic_init(&reader->inside, 0);
+	reader->next = bus->readers;
+	bus->readers = reader;
+	return 0;
 }
 
 void bus_release(struct bus *bus)
 {
 	if (!bus)
 		return;
-	free(atomic_load(&bus->current));
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < bus->n_slots; i++)
+		slot_release(&bus->slots[i]);
+	free(bus->slots);
+	for (unsigned i = 0; i < 2; i++)
 		free(bus->regions[i]);
-		free(bus->spare[i]);
-	}
 	memset(bus, 0, sizeof(*bus));
 }
 
@@ -150,26 +196,55 @@ int bus_del(struct bus *bus, enum bus_space space, uint64_t base)
 	return 0;
 }
 
-int bus_publish(struct bus *bus)
+/* Nobody is in it and nobody can enter it: there are more slots than readers to be in them. */
+static unsigned free_slot(struct bus *bus)
 {
-	struct bus_snapshot *next = bus->spare[0], *old;
+	unsigned i;
 
-	if (!bus->dirty)
-		return 0;
+	for (i = 0; i < bus->n_slots; i++)
+		bus->slots[i].in_use = false;
+	bus->slots[bus_slot_of(atomic_load(&bus->current))].in_use = true;
+	for (const struct bus_reader *r = bus->readers; r; r = r->next) {
+		uint64_t inside = atomic_load(&r->inside);
+
+		if (inside)
+			bus->slots[bus_slot_of(inside)].in_use = true;
+	}
+	for (i = 0; bus->slots[i].in_use;)
+		i++;
+	return i;
+}
+
+static uint64_t publish(struct bus *bus)
+{
+	unsigned index = free_slot(bus);
+	struct bus_slot *slot = &bus->slots[index];
+	uint64_t serial = (atomic_load(&bus->current) >> BUS_SLOT_BITS) + 1;
+	struct bus_snapshot *next;
+
+	if (slot->larger) {
+		free(slot->snapshot);
+		slot->snapshot = slot->larger;
+		slot->larger = NULL;
+	}
+	next = slot->snapshot;
 	for (unsigned i = 0; i < 2; i++) {
 		next->count[i] = bus->count[i];
 		memcpy(next->regions[i], bus->regions[i],
 			bus->count[i] * sizeof(*next->regions[i]));
 	}
-	old = atomic_exchange(&bus->current, next);
-	bus_synchronize(bus);
 	bus->dirty = false;
-	if (old->room >= bus->room) {
-		bus->spare[0] = old;
-	} else {
-		free(old);
-		bus->spare[0] = bus->spare[1];
-		bus->spare[1] = NULL;
-	}
-	return 0;
+	atomic_store(&bus->current, serial << BUS_SLOT_BITS | index);
+	return serial << BUS_SLOT_BITS;
+}
+
+void bus_publish(struct bus *bus)
+{
+	if (bus->dirty)
+		(void)publish(bus);
+}
+
+uint64_t bus_grace(struct bus *bus)
+{
+	return publish(bus);
 }

@@ -42,6 +42,13 @@ void power_init(struct power *power, struct loop *loop, void (*on_event)(void *,
 	};
 }
 
+void power_reset(struct power *p)
+{
+	(void)loop_take_back(p->main, &p->mail);
+	atomic_store(&p->posted, 0);
+	atomic_store(&p->reset_reg, 0);
+}
+
 enum io_status power_sleep_access(void *opaque, struct io_access *access)
 {
 	if (!access->write)

@@ -24,6 +24,7 @@ static void function_was_reset(struct device *device, int status)
 
 	(void)status; /* a device that is lost is reported by its worker */
 	role_enter_main();
+	vfio_pci_reset_done(device->vfio);
 	/* Its BARs are back to zero: nothing decodes. */
 	if (device->stage == DEVICE_PLUGGED || device->stage == DEVICE_REQUESTED)
 		pci_update_mappings(vfio_pci_function(device->vfio));
@@ -34,7 +35,7 @@ static void function_was_reset(struct device *device, int status)
 bool port_bus_reset(struct port *port, struct io_request *request)
 {
 	/* Another vCPU does the same at the same time: one reset is enough. */
-	if (port->bus_reset)
+	if (port->bus_reset || port->machine->ending)
 		return false;
 	port->bus_reset = request;
 	port->bus_resets_left = 1; /* ours, so that it cannot reach 0 while we post */
@@ -43,6 +44,7 @@ bool port_bus_reset(struct port *port, struct io_request *request)
 			(d->stage != DEVICE_PLUGGED && d->stage != DEVICE_REQUESTED))
 			continue;
 		port->bus_resets_left++;
+		vfio_pci_reset_prepare(d->vfio);
 		device_job(d, &d->reset_job, device_reset_job, function_was_reset);
 	}
 	if (--port->bus_resets_left)

@@ -12,7 +12,7 @@ static void on_exit_status(void *opaque, int status)
 	role_enter_main();
 	m->guest_status = status;
 	machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
-	/* Now, while its writer still waits: nothing of the guest runs after its last word. */
+	/* Before its writer is let go: it executes nothing after its last word. */
 	vcpus_stop(m);
 }
 
@@ -46,9 +46,10 @@ static int place(
 		return -EBUSY;
 	}
 	ret = bus_add(&m->bus, BUS_PIO, &region);
-	if (!ret)
-		ret = bus_publish(&m->bus);
-	return ret ? err_set_errno(err, -ret, "cannot place %s", region.name) : 0;
+	if (ret)
+		return err_set_errno(err, -ret, "cannot place %s", region.name);
+	bus_publish(&m->bus);
+	return 0;
 }
 
 int debug_exits_init(struct machine *m, struct err *err)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/debug.h>
 #include <portcullis/log.h>
 
 #include "plug.h"
@@ -156,6 +157,7 @@ static void job_run(struct mail *mail)
 void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int))
 {
+	debug_check(!job->running, "one job of a kind at a time");
 	*job = (struct job){
 		.mail.run = job_run, .device = device, .work = work, .done = done, .running = true
 	};
@@ -165,8 +167,11 @@ void device_job(struct device *device, struct job *job, int (*work)(struct devic
 void device_cancel(struct device *device)
 {
 	device->cancelled = true;
-	/* Before that stage the attachment is the worker's alone; opening takes no time. */
-	if (device->stage == DEVICE_ATTACHED)
+	/*
+	 * Only what that job does takes time. Before it and after it the attachment is the worker's
+	 * alone, which may be making or freeing it.
+	 */
+	if (device->job.running && device->job.work == device_realize_job)
 		vfio_pci_cancel(device->vfio);
 }
 
@@ -212,6 +217,8 @@ int device_close_job(struct device *device, struct err *err)
 	(void)err;
 	role_enter_worker();
 	vfio_pci_fence(device->vfio);
+	/* The kernel may hold a vCPU in the device; nobody but us waits for that. */
+	bus_wait(&device->machine->bus, device->grace);
 	vfio_pci_close(device->vfio);
 	return 0;
 }

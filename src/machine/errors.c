@@ -38,7 +38,8 @@ static enum vfio_on_error action_for(const struct device *device)
 		(enum vfio_on_error)vfio_pci_get_options(device->vfio)->on_error;
 
 	/* Not (any more) the guest's. */
-	if (device->stage != DEVICE_PLUGGED && device->stage != DEVICE_REQUESTED)
+	if (device->machine->ending ||
+		(device->stage != DEVICE_PLUGGED && device->stage != DEVICE_REQUESTED))
 		return VFIO_ON_ERROR_REPORT;
 	/* A reset under way is the remedy for whatever was wrong; a guest that starts afresh
 	 * without the device has lost nothing. */
@@ -65,7 +66,7 @@ void device_failed(struct device *device)
 				.action = actions[action] });
 	switch (action) {
 	case VFIO_ON_ERROR_STOP:
-		machine_pause(m);
+		machine_stop(m, RUNSTATE_PAUSED, NULL);
 		break;
 	case VFIO_ON_ERROR_UNPLUG:
 		plug_surprise(device);

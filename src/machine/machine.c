@@ -13,7 +13,7 @@
 /* Functions that may be hot-plugged at the same time in addition to one per root port. */
 #define SPARE_WORKERS 7
 
-static int vcpus_init(struct machine *m, struct err *err)
+static int vcpus_init(struct machine *m, struct err *err) ON_MAIN
 {
 	const struct config *config = m->config;
 	struct kvm_topology topology = { .cpus = config->cpus,
@@ -35,8 +35,9 @@ static int vcpus_init(struct machine *m, struct err *err)
 		ret = kvm_vcpu_init(&v->kvm, &m->vm, i, &topology, err);
 		if (ret)
 			return ret;
-		bus_add_reader(&m->bus, &v->reader);
 		m->n_vcpus = i + 1;
+		if (bus_add_reader(&m->bus, &v->reader))
+			return err_set(err, ENOMEM, "no memory for the address map");
 		m->apic_ids[i] = (uint8_t)kvm_apic_id(&topology, i);
 	}
 	return 0;
@@ -166,6 +167,10 @@ void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
+	if (m->abandoned) {
+		chardev_free(m->console);
+		return;
+	}
 	while (m->devices)
 		device_free(m->devices);
 	vfio_context_free(m->vfio);

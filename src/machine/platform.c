@@ -86,8 +86,8 @@ int platform_init(struct machine *m, struct err *err)
 		if (ret)
 			return err_set_errno(err, -ret, "cannot place %s", p->name);
 	}
-	ret = bus_publish(&m->bus);
-	return ret ? err_set_errno(err, -ret, "cannot publish the address map") : 0;
+	bus_publish(&m->bus);
+	return 0;
 }
 
 void platform_release(struct machine *m)
@@ -102,6 +102,7 @@ void platform_release(struct machine *m)
 void platform_reset(struct machine *m)
 {
 	slots_reset(m);
+	power_reset(&m->power);
 	serial_reset(&m->serial);
 	rtc_reset(&m->rtc);
 	ged_reset(&m->ged);

@@ -12,6 +12,10 @@
  * and the host taking the device back all release it without the guest's word. REQUESTED that lasts
  * longer than unplug-timeout goes back to PLUGGED: the device is the guest's again. RELEASED and
  * FENCED that last longer are reported, and finish when the kernel lets them.
+ *
+ * State first, then tell: an operation's done() may call back in, with the next command of a client
+ * that pipelines. So ops_done() stands last in a transition, when stage, timers, slots and lists
+ * are what they will be; the object may be gone when it returns.
  */
 #ifndef PORTCULLIS_MACHINE_PLUG_H
 #define PORTCULLIS_MACHINE_PLUG_H
@@ -56,7 +60,7 @@ int device_check_policy(
 /* The end of a device whose fds are closed: answers everybody and frees it. */
 void device_gone(struct device *device);
 const char *device_stage_name(enum device_stage stage);
-/* Answers every operation on the list and empties it. */
+/* Answers every operation on the list and empties it. See above: state first. */
 void ops_done(struct machine_op **ops, const struct err *err);
 void ops_push(struct machine_op **ops, struct machine_op *op);
 

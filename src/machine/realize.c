@@ -18,17 +18,28 @@ static void count_down(struct device *device, int status)
 	device->machine->jobs_left--;
 }
 
+/* Signals and QMP are served meanwhile, and may end it early. */
+static void wait_for_jobs(struct machine *m) ON_MAIN
+{
+	while (m->jobs_left && !m->abandoned) {
+		loop_step(&m->loop, -1);
+		for (struct device *d = m->devices; d && m->ending; d = d->next)
+			device_cancel(d);
+	}
+}
+
 /* Runs one job on every device's worker at the same time; the first failure is reported. */
 static int all_devices(struct machine *m, int (*work)(struct device *, struct err *),
-	enum device_stage reached, struct err *err)
+	enum device_stage reached, struct err *err) ON_MAIN
 {
 	m->jobs_left = 0;
 	for (struct device *d = m->devices; d; d = d->next) {
 		m->jobs_left++;
 		device_job(d, &d->job, work, count_down);
 	}
-	while (m->jobs_left)
-		loop_step(&m->loop, -1);
+	wait_for_jobs(m);
+	if (m->abandoned)
+		return err_set(err, ECANCELED, "the machine is ending");
 	for (struct device *d = m->devices; d; d = d->next) {
 		if (d->job.status) {
 			if (err)
@@ -57,8 +68,9 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 		config->devices[i].options = NULL; /* the device's now */
 		m->jobs_left = 1;
 		device_job(device, &device->job, device_open_job, count_down);
-		while (m->jobs_left)
-			loop_step(&m->loop, -1);
+		wait_for_jobs(m);
+		if (m->abandoned)
+			return err_set(err, ECANCELED, "the machine is ending");
 		if (device->job.status) {
 			*err = device->err;
 			return device->job.status;
@@ -220,21 +232,6 @@ int machine_load(struct machine *m, struct err *err)
 	if (!ret)
 		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.entry, err);
 	place_reset_vector(m);
-	for (unsigned i = 0; i < m->n_vcpus; i++)
-		atomic_store(&m->vcpus[i].needs_reset, true);
+	vcpus_reset(m);
 	return ret;
-}
-
-/* The end: devices fenced, reset and closed while the workers still run. */
-void machine_end(struct machine *m)
-{
-	m->ending = true;
-	loop_timer_cancel(&m->loop, &m->reset_timer);
-	vcpus_stop(m);
-	vfio_context_set_quiet(m->vfio, true);
-	for (struct device *d = m->devices; d; d = d->next)
-		device_cancel(d);
-	while (device_jobs_running(m))
-		loop_step(&m->loop, -1);
-	(void)all_devices(m, device_close_job, DEVICE_CLOSED, NULL);
 }

@@ -69,7 +69,8 @@ static void reset_quiesce(void *opaque) ON_MAIN
 
 	if (m->ending)
 		return;
-	if (vcpus_parked(m))
+	/* A stop that is under way is told before the reset that came after it. */
+	if (vcpus_parked(m) && !m->stopping)
 		reset_devices(m);
 	else
 		loop_timer_set(&m->loop, &m->reset_timer, IN_FLIGHT_RETRY_MS);
@@ -85,9 +86,10 @@ void machine_reset(struct machine *m, enum shutdown_cause cause)
 	}
 	if (m->runstate == RUNSTATE_SHUTDOWN || m->runstate == RUNSTATE_INTERNAL_ERROR)
 		m->runstate = RUNSTATE_PAUSED;
+	m->stop_as = RUNSTATE_PAUSED;
 	m->resetting = true;
 	m->reset_cause = cause;
-	m->run_after_reset = m->runstate == RUNSTATE_RUNNING;
+	m->run_after_reset = m->runstate == RUNSTATE_RUNNING && !m->stopping;
 	vcpus_stop(m);
 	m->reset_timer = (struct loop_timer){ .fn = reset_quiesce, .opaque = m };
 	reset_quiesce(m);

@@ -1,67 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run.c - starting and stopping the vCPUs, the run state, and what clients are told of it. */
+/* run.c - the run state, and what clients are told of it. */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <portcullis/log.h>
-#include <portcullis/sys.h>
+#include "plug.h"
 
-#include "state.h"
-
-static void futex_wake_all(_Atomic uint32_t *word)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
-/* Stopped for our purposes: it holds nothing and touches nothing until the gate opens again. */
-static bool vcpu_stopped(const struct vcpu *v)
-{
-	return atomic_load(&v->state) != VCPU_RUNNING || !atomic_load(&v->request.done);
-}
-
-void vcpus_stop(struct machine *m)
-{
-	const struct timespec tick = { .tv_nsec = 1000000 };
-
-	atomic_store(&m->gate.open, GATE_CLOSED);
-	for (unsigned i = 0; i < m->n_vcpus; i++) {
-		struct vcpu *v = &m->vcpus[i];
-
-		kvm_vcpu_immediate_exit(&v->kvm, true);
-		if (atomic_load(&v->state) == VCPU_RUNNING)
-			pthread_kill(v->thread, SIGUSR1);
-	}
-	/* The tick covers a vCPU that goes from running to waiting for us: that wakes nobody. */
-	for (unsigned i = 0; i < m->n_vcpus; i++)
-		while (!vcpu_stopped(&m->vcpus[i]))
-			syscall(SYS_futex, &m->vcpus[i].state, FUTEX_WAIT_PRIVATE, VCPU_RUNNING,
-				&tick, NULL, 0);
-}
-
-void vcpus_go(struct machine *m)
-{
-	atomic_store(&m->gate.open, GATE_OPEN);
-	futex_wake_all(&m->gate.open);
-}
-
-void vcpus_end(struct machine *m)
-{
-	atomic_store(&m->gate.open, GATE_END);
-	futex_wake_all(&m->gate.open);
-}
-
-bool vcpus_parked(const struct machine *m)
-{
-	for (unsigned i = 0; i < m->n_vcpus; i++)
-		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
-			return false;
-	return true;
-}
+#define STOP_POLL_MS 1
 
 void machine_emit(struct machine *m, const struct machine_event *event)
 {
@@ -76,30 +19,88 @@ void machine_on_event(
 	m->on_event_opaque = opaque;
 }
 
+/* The run state alone: who waits for it is answered by the caller, last. */
+static void set_stopped(struct machine *m) ON_MAIN
+{
+	m->stopping = false;
+	loop_timer_cancel(&m->loop, &m->stop_timer);
+	m->runstate = m->stop_as;
+	m->run_after_reset = false;
+	machine_emit(m, &(struct machine_event){ .kind = MACHINE_STOP });
+}
+
+static void stop_poll(void *opaque)
+{
+	struct machine *m = opaque;
+
+	role_enter_main();
+	if (!vcpus_stopped(m)) {
+		loop_timer_set(&m->loop, &m->stop_timer, STOP_POLL_MS);
+		return;
+	}
+	set_stopped(m);
+	ops_done(&m->stop_ops, NULL);
+}
+
+void machine_stop(struct machine *m, enum runstate as, struct machine_op *op)
+{
+	const bool error = as != RUNSTATE_PAUSED;
+
+	if (op)
+		ops_push(&m->stop_ops, op);
+	if (m->stopping) {
+		m->stop_as = error ? as : m->stop_as;
+	} else if (m->runstate == RUNSTATE_RUNNING) {
+		m->stopping = true;
+		m->stop_as = as;
+		m->stop_timer = (struct loop_timer){ .fn = stop_poll, .opaque = m };
+		vcpus_stop(m);
+		stop_poll(m);
+	} else {
+		m->runstate = error ? as : m->runstate;
+		ops_done(&m->stop_ops, NULL);
+	}
+}
+
+void machine_pause(struct machine *m, struct machine_op *op)
+{
+	machine_stop(m, RUNSTATE_PAUSED, op);
+}
+
+static int may_run(const struct machine *m, struct err *err)
+{
+	enum runstate state = m->stopping ? m->stop_as : m->runstate;
+
+	if (m->ending)
+		return err_set(err, EBUSY, "the machine is ending");
+	if (state == RUNSTATE_INTERNAL_ERROR || state == RUNSTATE_SHUTDOWN)
+		return err_set(err, EPERM, "Resetting the Virtual Machine is required");
+	return 0;
+}
+
 int machine_run(struct machine *m, struct err *err)
 {
-	if (m->runstate == RUNSTATE_RUNNING)
+	struct machine_op *stopped = NULL;
+	int ret;
+
+	if (m->runstate == RUNSTATE_RUNNING && !m->stopping)
 		return 0;
-	if (m->runstate == RUNSTATE_INTERNAL_ERROR || m->ending)
-		return err_set(err, EINVAL,
-			"the guest cannot go on after an internal error: reset it first");
+	ret = may_run(m, err);
+	if (ret)
+		return ret;
+	if (m->stopping) { /* whoever asked for that has had it, if only just */
+		set_stopped(m);
+		stopped = m->stop_ops;
+		m->stop_ops = NULL;
+	}
 	m->runstate = RUNSTATE_RUNNING;
 	if (m->resetting)
 		m->run_after_reset = true;
 	else
 		vcpus_go(m);
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_RESUME });
+	ops_done(&stopped, NULL);
 	return 0;
-}
-
-void machine_pause(struct machine *m)
-{
-	if (m->runstate != RUNSTATE_RUNNING)
-		return;
-	vcpus_stop(m);
-	m->runstate = RUNSTATE_PAUSED;
-	m->run_after_reset = false;
-	machine_emit(m, &(struct machine_event){ .kind = MACHINE_STOP });
 }
 
 enum runstate machine_runstate(const struct machine *m)
@@ -139,44 +140,23 @@ bool shutdown_by_guest(enum shutdown_cause cause)
 
 void machine_shutdown(struct machine *m, enum shutdown_cause cause)
 {
+	const bool stays = m->config->no_shutdown && shutdown_by_guest(cause);
+
 	if (m->ending)
 		return;
+	if (!stays) {
+		m->ending = true;
+		m->exit_status = cause == SHUTDOWN_HOST_ERROR ? 1 : m->guest_status;
+		m->loop.stop = true;
+	}
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_SHUTDOWN,
 				.guest = shutdown_by_guest(cause),
 				.reason = shutdown_reason(cause) });
-	if (m->config->no_shutdown && shutdown_by_guest(cause)) {
-		machine_pause(m);
-		m->runstate = RUNSTATE_SHUTDOWN;
-		return;
-	}
-	m->ending = true;
-	m->exit_status = cause == SHUTDOWN_HOST_ERROR ? 1 : m->guest_status;
-	m->loop.stop = true;
+	if (stays)
+		machine_stop(m, RUNSTATE_SHUTDOWN, NULL);
 }
 
-/* A vCPU cannot go on: on main, posted by vcpu_report(). */
-static void vcpu_stopped_mail(struct mail *mail)
+bool machine_ending(const struct machine *m)
 {
-	struct vcpu *v = (struct vcpu *)((char *)mail - offsetof(struct vcpu, stopped));
-	struct machine *m = v->machine;
-
-	role_enter_main();
-	if (v->exit_kind == KVM_EXITED_POWEROFF)
-		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
-	if (v->exit_kind == KVM_EXITED_RESET)
-		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	/* As often as the guest likes: it may go through this in a loop. */
-	log_guest("vcpu%u: %s", v->kvm.index, v->why);
-	if (v->exit_kind == KVM_EXITED_SHUTDOWN)
-		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	machine_pause(m);
-	m->runstate = RUNSTATE_INTERNAL_ERROR;
-}
-
-void vcpu_report(struct vcpu *v, int exit_kind, const char *why)
-{
-	v->exit_kind = exit_kind;
-	snprintf(v->why, sizeof(v->why), "%s", why);
-	v->stopped.run = vcpu_stopped_mail;
-	loop_post(&v->machine->loop, &v->stopped);
+	return m->ending;
 }

@@ -11,14 +11,42 @@
  * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
  * exits only where no slot is, so a slot that cannot be had costs speed, never function.
  */
+static void slots_add(struct device *device, unsigned bar) ON_MAIN
+{
+	struct bar_map *map = &device->bar[bar];
+	struct vfio_area area[VFIO_AREAS_MAX];
+	unsigned n = map->space == BUS_PIO ? 0 : vfio_pci_areas(device->vfio, bar, area);
+
+	for (unsigned i = 0; i < n; i++) {
+		int ret;
+
+		if (!area[i].hva)
+			continue;
+		ret = kvm_slot_add(&device->machine->vm, map->base + area[i].offset, area[i].hva,
+			area[i].size, area[i].readonly, &map->slot[map->n_slots]);
+		if (!ret)
+			map->n_slots++;
+		else
+			log_guest("device '%s': BAR %u at 0x%llx is trapped: %s", device->id, bar,
+				(unsigned long long)map->base, strerror(-ret));
+	}
+}
+
+static void slots_del(struct device *device, unsigned bar) ON_MAIN
+{
+	struct bar_map *map = &device->bar[bar];
+
+	for (unsigned i = 0; i < map->n_slots; i++)
+		kvm_slot_del(&device->machine->vm, map->slot[i]);
+	map->n_slots = 0;
+}
+
 static int map_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 {
 	struct machine *m = opaque;
 	struct device *device = device_of_function(m, fn);
 	struct bar_map *map;
 	struct bus_region region;
-	struct vfio_area area[VFIO_AREAS_MAX];
-	unsigned n;
 	int ret;
 
 	role_enter_main();
@@ -36,19 +64,8 @@ static int map_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t
 		return ret;
 	map->on_bus = true;
 	map->base = addr;
-	map->n_slots = 0;
-	n = map->space == BUS_PIO ? 0 : vfio_pci_areas(device->vfio, bar, area);
-	for (unsigned i = 0; i < n; i++) {
-		if (!area[i].hva)
-			continue;
-		ret = kvm_slot_add(&m->vm, addr + area[i].offset, area[i].hva, area[i].size,
-			area[i].readonly, &map->slot[map->n_slots]);
-		if (!ret)
-			map->n_slots++;
-		else
-			log_guest("device '%s': BAR %u at 0x%llx is trapped: %s", device->id, bar,
-				(unsigned long long)addr, strerror(-ret));
-	}
+	if (!device->bars_trapped)
+		slots_add(device, bar);
 	vfio_pci_bar_moved(device->vfio, bar, addr, true);
 	return 0;
 }
@@ -63,13 +80,27 @@ static void unmap_bar(void *opaque, struct pci_function *fn, unsigned bar, uint6
 	if (!device)
 		return;
 	map = &device->bar[bar];
-	for (unsigned i = 0; i < map->n_slots; i++)
-		kvm_slot_del(&m->vm, map->slot[i]);
-	map->n_slots = 0;
+	slots_del(device, bar);
 	if (map->on_bus)
 		(void)bus_del(&m->bus, map->space, map->base);
 	map->on_bus = false;
 	vfio_pci_bar_moved(device->vfio, bar, addr, false);
+}
+
+static void trap_bars(void *opaque, struct pci_function *fn, bool trapped)
+{
+	struct device *device = device_of_function(opaque, fn);
+
+	role_enter_main();
+	if (!device || device->bars_trapped == trapped)
+		return;
+	device->bars_trapped = trapped;
+	for (unsigned bar = 0; bar < PCI_BARS; bar++) {
+		if (trapped)
+			slots_del(device, bar);
+		else if (device->bar[bar].on_bus)
+			slots_add(device, bar);
+	}
 }
 
 static void raise_msi(void *opaque, uint64_t addr, uint32_t data)
@@ -84,9 +115,7 @@ static void commit(void *opaque)
 	struct machine *m = opaque;
 
 	role_enter_main();
-	if (bus_publish(&m->bus))
-		log_error(
-			"no memory for a new address map: the old one stays until the next change");
+	bus_publish(&m->bus);
 }
 
 static int gsi_alloc(void *opaque, uint32_t *gsi)
@@ -151,6 +180,22 @@ static void kvm_del(void *opaque, int fd)
 	kvm_vfio_del(&m->vm, fd);
 }
 
+static uint64_t grace(void *opaque)
+{
+	struct machine *m = opaque;
+
+	role_enter_main();
+	return bus_grace(&m->bus);
+}
+
+static void grace_wait(void *opaque, uint64_t name)
+{
+	struct machine *m = opaque;
+
+	role_enter_worker();
+	bus_wait(&m->bus, name);
+}
+
 /* On the worker; main set worker->device before it gave the worker anything to do. */
 static struct device *device_of_worker(struct vfio_pci *dev)
 {
@@ -208,6 +253,8 @@ static const struct vfio_env_ops env_ops = {
 	.intx_gsi = intx_gsi,
 	.kvm_add = kvm_add,
 	.kvm_del = kvm_del,
+	.grace = grace,
+	.grace_wait = grace_wait,
 	.wants_back = wants_back,
 	.failed = failed,
 };
@@ -217,6 +264,7 @@ void sink_init(struct machine *m)
 	m->sink = (struct pci_sink){
 		.map_bar = map_bar,
 		.unmap_bar = unmap_bar,
+		.trap_bars = trap_bars,
 		.raise_msi = raise_msi,
 		.commit = commit,
 		.opaque = m,

@@ -70,6 +70,8 @@ struct device {
 	struct job reset_job; /* of a machine reset, whatever else goes on */
 	struct err err;	      /* of the last job that failed */
 	struct bar_map bar[PCI_BARS];
+	bool bars_trapped; /* it is being reset: no memslot */
+	uint64_t grace;	   /* of its unplugging: over when no vCPU is in it any more */
 
 	/* plug.c, unplug.c */
 	struct port *port;	    /* whose slot it is in; NULL on pcie.0 */
@@ -141,6 +143,14 @@ struct machine {
 	enum shutdown_cause reset_cause;
 	unsigned jobs_left; /* of a reset or of the end */
 	struct loop_timer reset_timer;
+	/* run.c: the gate is closed, some vCPU may still execute the guest. */
+	bool stopping;
+	enum runstate stop_as;
+	struct loop_timer stop_timer;
+	struct machine_op *stop_ops; /* who waits for it */
+	/* end.c */
+	struct loop_timer end_timer;
+	bool abandoned;
 	int exit_status;
 	int guest_status; /* what the guest wants that to be */
 
@@ -202,10 +212,23 @@ bool port_bus_reset(struct port *port, struct io_request *request) ON_MAIN;
 void machine_emit(struct machine *m, const struct machine_event *event);
 const char *shutdown_reason(enum shutdown_cause cause);
 bool shutdown_by_guest(enum shutdown_cause cause);
+/*
+ * The guest is stopped and the run state becomes as, at once or as soon as no vCPU executes it; op
+ * (NULL: nobody) is done then.
+ */
+void machine_stop(struct machine *m, enum runstate as, struct machine_op *op) ON_MAIN;
+
+/* vcpus.c */
+/* Closes the gate and calls the vCPUs back; waits for none of them. */
 void vcpus_stop(struct machine *m);
-void vcpus_go(struct machine *m);
+/* No vCPU executes the guest. One may still be inside an access, and parks after it. */
+bool vcpus_stopped(const struct machine *m);
 /* Every vCPU waits at the gate: none is even inside an access that somebody else finishes. */
 bool vcpus_parked(const struct machine *m);
+void vcpus_go(struct machine *m);
+/* All are parked: they start anew when the gate opens; what they reported before is void. */
+void vcpus_reset(struct machine *m) ON_MAIN;
+
 /* Kernel, tables and registers for a fresh start; vCPUs are stopped. */
 int machine_load(struct machine *m, struct err *err) ON_MAIN;
 

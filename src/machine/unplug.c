@@ -23,13 +23,17 @@ static void deadline_set(struct device *device, void (*fn)(void *))
 		&device->machine->loop, &device->deadline, (uint64_t)timeout_s(device) * MS_PER_S);
 }
 
-static void unplug_error(struct device *device, struct err *err)
+/*
+ * stage: where it did not get on. Last in every function: who is answered may ask again at once, of
+ * a device that is in its next stage already.
+ */
+static void unplug_error(struct device *device, enum device_stage stage, const struct err *err)
 {
 	machine_emit(
 		device->machine, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
 					 .device = device->id,
 					 .path = device->id,
-					 .reason = device_stage_name(device->stage) });
+					 .reason = device_stage_name(stage) });
 	ops_done(&device->del_ops, err);
 }
 
@@ -46,10 +50,10 @@ void device_gone(struct device *device)
 	id[sizeof(id) - 1] = '\0';
 	loop_timer_cancel(&m->loop, &device->deadline);
 	device_free(device);
-	ops_done(&add, &failure);
 	if (was_plugged)
 		machine_emit(m, &(struct machine_event){
 					.kind = MACHINE_DEVICE_DELETED, .device = id, .path = id });
+	ops_done(&add, &failure);
 	ops_done(&del, NULL);
 }
 
@@ -79,7 +83,7 @@ static void taking_late(void *opaque)
 	err_set(&err, ETIMEDOUT, "device '%s' is not given back within %u s (stage: %s)",
 		device->id, timeout_s(device), device_stage_name(device->stage));
 	err_hint(&err, "the device or the host kernel does not answer; see the host's dmesg");
-	unplug_error(device, &err);
+	unplug_error(device, device->stage, &err);
 }
 
 /* Off the bus; then the worker makes it harmless and closes it. */
@@ -89,14 +93,16 @@ static void take(struct device *device) ON_MAIN
 
 	device->stage = DEVICE_RELEASED;
 	pci_unplug(vfio_pci_function(device->vfio));
-	m->sink.commit(m->sink.opaque);
+	device->grace = bus_grace(&m->bus);
 	deadline_set(device, taking_late);
 	device_job(device, &device->job, device_fence_job, fenced);
 }
 
+/* At the end every device is closed, and nobody takes it before. */
 static bool takeable(const struct device *device)
 {
-	return device->stage == DEVICE_PLUGGED || device->stage == DEVICE_REQUESTED;
+	return !device->machine->ending &&
+	       (device->stage == DEVICE_PLUGGED || device->stage == DEVICE_REQUESTED);
 }
 
 void plug_guest_released(struct port *port, uint8_t functions)
@@ -128,6 +134,8 @@ static void not_released(void *opaque)
 	struct err err = { 0 };
 
 	role_enter_main();
+	if (!takeable(device))
+		return;
 	if (device->host_wants_it) {
 		log_warn("device '%s': the guest did not let go within %u s, the host takes it",
 			device->id, timeout_s(device));
@@ -137,10 +145,10 @@ static void not_released(void *opaque)
 	err_set(&err, ETIMEDOUT, "the guest did not release device '%s' within %u s (stage: %s)",
 		device->id, timeout_s(device), device_stage_name(device->stage));
 	err_hint(&err, "the device stays in use; repeat device_del, or use \"force\": true");
-	unplug_error(device, &err);
 	device->stage = DEVICE_PLUGGED;
 	if (!asked(device->port))
 		slots_withdraw(device->port);
+	unplug_error(device, DEVICE_REQUESTED, &err);
 }
 
 static void ask(struct device *device) ON_MAIN
@@ -198,7 +206,7 @@ void plug_host_request(struct device *device)
 			device->id);
 		return;
 	}
-	if (device->stage != DEVICE_PLUGGED && device->stage != DEVICE_REQUESTED)
+	if (!takeable(device))
 		return;
 	if (!device->host_wants_it)
 		log_info("device '%s': the host wants it back, asking the guest", device->id);
@@ -217,6 +225,8 @@ static int del_check(
 				"device '%s' is a root port and cannot be unplugged", id);
 	if (!device)
 		return err_set(err, ENODEV, "device '%s' not found", id);
+	if (m->ending)
+		return err_set(err, EBUSY, "the machine is ending");
 	*out = device;
 	if (!device->port) {
 		err_set(err, EINVAL, "bus 'pcie.0' does not support hot unplug of device '%s'", id);

@@ -163,20 +163,16 @@ int qmp_cmd_query_cpus_fast(struct qmp_request *r, struct err *err)
 
 int qmp_cmd_stop(struct qmp_request *r, struct err *err)
 {
-	(void)err;
-	if (machine_runstate(r->context->machine) == RUNSTATE_RUNNING)
-		machine_pause(r->context->machine);
-	return 0;
+	struct machine_op *op = qmp_hold(r);
+
+	if (!op)
+		return err_set(err, ENOMEM, "out of memory");
+	machine_pause(r->context->machine, op);
+	return QMP_LATER;
 }
 
 int qmp_cmd_cont(struct qmp_request *r, struct err *err)
 {
-	enum runstate state = machine_runstate(r->context->machine);
-
-	if (state == RUNSTATE_RUNNING)
-		return 0;
-	if (state == RUNSTATE_SHUTDOWN || state == RUNSTATE_INTERNAL_ERROR)
-		return err_set(err, EPERM, "Resetting the Virtual Machine is required");
 	return machine_run(r->context->machine, err);
 }
 

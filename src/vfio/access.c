@@ -80,7 +80,7 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
 	struct vfio_pci *dev = region->dev;
 	bool failed = false;
 
-	if (!dev->io || access->offset >= region->size ||
+	if (!dev->io || vfio_device_absent(dev) || access->offset >= region->size ||
 		access->size > region->size - access->offset) {
 		access->data = access->write ? access->data : ~0ull >> (64 - 8 * access->size);
 		return IO_DONE;

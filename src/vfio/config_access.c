@@ -29,8 +29,9 @@ static uint32_t config_read(struct pci_function *fn, unsigned offset, unsigned s
 	struct vfio_pci *dev = fn->opaque;
 	uint32_t live, value, device = 0;
 
-	/* A device that was lost is not there: the guest's kernel passes it by. */
-	if (!well_formed(offset, size) || atomic_load(&dev->quarantined))
+	/* A device that was lost is not there: the guest's kernel passes it by. One that is being
+	 * reset does not answer; nor may we ask it: see reset_prepare.c. */
+	if (!well_formed(offset, size) || vfio_device_absent(dev))
 		return 0xffffffff;
 	live = vfio_firewall_bits(dev->firewall.live, offset, size);
 	if (live && vfio_device_read(dev, offset, size, &device))
@@ -113,13 +114,15 @@ enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
 	return io_defer(access, dev->worker, finish, dev, arg);
 }
 
-/* On main. */
+/* On main: the last part of an access. */
 static void finish_main(struct io_request *request)
 {
 	struct vfio_pci *dev = request->opaque;
 	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 
 	role_enter_main();
+	if (request->arg & VFIO_DEFER_PREPARED)
+		vfio_pci_reset_done(dev);
 	if (bus) { /* else it was unplugged meanwhile */
 		pci_update_mappings(&dev->fn);
 		bus->sink->commit(bus->sink->opaque);
@@ -128,18 +131,34 @@ static void finish_main(struct io_request *request)
 	vfio_device_put(dev);
 }
 
-static void hand_to_main(struct vfio_pci *dev, struct io_request *request)
-{
-	struct loop *main = atomic_load(&dev->main);
+static void finish_worker(struct io_request *request);
 
-	if (!main) {
+/* On main: before a reset that the guest asked for; the worker goes on. */
+static void finish_prepare(struct io_request *request)
+{
+	struct vfio_pci *dev = request->opaque;
+
+	role_enter_main();
+	vfio_pci_reset_prepare(dev);
+	request->arg |= VFIO_DEFER_PREPARED;
+	request->owner = dev->worker;
+	request->finish = finish_worker;
+	io_post(request);
+}
+
+static void hand_to_main(
+	struct vfio_pci *dev, struct io_request *request, void (*finish)(struct io_request *))
+{
+	struct pci_bus *bus = atomic_load(&dev->fn.bus);
+
+	if (!bus) { /* unplugged: nothing of it is mapped */
 		io_complete(request);
 		vfio_device_put(dev);
 		return;
 	}
-	request->owner = main;
-	request->finish = finish_main;
-	loop_post(main, &request->mail);
+	request->owner = bus->sink->main;
+	request->finish = finish;
+	io_post(request);
 }
 
 /*
@@ -150,6 +169,7 @@ static void guest_reset(struct vfio_pci *dev, bool power_cycle) ON_WORKER
 {
 	int ret;
 
+	vfio_reset_wait(dev);
 	vfio_irq_off(dev);
 	ret = vfio_reset_running(dev, power_cycle, NULL);
 	if (ret && !(power_cycle && ret == -ENOTTY))
@@ -176,18 +196,17 @@ static unsigned power_wanted(struct vfio_pci *dev)
 	return state;
 }
 
-/* True: leaving D3hot has reset the function. */
-static bool sync_power(struct vfio_pci *dev) ON_WORKER
+/* Does the change of power state that the guest asked for reset the function? */
+static bool power_resets(struct vfio_pci *dev) ON_WORKER
 {
-	unsigned was = dev->power, now = power_wanted(dev);
-	bool soft = dev->firewall.pm &&
-		    dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET;
+	bool soft;
 
-	dev->power = (uint8_t)now;
-	if (was != 3 || now != 0 || soft)
+	if (dev->power != 3 || power_wanted(dev) != 0)
 		return false;
-	guest_reset(dev, true);
-	return true;
+	pthread_mutex_lock(&dev->fn.lock);
+	soft = dev->fn.config[dev->firewall.pm + PCI_PM_CTRL] & PCI_PM_CTRL_NO_SOFT_RESET;
+	pthread_mutex_unlock(&dev->fn.lock);
+	return !soft;
 }
 
 void vfio_config_sync(struct vfio_pci *dev)
@@ -205,34 +224,46 @@ void vfio_config_sync(struct vfio_pci *dev)
 	vfio_device_command(dev, command & PCI_COMMAND_MASTER && !dev->power);
 }
 
+/* What the access asks for, of a device that is there. Returns what is left to do. */
+static uint32_t carry_out(struct vfio_pci *dev, struct io_request *request) ON_WORKER
+{
+	uint32_t what = request->arg;
+	bool flr = what & VFIO_DEFER_FLR, power_cycle = what & VFIO_DEFER_SYNC && power_resets(dev);
+
+	if ((flr || power_cycle) && !(what & VFIO_DEFER_PREPARED))
+		return VFIO_DEFER_PREPARE;
+	if (what & VFIO_DEFER_PASS)
+		vfio_config_pass(
+			dev, (unsigned)request->offset, request->size, (uint32_t)request->data);
+	if (what & VFIO_DEFER_ROM)
+		vfio_rom_load(dev);
+	if (flr || power_cycle) {
+		guest_reset(dev, !flr);
+		what |= VFIO_DEFER_MAIN;
+	}
+	if (what & VFIO_DEFER_SYNC) {
+		dev->power = (uint8_t)power_wanted(dev);
+		vfio_config_sync(dev);
+	}
+	return what;
+}
+
 static void finish_worker(struct io_request *request)
 {
 	struct vfio_pci *dev = request->opaque;
 	uint32_t what = request->arg;
 
 	role_enter_worker();
-	if (dev->io && !dev->fenced) {
-		if (what & VFIO_DEFER_PASS)
-			vfio_config_pass(dev, (unsigned)request->offset, request->size,
-				(uint32_t)request->data);
-		if (what & VFIO_DEFER_ROM)
-			vfio_rom_load(dev);
-		if (what & VFIO_DEFER_FLR) {
-			guest_reset(dev, false);
-			what |= VFIO_DEFER_MAIN;
-		}
-		if (what & VFIO_DEFER_SYNC) {
-			if (sync_power(dev))
-				what |= VFIO_DEFER_MAIN;
-			vfio_config_sync(dev);
-		}
+	if (dev->io && !dev->fenced)
+		what = carry_out(dev, request);
+	if (what & VFIO_DEFER_PREPARE) {
+		hand_to_main(dev, request, finish_prepare);
+	} else if (what & (VFIO_DEFER_MAIN | VFIO_DEFER_PREPARED)) {
+		hand_to_main(dev, request, finish_main);
+	} else {
+		io_complete(request);
+		vfio_device_put(dev);
 	}
-	if (what & VFIO_DEFER_MAIN) {
-		hand_to_main(dev, request);
-		return;
-	}
-	io_complete(request);
-	vfio_device_put(dev);
 }
 
 /*
@@ -314,7 +345,7 @@ static enum io_status config_write(
 	struct io_access own;
 	unsigned power;
 
-	if (!well_formed(offset, size) || atomic_load(&dev->quarantined))
+	if (!well_formed(offset, size) || vfio_device_absent(dev))
 		return IO_DONE;
 	pthread_mutex_lock(&fn->lock);
 	power = power_state(dev);
@@ -332,8 +363,6 @@ static enum io_status config_write(
 		vfio_config_pass(dev, offset, size, value);
 	if (!what)
 		return IO_DONE;
-	if (bus)
-		atomic_store(&dev->main, bus->sink->main);
 	/* The access counts from wherever the caller's region starts: ours from the function. */
 	own = (struct io_access){ .offset = offset,
 		.data = value,
@@ -342,10 +371,10 @@ static enum io_status config_write(
 		.request = access->request };
 	if (what != VFIO_DEFER_MAIN)
 		return vfio_defer(dev, &own, finish_worker, what);
-	if (!atomic_load(&dev->main))
+	if (!bus)
 		return IO_DONE; /* not plugged: nothing is mapped */
 	vfio_device_get(dev);
-	return io_defer(&own, atomic_load(&dev->main), finish_main, dev, 0);
+	return io_defer(&own, bus->sink->main, finish_main, dev, 0);
 }
 
 static void function_reset(struct pci_function *fn)

@@ -188,7 +188,6 @@ void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool 
 	bool follow = vfio_follow_moved(dev, bar, mapped ? addr : VFIO_NOWHERE);
 
 	if (mapped && bus) {
-		atomic_store(&dev->main, bus->sink->main);
 		if (pin)
 			learn_intx(dev, pin);
 	} else if (!follow) {
@@ -219,6 +218,7 @@ int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
 
 	if (!dev->io || !dev->realized)
 		return 0;
+	vfio_reset_wait(dev);
 	vfio_irq_off(dev);
 	vfio_device_command(dev, false);
 	ret = vfio_reset_running(dev, false, err);

@@ -51,10 +51,9 @@ struct vfio_pci {
 	struct vfio_pci_options *options; /* owned */
 	struct vfio_pci_facts facts;
 	struct loop *worker;
-	_Atomic(struct loop *) main; /* learnt from the bus it is plugged into */
-	struct vfio_device_io *io;   /* borrowed from the attachment; NULL while closed */
-	uint32_t flags;		     /* VFIO_DEVICE_FLAGS_* */
-	uint64_t config_at;	     /* config space's offset on the device fd */
+	struct vfio_device_io *io; /* borrowed from the attachment; NULL while closed */
+	uint32_t flags;		   /* VFIO_DEVICE_FLAGS_* */
+	uint64_t config_at;	   /* config space's offset on the device fd */
 	unsigned config_size;
 	struct vfio_region region[PCI_BARS];
 	struct vfio_rom rom;
@@ -65,6 +64,10 @@ struct vfio_pci {
 	bool kernel_resets;	 /* when it is opened, and when its last fd is closed */
 	bool fresh;		 /* worker: reset by being opened, and nobody had it since */
 	atomic_bool quarantined; /* did not come back from a reset: vCPUs see no device */
+	/* reset_prepare.c */
+	atomic_bool resetting;	      /* vCPUs see no device */
+	unsigned resets;	      /* main: that are prepared and not done */
+	_Atomic uint64_t reset_grace; /* when it is over, no vCPU is in the device */
 	unsigned reset_deadline_ms;
 	const char *reset_methods;	 /* the kernel's, best first; "": unknown */
 	_Atomic(const char *) reset_how; /* the last reset; static text */
@@ -82,9 +85,11 @@ struct vfio_pci {
 enum {
 	VFIO_DEFER_SYNC = 1 << 0, /* interrupts, bus mastering, power */
 	VFIO_DEFER_FLR = 1 << 1,
-	VFIO_DEFER_PASS = 1 << 2, /* write the device's config space */
-	VFIO_DEFER_MAIN = 1 << 3, /* then BAR mappings */
-	VFIO_DEFER_ROM = 1 << 4,  /* read the expansion ROM */
+	VFIO_DEFER_PASS = 1 << 2,    /* write the device's config space */
+	VFIO_DEFER_MAIN = 1 << 3,    /* then BAR mappings */
+	VFIO_DEFER_ROM = 1 << 4,     /* read the expansion ROM */
+	VFIO_DEFER_PREPARE = 1 << 5, /* main has to prepare a reset first */
+	VFIO_DEFER_PREPARED = 1 << 6,
 };
 
 /* device.c: without attachment, so that tests can put a fake card in. */
@@ -150,6 +155,12 @@ int vfio_reset_alone(struct vfio_pci *dev, struct err *err) ON_WORKER;
 int vfio_reset_running(struct vfio_pci *dev, bool alone, struct err *err) ON_WORKER;
 /* Can this function be reset alone? */
 bool vfio_reset_possible(const struct vfio_pci *dev);
+
+/* reset_prepare.c */
+/* Do vCPUs find no device: was it lost, or is it being reset? Any thread. */
+bool vfio_device_absent(const struct vfio_pci *dev);
+/* Until no vCPU is in an access to a device whose reset was prepared. */
+void vfio_reset_wait(struct vfio_pci *dev) ON_WORKER;
 
 /* error.c */
 /* Finds the registers that tell of errors, in a copy of config space. */

@@ -22,7 +22,7 @@ DOOR_EXCEPTIONS = {
     ("src/base/loop.c", "epoll_create1"): "a loop's own fd, closed by sys_close",
     ("src/bus/epoch.c", "syscall"): "futex",
     ("src/bus/defer.c", "syscall"): "futex",
-    ("src/machine/run.c", "syscall"): "futex",
+    ("src/machine/vcpus.c", "syscall"): "futex",
     ("threads/vcpu.c", "syscall"): "futex",
     ("src/cli/daemonize.c", "dup2"): "standard input and output of a daemon",
     ("src/cli/daemonize.c", "pipe2"): "the parent waits on it",

@@ -96,6 +96,9 @@ struct fake_machine {
 	struct pci_bus bus;
 	uint64_t bar_at[PCI_BARS]; /* 0: not mapped */
 	unsigned commits;
+	bool trapped; /* all BARs */
+	unsigned traps;
+	uint64_t graces, waited_for;
 	struct io_request request;
 	unsigned defers;
 };

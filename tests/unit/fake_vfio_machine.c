@@ -114,6 +114,17 @@ static void failed(void *opaque, struct vfio_pci *dev)
 	((struct fake_machine *)opaque)->failed++;
 }
 
+/* Grace periods are numbered; the test says how long they last. */
+static uint64_t grace(void *opaque)
+{
+	return ++((struct fake_machine *)opaque)->graces;
+}
+
+static void grace_wait(void *opaque, uint64_t name)
+{
+	((struct fake_machine *)opaque)->waited_for = name;
+}
+
 static const struct vfio_env_ops env_ops = {
 	.gsi_alloc = gsi_alloc,
 	.gsi_free = gsi_free,
@@ -121,6 +132,8 @@ static const struct vfio_env_ops env_ops = {
 	.irqfd_add = irqfd_add,
 	.irqfd_del = irqfd_del,
 	.intx_gsi = intx_gsi,
+	.grace = grace,
+	.grace_wait = grace_wait,
 	.wants_back = wants_back,
 	.failed = failed,
 };
@@ -142,6 +155,15 @@ static void unmap_bar(void *opaque, struct pci_function *fn, unsigned bar, uint6
 	vfio_pci_bar_moved(fn->opaque, bar, addr, false);
 }
 
+static void trap_bars(void *opaque, struct pci_function *fn, bool trapped)
+{
+	struct fake_machine *m = opaque;
+
+	(void)fn;
+	m->trapped = trapped;
+	m->traps += trapped;
+}
+
 static void commit(void *opaque)
 {
 	((struct fake_machine *)opaque)->commits++;
@@ -157,6 +179,7 @@ void fake_machine_init(struct fake_machine *m)
 	loop_init(&m->main);
 	m->sink = (struct pci_sink){ .map_bar = map_bar,
 		.unmap_bar = unmap_bar,
+		.trap_bars = trap_bars,
 		.commit = commit,
 		.opaque = m,
 		.main = &m->main };

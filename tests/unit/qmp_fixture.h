@@ -164,6 +164,10 @@ const char *runstate_name(enum runstate state)
 
 int machine_run(struct machine *m, struct err *err)
 {
+	if (m->state == RUNSTATE_RUNNING)
+		return 0;
+	if (m->state == RUNSTATE_SHUTDOWN || m->state == RUNSTATE_INTERNAL_ERROR)
+		return err_set(err, EPERM, "Resetting the Virtual Machine is required");
 	machine_note(m, "run");
 	if (m->run_error)
 		return err_set(err, m->run_error, "cannot run");
@@ -171,12 +175,15 @@ int machine_run(struct machine *m, struct err *err)
 	return 0;
 }
 
-void machine_pause(struct machine *m)
+void machine_pause(struct machine *m, struct machine_op *op)
 {
-	machine_note(m, "pause");
-	if (m->on_pause)
-		m->on_pause();
-	m->state = RUNSTATE_PAUSED;
+	if (m->state == RUNSTATE_RUNNING) {
+		machine_note(m, "pause");
+		if (m->on_pause)
+			m->on_pause();
+		m->state = RUNSTATE_PAUSED;
+	}
+	op->done(op, NULL);
 }
 
 void machine_reset(struct machine *m, enum shutdown_cause cause)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_bus_epoch.c - grace periods under load: readers hammer the map while regions come and go,
- * and what was removed is freed the moment bus_publish() returns. TSan and ASan are the judges.
+ * and what was removed is freed the moment its grace period is over. TSan and ASan are the judges.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -68,7 +68,7 @@ static void start(struct run *run, struct vcpu *v)
 {
 	for (unsigned i = 0; i < READERS; i++) {
 		v[i] = (struct vcpu){ .run = run, .seed = i, .request = { .done = 1 } };
-		bus_add_reader(&run->bus, &v[i].reader);
+		assert_int_equal(bus_add_reader(&run->bus, &v[i].reader), 0);
 	}
 	for (unsigned i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&v[i].thread, NULL, vcpu_main, &v[i]), 0);
@@ -90,6 +90,14 @@ static struct device *device_new(void)
 	return device;
 }
 
+static void grace_wait(struct bus *bus)
+{
+	uint64_t grace = bus_grace(bus);
+
+	while (!bus_grace_over(bus, grace))
+		sched_yield();
+}
+
 static void toggle(struct bus *bus, struct device **device, unsigned slot)
 {
 	uint64_t base = (uint64_t)slot * 0x2000;
@@ -101,12 +109,12 @@ static void toggle(struct bus *bus, struct device **device, unsigned slot)
 		};
 
 		assert_int_equal(bus_add(bus, BUS_MMIO, &r), 0);
-		assert_int_equal(bus_publish(bus), 0);
+		bus_publish(bus);
 		*device = r.opaque;
 		return;
 	}
 	assert_int_equal(bus_del(bus, BUS_MMIO, base), 0);
-	assert_int_equal(bus_publish(bus), 0);
+	grace_wait(bus);
 	old->magic = 0xdead;
 	free(old);
 	*device = NULL;
@@ -138,14 +146,13 @@ static void test_removed_devices_are_not_used(void **state)
 	bus_release(&run.bus);
 }
 
-/* --- a reader that is inside holds the publisher up; one that is outside does not --- */
+/* --- a reader that is inside holds a grace period up, and nobody else --- */
 
 struct gate {
 	_Atomic bool inside, open;
-	_Atomic bool published;
-	bool published_early;
 	struct bus bus;
-	struct bus_reader reader;
+	struct bus_reader reader, other;
+	uint64_t seen; /* of the region that answered */
 };
 
 static enum io_status linger(void *opaque, struct io_access *access)
@@ -155,7 +162,6 @@ static enum io_status linger(void *opaque, struct io_access *access)
 	atomic_store(&gate->inside, true);
 	while (!atomic_load(&gate->open))
 		sched_yield();
-	gate->published_early = atomic_load(&gate->published);
 	access->data = 1;
 	return IO_DONE;
 }
@@ -166,44 +172,82 @@ static void *linger_main(void *opaque)
 	struct io_access access = { .size = 1 };
 
 	bus_dispatch(&gate->bus, &gate->reader, BUS_MMIO, 0, &access);
+	gate->seen = access.data;
 	return NULL;
 }
 
-static void *publish_main(void *opaque)
+static enum io_status answer(void *opaque, struct io_access *access)
 {
-	struct gate *gate = opaque;
-
-	(void)bus_del(&gate->bus, BUS_MMIO, 0);
-	(void)bus_publish(&gate->bus);
-	atomic_store(&gate->published, true);
-	return NULL;
+	access->data = *(const unsigned *)opaque;
+	return IO_DONE;
 }
 
-static void test_publish_waits_for_who_is_inside(void **state)
+static void gate_init(struct gate *gate, io_fn fn, void *opaque)
+{
+	struct bus_region r = { .base = 0, .size = 1, .fn = fn, .opaque = opaque };
+
+	memset(gate, 0, sizeof(*gate));
+	assert_int_equal(bus_init(&gate->bus), 0);
+	assert_int_equal(bus_add_reader(&gate->bus, &gate->reader), 0);
+	assert_int_equal(bus_add_reader(&gate->bus, &gate->other), 0);
+	assert_int_equal(bus_add(&gate->bus, BUS_MMIO, &r), 0);
+	bus_publish(&gate->bus);
+}
+
+static void test_grace_lasts_until_who_is_inside_has_left(void **state)
 {
 	static struct gate gate;
-	struct bus_reader idle = { 0 };
-	struct bus_region r = { .base = 0, .size = 1, .fn = linger, .opaque = &gate };
-	pthread_t reader, publisher;
+	uint64_t before, grace;
+	pthread_t reader;
 
 	(void)state;
-	memset(&gate, 0, sizeof(gate));
-	assert_int_equal(bus_init(&gate.bus), 0);
-	bus_add_reader(&gate.bus, &gate.reader);
-	bus_add_reader(&gate.bus, &idle);
-	assert_int_equal(bus_add(&gate.bus, BUS_MMIO, &r), 0);
-	assert_int_equal(bus_publish(&gate.bus), 0);
+	gate_init(&gate, linger, &gate);
+	before = bus_grace(&gate.bus);
+	assert_true(bus_grace_over(&gate.bus, before));
 	assert_int_equal(pthread_create(&reader, NULL, linger_main, &gate), 0);
 	while (!atomic_load(&gate.inside))
 		sched_yield();
-	assert_int_equal(pthread_create(&publisher, NULL, publish_main, &gate), 0);
-	/* Time for a publisher that does not wait to show itself. */
-	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	/* It came after that one began. */
+	assert_true(bus_grace_over(&gate.bus, before));
+	/* Nothing was changed: what was removed may not have been on the map itself. */
+	grace = bus_grace(&gate.bus);
+	assert_false(bus_grace_over(&gate.bus, grace));
+	assert_true(bus_grace_over(&gate.bus, 0));
 	atomic_store(&gate.open, true);
 	pthread_join(reader, NULL);
-	pthread_join(publisher, NULL);
-	assert_false(gate.published_early);
-	assert_true(atomic_load(&gate.published));
+	assert_true(bus_grace_over(&gate.bus, grace));
+	bus_release(&gate.bus);
+}
+
+/* The kernel holds one vCPU: main goes on changing the map, another vCPU goes on using it. */
+static void test_publishing_goes_on_while_a_reader_is_held(void **state)
+{
+	static struct gate gate;
+	unsigned value[2] = { 7, 8 };
+	pthread_t reader;
+
+	(void)state;
+	gate_init(&gate, linger, &gate);
+	assert_int_equal(pthread_create(&reader, NULL, linger_main, &gate), 0);
+	while (!atomic_load(&gate.inside))
+		sched_yield();
+	for (unsigned i = 0; i < 1000; i++) {
+		struct bus_region r = {
+			.base = 0, .size = 1, .fn = answer, .opaque = &value[i & 1]
+		};
+		struct io_access access = { .size = 1 };
+
+		assert_int_equal(bus_del(&gate.bus, BUS_MMIO, 0), 0);
+		assert_int_equal(bus_add(&gate.bus, BUS_MMIO, &r), 0);
+		if (i == 500) /* also larger ones */
+			assert_int_equal(bus_reserve(&gate.bus, 4 * gate.bus.room), 0);
+		bus_publish(&gate.bus);
+		bus_dispatch(&gate.bus, &gate.other, BUS_MMIO, 0, &access);
+		assert_int_equal(access.data, value[i & 1]);
+	}
+	atomic_store(&gate.open, true);
+	pthread_join(reader, NULL);
+	assert_int_equal(gate.seen, 1);
 	bus_release(&gate.bus);
 }
 
@@ -237,33 +281,31 @@ static void *post_main(void *opaque)
 	return NULL;
 }
 
-/* The owner's mailbox is locked, so the reader cannot post: publishing has to wait for it. */
-static void test_publish_waits_for_the_post(void **state)
+/* The owner's mailbox is locked, so the reader cannot post: it is inside until it has. */
+static void test_grace_lasts_until_the_post(void **state)
 {
 	static struct locked_owner owner;
-	struct bus_region r = { .base = 0, .size = 1, .fn = post_to_locked, .opaque = &owner };
-	pthread_t reader, publisher;
-	bool early;
+	pthread_t reader;
+	uint64_t grace;
 
 	(void)state;
 	memset(&owner, 0, sizeof(owner));
 	assert_int_equal(loop_init(&owner.loop), 0);
-	assert_int_equal(bus_init(&owner.gate.bus), 0);
-	bus_add_reader(&owner.gate.bus, &owner.gate.reader);
-	assert_int_equal(bus_add(&owner.gate.bus, BUS_MMIO, &r), 0);
-	assert_int_equal(bus_publish(&owner.gate.bus), 0);
+	gate_init(&owner.gate, post_to_locked, &owner);
 	pthread_mutex_lock(&owner.loop.lock);
 	assert_int_equal(pthread_create(&reader, NULL, post_main, &owner), 0);
 	while (!atomic_load(&owner.gate.inside))
 		sched_yield();
-	assert_int_equal(pthread_create(&publisher, NULL, publish_main, &owner.gate), 0);
+	grace = bus_grace(&owner.gate.bus);
+	/* Time for a reader that leaves too soon to show itself. */
 	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
-	early = atomic_load(&owner.gate.published);
+	assert_false(bus_grace_over(&owner.gate.bus, grace));
 	pthread_mutex_unlock(&owner.loop.lock);
-	pthread_join(publisher, NULL);
+	while (!bus_grace_over(&owner.gate.bus, grace))
+		sched_yield();
+	assert_int_equal(owner.loop.count, 1);
 	loop_step(&owner.loop, -1);
 	pthread_join(reader, NULL);
-	assert_false(early);
 	bus_release(&owner.gate.bus);
 	loop_release(&owner.loop);
 }
@@ -301,7 +343,7 @@ static void bury(struct mail *mail)
 	free(object);
 }
 
-/* The rule of bus.h: unpublish, then free by mail to the owner of the requests. */
+/* The rule of bus.h: a grace period, then free by mail to the owner of the requests. */
 static void test_requests_come_before_the_funeral(void **state)
 {
 	static struct run run;
@@ -322,10 +364,10 @@ static void test_requests_come_before_the_funeral(void **state)
 		object->bury.run = bury;
 		r.opaque = object;
 		assert_int_equal(bus_add(&run.bus, BUS_MMIO, &r), 0);
-		assert_int_equal(bus_publish(&run.bus), 0);
+		bus_publish(&run.bus);
 		loop_step(&run.loop, i % 8 ? 0 : 1);
 		assert_int_equal(bus_del(&run.bus, BUS_MMIO, 0), 0);
-		assert_int_equal(bus_publish(&run.bus), 0);
+		grace_wait(&run.bus);
 		loop_post(&run.loop, &object->bury);
 	}
 	atomic_store(&run.stop, true);
@@ -345,8 +387,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_removed_devices_are_not_used),
-		cmocka_unit_test(test_publish_waits_for_who_is_inside),
-		cmocka_unit_test(test_publish_waits_for_the_post),
+		cmocka_unit_test(test_grace_lasts_until_who_is_inside_has_left),
+		cmocka_unit_test(test_publishing_goes_on_while_a_reader_is_held),
+		cmocka_unit_test(test_grace_lasts_until_the_post),
 		cmocka_unit_test(test_requests_come_before_the_funeral),
 	};
 

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * end.c - the end of the machine: vCPUs parked, devices fenced, reset and closed by their workers.
+ *
+ * Main serves its loop meanwhile, so that whatever a vCPU waits for is still finished, and a second
+ * signal is heard. What the kernel holds is waited for until a deadline.
+ */
+#include <errno.h>
+
+#include <portcullis/log.h>
+#include <portcullis/vfio_fault.h>
+
+#include "plug.h"
+
+#define POLL_MS 1
+
+void machine_abandon(struct machine *m, const char *why)
+{
+	if (m->abandoned)
+		return;
+	m->abandoned = true;
+	for (const struct device *d = m->devices; d; d = d->next)
+		if (d->job.running || d->reset_job.running)
+			log_error("%s: the kernel does not give back device '%s' (stage: %s)", why,
+				d->id, device_stage_name(d->stage));
+	for (unsigned i = 0; i < m->n_vcpus; i++)
+		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
+			log_error("%s: the kernel holds vcpu%u", why, i);
+}
+
+static void too_late(void *opaque)
+{
+	role_enter_main();
+	machine_abandon(opaque, "the end takes too long, not waiting any longer");
+}
+
+static bool busy(const struct machine *m)
+{
+	return device_jobs_running(m) || !vcpus_parked(m);
+}
+
+static void wait_until_idle(struct machine *m) ON_MAIN
+{
+	while (busy(m) && !m->abandoned)
+		loop_step(&m->loop, POLL_MS);
+}
+
+static void closed(struct device *device, int status) ON_MAIN
+{
+	(void)status;
+	device->stage = DEVICE_CLOSED;
+}
+
+/* Nobody is left without an answer. */
+static void answer(struct machine *m) ON_MAIN
+{
+	struct err err = { 0 };
+
+	err_set(&err, ECANCELED, "the machine is ending");
+	ops_done(&m->stop_ops, NULL);
+	for (struct device *d = m->devices; d; d = d->next) {
+		loop_timer_cancel(&m->loop, &d->deadline);
+		ops_done(&d->add_op, &err);
+		ops_done(&d->del_ops, &err);
+	}
+}
+
+bool machine_end(struct machine *m)
+{
+	m->ending = true;
+	m->stopping = false;
+	loop_timer_cancel(&m->loop, &m->reset_timer);
+	loop_timer_cancel(&m->loop, &m->stop_timer);
+	m->end_timer = (struct loop_timer){ .fn = too_late, .opaque = m };
+	loop_timer_set(&m->loop, &m->end_timer, MACHINE_END_MS);
+	vcpus_stop(m);
+	for (struct device *d = m->devices; d; d = d->next)
+		device_cancel(d);
+	/* Parked first: a vCPU that waits for an access goes on to its next one afterwards. */
+	wait_until_idle(m);
+	if (!m->abandoned) {
+		vfio_context_set_quiet(m->vfio, true);
+		for (struct device *d = m->devices; d; d = d->next)
+			device_job(d, &d->job, device_close_job, closed);
+		wait_until_idle(m);
+	}
+	loop_timer_cancel(&m->loop, &m->end_timer);
+	answer(m);
+	return !m->abandoned;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vcpus.c - starting and stopping the vCPUs at their gate, and what one reports that cannot go on.
+ *
+ * Main closes the gate, interrupts KVM_RUN and asks from time to time; it never waits for a vCPU,
+ * which the kernel may hold in an access to a device for as long as that is reset.
+ */
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void vcpus_stop(struct machine *m)
+{
+	atomic_store(&m->gate.open, GATE_CLOSED);
+	for (unsigned i = 0; i < m->n_vcpus; i++) {
+		struct vcpu *v = &m->vcpus[i];
+
+		kvm_vcpu_immediate_exit(&v->kvm, true);
+		if (atomic_load(&v->state) == VCPU_RUNNING)
+			pthread_kill(v->thread, SIGUSR1);
+	}
+}
+
+/*
+ * Might it execute the guest's instructions? Not while it waits at the gate, for an access that
+ * somebody else finishes, or inside one of its own: it looks at the gate before it enters KVM_RUN.
+ */
+static bool executes(const struct vcpu *v)
+{
+	return atomic_load(&v->state) == VCPU_RUNNING && atomic_load(&v->request.done) &&
+	       !atomic_load(&v->reader.inside);
+}
+
+bool vcpus_stopped(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->n_vcpus; i++)
+		if (executes(&m->vcpus[i]))
+			return false;
+	return true;
+}
+
+bool vcpus_parked(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->n_vcpus; i++)
+		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
+			return false;
+	return true;
+}
+
+void vcpus_go(struct machine *m)
+{
+	atomic_store(&m->gate.open, GATE_OPEN);
+	futex_wake_all(&m->gate.open);
+}
+
+void vcpus_end(struct machine *m)
+{
+	atomic_store(&m->gate.open, GATE_END);
+	futex_wake_all(&m->gate.open);
+}
+
+/* A vCPU cannot go on: on main, posted by vcpu_report(). */
+static void reported(struct mail *mail)
+{
+	struct vcpu *v = (struct vcpu *)((char *)mail - offsetof(struct vcpu, stopped));
+	struct machine *m = v->machine;
+
+	role_enter_main();
+	if (v->exit_kind == KVM_EXITED_POWEROFF)
+		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
+	if (v->exit_kind == KVM_EXITED_RESET)
+		return machine_reset(m, SHUTDOWN_GUEST_RESET);
+	/* As often as the guest likes: it may go through this in a loop. */
+	log_guest("vcpu%u: %s", v->kvm.index, v->why);
+	if (v->exit_kind == KVM_EXITED_SHUTDOWN)
+		return machine_reset(m, SHUTDOWN_GUEST_RESET);
+	machine_stop(m, RUNSTATE_INTERNAL_ERROR, NULL);
+}
+
+void vcpu_report(struct vcpu *v, int exit_kind, const char *why)
+{
+	v->exit_kind = exit_kind;
+	snprintf(v->why, sizeof(v->why), "%s", why);
+	v->stopped.run = reported;
+	loop_post(&v->machine->loop, &v->stopped);
+}
+
+void vcpus_reset(struct machine *m)
+{
+	for (unsigned i = 0; i < m->n_vcpus; i++) {
+		struct vcpu *v = &m->vcpus[i];
+
+		(void)loop_take_back(&m->loop, &v->stopped);
+		atomic_store(&v->needs_reset, true);
+	}
+}
