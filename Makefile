@@ -63,7 +63,7 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
 # Tests that run a whole machine.
-RIG_TESTS = test_plug test_plug_slots test_errors test_query
+RIG_TESTS = test_plug test_plug_slots test_errors test_query test_held test_stop
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 
 unit: $(UNIT) ## build and run the unit tests

@@ -4,6 +4,8 @@
  *
  * Layer: L0. Any thread; formats into a stack buffer and issues one write(2), no lock, no malloc,
  *        no stdio, no localtime (seccomp filters allow no more).
+ * Wait:  nobody waits for whoever reads the log: a line that it does not take at once is lost, and
+ *        the next one that is written says how many were.
  * Guest: whatever a guest can trigger goes through log_guest(), which bounds the number of lines
  *        per site, so that no guest fills a disk. vCPU threads never log otherwise.
  */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.c - one line, one write(2).
+ * log.c - one line, one write(2), and nobody waits for whoever reads it.
  *
  * Where messages go is a fact of the process (as stderr is), so it is the one piece of process-wide
- * state here: two atomics, set before threads start.
+ * state here: two atomics, set before threads start, and what could not be written.
  */
 #include <portcullis/log.h>
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 
 static atomic_int log_to = STDERR_FILENO;
 static atomic_int log_max = LOG_LEVEL_INFO;
+static atomic_uint log_lost; /* lines since the last one that was written */
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error: ",
@@ -69,6 +72,36 @@ static void tame(char *text)
 			*text = '?';
 }
 
+/* The reader of a pipe or a terminal may have stopped: a line is lost then, and counted. */
+static bool takes_a_line(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
+}
+
+static void put(int fd, const char *text, size_t len)
+{
+	unsigned lost;
+	char note[80];
+
+	if (!takes_a_line(fd)) {
+		atomic_fetch_add(&log_lost, 1);
+		return;
+	}
+	lost = atomic_exchange(&log_lost, 0);
+	if (lost) {
+		int n = snprintf(note, sizeof(note),
+			"portcullis: warning: %u messages were lost before this one\n", lost);
+
+		if (write(fd, note, (size_t)n) < 0)
+			return;
+	}
+	/* A log that cannot be written is no reason to stop a guest. */
+	if (write(fd, text, len) < 0)
+		return;
+}
+
 __attribute__((format(printf, 2, 0))) static void line(
 	enum log_level level, const char *fmt, va_list args)
 {
@@ -90,9 +123,7 @@ __attribute__((format(printf, 2, 0))) static void line(
 	tame(buf);
 	len = strlen(buf);
 	buf[len++] = '\n';
-	/* A log that cannot be written is no reason to stop a guest. */
-	if (write(fd, buf, len) < 0)
-		return;
+	put(fd, buf, len);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

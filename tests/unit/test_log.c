@@ -187,11 +187,35 @@ static void full_pipe_is_no_error(void **state)
 		log_info("0123456789012345678901234567890123456789");
 }
 
+/* Nobody reads: the pipe fills up, and nobody waits. The fd blocks, as stderr does. */
+static void reader_stopped(void **state)
+{
+	struct pipe_log *p = *state;
+	char page[4096] = { 0 };
+	unsigned lost = 0;
+
+	while (write(p->fds[1], page, sizeof(page)) > 0)
+		;
+	assert_int_equal(fcntl(p->fds[1], F_SETFL, 0), 0);
+	for (; lost < 3; lost++)
+		log_warn("nobody hears this");
+	while (read(p->fds[0], p->text, sizeof(p->text)) > 0)
+		;
+	log_warn("somebody does");
+	logged(p);
+	assert_non_null(strstr(p->text, "3 messages were lost before this one\n"));
+	assert_non_null(strstr(p->text, "somebody does\n"));
+	assert_null(strstr(p->text, "nobody hears"));
+	log_warn("once");
+	assert_null(strstr(logged(p), "lost"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(reader_stopped),
 		TEST(level_and_text),
 		TEST(stderr_has_the_name_and_no_stamp),
 		TEST(stamp_is_utc_now),

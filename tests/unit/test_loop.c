@@ -3,18 +3,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include <portcullis/debug.h>
 #include <portcullis/loop.h>
 #include <portcullis/sys.h>
 
@@ -72,6 +76,62 @@ static void mail_in_order(void **state)
 	assert_string_equal(log, "baca");
 	loop_step(loop, 0);
 	assert_string_equal(log, "baca");
+}
+
+/* What is behind it, in front of it, or nothing at all is there: the mailbox stays whole. */
+static void mail_taken_back(void **state)
+{
+	struct loop *loop = *state;
+	char log[16] = "";
+	struct letter a = { { .run = note }, loop, 'a', log, 0, NULL };
+	struct letter b = { { .run = note }, loop, 'b', log, 0, NULL };
+	struct letter c = { { .run = note }, loop, 'c', log, 0, NULL };
+
+	assert_false(loop_take_back(loop, &a.mail));
+	loop_post(loop, &a.mail);
+	loop_post(loop, &b.mail);
+	loop_post(loop, &c.mail);
+	assert_true(loop_take_back(loop, &b.mail));
+	assert_false(loop_take_back(loop, &b.mail));
+	assert_true(loop_take_back(loop, &c.mail));
+	loop_post(loop, &b.mail);
+	assert_true(loop_take_back(loop, &a.mail));
+	assert_int_equal(loop->count, 1);
+	loop_post(loop, &c.mail);
+	loop_step(loop, 0);
+	assert_string_equal(log, "bc");
+	loop_post(loop, &a.mail);
+	assert_true(loop_take_back(loop, &a.mail));
+	loop_step(loop, 0);
+	loop_post(loop, &b.mail);
+	loop_step(loop, 0);
+	assert_string_equal(log, "bcb");
+}
+
+/* A bug, at which builds with checks stop; the others go on with a mailbox that is whole. */
+static void mail_posted_twice(void **state)
+{
+	struct loop *loop = *state;
+	char log[16] = "";
+	struct letter a = { { .run = note }, loop, 'a', log, 0, NULL };
+	struct letter b = { { .run = note }, loop, 'b', log, 0, NULL };
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (!child) {
+		(void)freopen("/dev/null", "w", stderr);
+		loop_post(loop, &a.mail);
+		loop_post(loop, &b.mail);
+		loop_post(loop, &a.mail);
+		loop_step(loop, 0);
+		_exit(loop->count || strcmp(log, "ab"));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (DEBUG_CHECKS)
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	else
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* Mail posted by mail runs in the next step, which does not sleep for it. */
@@ -420,6 +480,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(mail_in_order),
+		TEST(mail_taken_back),
+		TEST(mail_posted_twice),
 		TEST(mail_posting_mail),
 		TEST(mail_waiting_for_mail),
 		TEST(timers_in_order),

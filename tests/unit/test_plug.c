@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/vfio/device.h"
 #include "machine_rig.h"
 #include "says.h"
 
@@ -455,6 +456,101 @@ static void native_slot_by_the_button(void **state)
 
 #define ACPI_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup_acpi, rig_teardown)
 
+/* --- whoever is answered may ask again at once --- */
+
+struct again {
+	struct machine_op op;
+	struct machine_rig *rig;
+	struct rig_op next;
+	struct err err;
+};
+
+/* A client that pipelines: its next command is carried out inside the answer to this one. */
+static void del_again(struct machine_op *op, const struct err *err)
+{
+	struct again *again = (struct again *)op;
+
+	again->err = *err;
+	rig_del(again->rig, &again->next, "d0", false);
+}
+
+static void a_del_behind_one_that_times_out_asks_again(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct again again = { .op.done = del_again, .rig = rig };
+
+	plug(rig);
+	machine_device_del(&rig->m, "d0", false, &again.op);
+	rig_settle(rig);
+	rig_deadline(rig, "d0");
+	assert_int_equal(again.err.code, ETIMEDOUT);
+	assert_false(again.next.done);
+	assert_int_equal(device_find(&rig->m, "d0")->stage, DEVICE_REQUESTED);
+	assert_true(device_find(&rig->m, "d0")->deadline.armed);
+	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
+	rig_guest_ejects(rig);
+	rig_settle(rig);
+	assert_true(again.next.done);
+	assert_int_equal(again.next.err.code, 0);
+}
+
+static void workers_step(struct machine_rig *rig)
+{
+	for (unsigned i = 0; i < rig->m.n_workers; i++)
+		loop_step(&rig->m.workers[i].loop, 0);
+}
+
+/* The worker has freed what is to be cancelled, and main has not heard of it yet. */
+static void del_while_a_failed_add_closes(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op add, del;
+
+	rig->card[0].reset_error = -EIO;
+	rig->card[0].dead = true;
+	rig_add(rig, &add, ADD);
+	workers_step(rig);
+	loop_step(&rig->m.loop, 0);
+	device_find(&rig->m, "d0")->vfio->reset_deadline_ms = 0;
+	workers_step(rig);
+	loop_step(&rig->m.loop, 0);
+	assert_int_equal(device_find(&rig->m, "d0")->stage, DEVICE_ATTACHED);
+	workers_step(rig); /* closed */
+	assert_null(device_find(&rig->m, "d0")->vfio->attachment);
+	rig_del(rig, &del, "d0", false);
+	rig_settle(rig);
+	assert_true(add.done && add.err.code == EIO);
+	assert_true(del.done && del.err.code == 0);
+	rig->card[0].dead = false;
+}
+
+/* The same at every step of an add, whether it fails or not: there is one right moment to cancel.
+ */
+static void del_at_every_step_of_an_add(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	for (unsigned dead = 0; dead < 2; dead++) {
+		for (unsigned steps = 0; steps < 8; steps++) {
+			struct rig_op add, del;
+
+			rig->card[0].reset_error = dead ? -EIO : 0;
+			rig_add(rig, &add, ADD);
+			for (unsigned i = 0; i < steps; i++) {
+				if (i & 1)
+					loop_step(&rig->m.loop, 0);
+				else
+					workers_step(rig);
+			}
+			rig_del(rig, &del, "d0", true);
+			rig_settle(rig);
+			assert_true(add.done && del.done);
+			assert_true(rig_clean(rig));
+		}
+	}
+	rig->card[0].reset_error = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -476,6 +572,9 @@ int main(void)
 		ACPI_TEST(fault_at_every_call_of_an_unplug),
 		ACPI_TEST(no_memslots_is_not_fatal),
 		ACPI_TEST(many_cycles_leave_nothing),
+		ACPI_TEST(a_del_behind_one_that_times_out_asks_again),
+		ACPI_TEST(del_while_a_failed_add_closes),
+		ACPI_TEST(del_at_every_step_of_an_add),
 		cmocka_unit_test_setup_teardown(
 			native_plug_presses_the_button, rig_setup_native, rig_teardown),
 		cmocka_unit_test_setup_teardown(

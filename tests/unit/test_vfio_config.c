@@ -234,8 +234,13 @@ static void test_power_resets(void **state)
 	fake_config_write(&rig, 0x60 + PCI_PM_CTRL, 2, 3);
 	assert_int_equal(rig.card.resets, resets);
 	assert_int_equal(rig.machine.bar_at[0], 0xd0000000);
+	assert_int_equal(rig.machine.traps, 0);
 	fake_config_write(&rig, 0x60 + PCI_PM_CTRL, 2, 0);
 	assert_int_equal(rig.card.resets, resets + 1);
+	/* Prepared, like any reset. */
+	assert_int_equal(rig.machine.traps, 1);
+	assert_int_equal(rig.machine.waited_for, rig.machine.graces);
+	assert_false(rig.machine.trapped);
 	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
 	assert_int_equal(rig.machine.bar_at[0], 0);
 }

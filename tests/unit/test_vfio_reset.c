@@ -163,6 +163,108 @@ static void test_realize_needs_the_reset(void **state)
 	assert_int_equal(broken.machine.gsis, 0);
 }
 
+/* --- a reset that the running guest asks for --- */
+
+#define DEVCTL (0x80 + PCI_EXP_DEVCTL)
+
+static struct io_request flr;
+
+static void guest_writes_flr(void)
+{
+	struct io_access access = { .offset = DEVCTL,
+		.size = 2,
+		.data = PCI_EXP_DEVCTL_BCR_FLR,
+		.write = true,
+		.request = &flr };
+
+	flr = (struct io_request){ .done = 1 };
+	assert_int_equal(pci_function_write(&rig.dev->fn, DEVCTL, 2, &access), IO_DEFER);
+	io_post(&flr);
+}
+
+static void worker_step(void)
+{
+	loop_step(&rig.machine.worker, 0);
+}
+
+static void main_step(void)
+{
+	loop_step(&rig.machine.main, 0);
+}
+
+/* Nobody may be in the device while the kernel resets it: it would hold them. */
+static void test_nobody_is_in_it_meanwhile(void **state)
+{
+	unsigned resets = rig.card.resets;
+
+	(void)state;
+	use_it();
+	fake_bar_write(&rig, 0, 0x1000, 4, 0x1234);
+	guest_writes_flr();
+	worker_step();
+	assert_false(vfio_device_absent(rig.dev));
+	main_step();
+	/* Prepared: trapped, and answered without the kernel. */
+	assert_true(rig.machine.trapped);
+	assert_int_equal(rig.card.resets, resets);
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0xffffffff);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x1000, 4), 0xffffffff);
+	assert_false(fake_config_write(&rig, DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR));
+	assert_int_equal(rig.machine.waited_for, 0);
+	worker_step();
+	assert_int_equal(rig.machine.waited_for, rig.machine.graces);
+	assert_int_equal(rig.card.resets, resets + 1);
+	assert_true(rig.machine.trapped);
+	assert_false(atomic_load(&flr.done));
+	main_step();
+	assert_false(rig.machine.trapped);
+	assert_true(atomic_load(&flr.done));
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 2), pci_get(rig.card.config, 0, 2));
+}
+
+/* Two vCPUs at once: it is trapped until the second reset is done. */
+static void test_resets_overlap(void **state)
+{
+	(void)state;
+	use_it();
+	vfio_pci_reset_prepare(rig.dev);
+	vfio_pci_reset_prepare(rig.dev);
+	assert_int_equal(rig.machine.traps, 1);
+	vfio_pci_reset_done(rig.dev);
+	assert_true(rig.machine.trapped && vfio_device_absent(rig.dev));
+	vfio_pci_reset_done(rig.dev);
+	assert_false(rig.machine.trapped || vfio_device_absent(rig.dev));
+}
+
+static void test_unplugged_before_its_reset(void **state)
+{
+	unsigned resets = rig.card.resets;
+
+	(void)state;
+	use_it();
+	guest_writes_flr();
+	worker_step();
+	pci_unplug(&rig.dev->fn);
+	main_step(); /* there is nothing to prepare */
+	vfio_pci_fence(rig.dev);
+	worker_step();
+	assert_true(atomic_load(&flr.done));
+	assert_int_equal(rig.card.resets, resets);
+}
+
+static void test_unplugged_while_it_is_reset(void **state)
+{
+	(void)state;
+	use_it();
+	guest_writes_flr();
+	worker_step();
+	main_step();
+	worker_step();
+	pci_unplug(&rig.dev->fn);
+	main_step();
+	assert_true(atomic_load(&flr.done));
+}
+
 #define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, stop, &rig)
 
 int main(void)
@@ -175,6 +277,10 @@ int main(void)
 		CASE(test_ids_from_memory, nvme),
 		CASE(test_kernel_refuses, nvme),
 		CASE(test_no_way, no_reset),
+		CASE(test_nobody_is_in_it_meanwhile, nvme),
+		CASE(test_resets_overlap, nvme),
+		CASE(test_unplugged_before_its_reset, nvme),
+		CASE(test_unplugged_while_it_is_reset, nvme),
 		cmocka_unit_test(test_realize_needs_the_reset),
 	};
 
