@@ -231,27 +231,32 @@ static void a_reset_waits_for_it_and_main_does_not(void **state)
 struct note {
 	struct mail mail;
 	struct machine *machine;
-	bool let_go;
+	struct loop_timer timer;
+	enum device_stage stage; /* of the device, when the vCPU is let go */
 };
 
-static void on_note(struct mail *mail)
+static void on_abandon(struct mail *mail)
 {
-	struct note *note = (struct note *)mail;
+	machine_abandon(((struct note *)mail)->machine, "test");
+}
 
-	if (note->let_go)
-		atomic_store(&held.hold, false);
-	else
-		machine_abandon(note->machine, "test");
+static void on_let_go(void *opaque)
+{
+	struct note *note = opaque;
+
+	note->stage = device_find(note->machine, "d0")->stage;
+	atomic_store(&held.hold, false);
 }
 
 static void the_end_waits_for_it_while_main_serves_others(void **state)
 {
 	struct machine *m = &((struct machine_rig *)*state)->m;
-	struct note note = { .mail.run = on_note, .machine = m, .let_go = true };
+	struct note note = { .timer = { .fn = on_let_go, .opaque = &note }, .machine = m };
 
 	hold();
-	loop_post(&m->loop, &note.mail);
+	loop_timer_set(&m->loop, &note.timer, 30);
 	assert_true(machine_end(m));
+	assert_int_equal(note.stage, DEVICE_PLUGGED);
 	assert_int_equal(device_find(m, "d0")->stage, DEVICE_CLOSED);
 	pthread_join(held.thread, NULL);
 	device_free(m->devices);
@@ -260,7 +265,7 @@ static void the_end_waits_for_it_while_main_serves_others(void **state)
 static void the_end_can_be_ended(void **state)
 {
 	struct machine *m = &((struct machine_rig *)*state)->m;
-	struct note note = { .mail.run = on_note, .machine = m };
+	struct note note = { .mail.run = on_abandon, .machine = m };
 
 	hold();
 	loop_post(&m->loop, &note.mail);
