@@ -99,7 +99,7 @@ int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
  * thread (MACHINE_END_MS, or machine_abandon()): no thread can be joined, only the process be
  * ended.
  */
-#define MACHINE_END_MS 15000
+#define MACHINE_END_MS 30000
 bool machine_end(struct machine *machine) ON_MAIN;
 /* Does not wait any longer for the end; why is logged. */
 void machine_abandon(struct machine *machine, const char *why) ON_MAIN;
