@@ -176,29 +176,47 @@ static int64_t period_ns(const struct rtc *rtc)
 	return NS * (1 << (rate - 1)) / 32768;
 }
 
-static bool alarm_matches(uint8_t reg, unsigned want, unsigned now)
+/* One field of the alarm: the value it waits for, or any. */
+struct alarm_field {
+	unsigned range, want; /* of values; want >= range: it never comes */
+	bool any;
+};
+
+/* How many units from now on until the field matches: 0, or at the latest once around. */
+static unsigned until(const struct alarm_field *f, unsigned now)
 {
-	return reg >= ALARM_ANY || want == now;
+	return f->any ? 0 : (f->want + f->range - now) % f->range;
 }
 
-/* The first second after `after` (seconds since 1970) at which the alarm goes off. */
+/*
+ * The first second after `after` (seconds since 1970) at which the alarm goes off. Each round goes
+ * straight to where one more field matches: from the hour down, and after midnight once more.
+ */
+#define ALARM_ROUNDS 8
 static int64_t next_alarm(const struct rtc *rtc, int64_t after)
 {
 	const uint8_t *c = rtc->cmos;
-	unsigned hour = decode_hour(rtc, c[HOURS_ALARM]), minute = decode(rtc, c[MINUTES_ALARM]);
-	unsigned second = decode(rtc, c[SECONDS_ALARM]);
+	const struct alarm_field hour = { 24, decode_hour(rtc, c[HOURS_ALARM]),
+		c[HOURS_ALARM] >= ALARM_ANY };
+	const struct alarm_field minute = { 60, decode(rtc, c[MINUTES_ALARM]),
+		c[MINUTES_ALARM] >= ALARM_ANY };
+	const struct alarm_field second = { 60, decode(rtc, c[SECONDS_ALARM]),
+		c[SECONDS_ALARM] >= ALARM_ANY };
+	const struct alarm_field *const all[] = { &hour, &minute, &second };
 	int64_t t = after + 1;
 
-	/* Each round skips at least a second, and what cannot match as a whole hour or minute. */
-	while (t - after <= 86400) {
-		int64_t of_day = t - floor_div(t, 86400) * 86400;
+	for (unsigned i = 0; i < 3; i++)
+		if (!all[i]->any && all[i]->want >= all[i]->range)
+			return NEVER;
+	for (unsigned round = 0; round < ALARM_ROUNDS; round++) {
+		unsigned of_day = (unsigned)(t - floor_div(t, 86400) * 86400), wait;
 
-		if (!alarm_matches(c[HOURS_ALARM], hour, (unsigned)(of_day / 3600)))
-			t += 3600 - of_day % 3600;
-		else if (!alarm_matches(c[MINUTES_ALARM], minute, (unsigned)(of_day / 60 % 60)))
-			t += 60 - of_day % 60;
-		else if (!alarm_matches(c[SECONDS_ALARM], second, (unsigned)(of_day % 60)))
-			t++;
+		if ((wait = until(&hour, of_day / 3600)))
+			t += 3600 * (int64_t)wait - of_day % 3600;
+		else if ((wait = until(&minute, of_day / 60 % 60)))
+			t += 60 * (int64_t)wait - of_day % 60;
+		else if ((wait = until(&second, of_day % 60)))
+			t += wait;
 		else
 			return t;
 	}

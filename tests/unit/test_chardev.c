@@ -254,6 +254,7 @@ static void test_slow_client(void **state)
 struct echo {
 	struct bench *b;
 	int fd;
+	_Atomic bool listens; /* turning the FIFO on empties it: what came before would be lost */
 	_Atomic bool stop;
 	size_t echoed, received;
 	bool good;
@@ -266,6 +267,7 @@ static void *echo_guest(void *opaque)
 
 	out(e->b, 2, 1);
 	out(e->b, 1, 1);
+	e->listens = true;
 	while (!e->stop) {
 		size_t n = guest_read(e->b, buf, sizeof(buf)), done = 0;
 
@@ -285,6 +287,8 @@ static void *echo_client(void *opaque)
 	size_t sent = 0, size = MEGABYTE / 10;
 
 	e->good = true;
+	while (!e->listens)
+		usleep(100);
 	while (e->received < size && e->good) {
 		for (size_t i = 0; i < sizeof(buf); i++)
 			buf[i] = pattern(sent + i);
