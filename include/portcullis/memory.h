@@ -74,8 +74,9 @@ struct ram {
 
 /*
  * Maps the memory; HVA and GPA agree modulo 1 GiB (huge pages for CPU and IOMMU). Not dumped in
- * cores. Opens files, so before lock-down. Errors: -ENOMEM with needed and available bytes, -EINVAL
- * when a segment is no multiple of the backing's page size, or from the file.
+ * cores. Huge pages are reserved, so that none can be missing later. Opens files, so before
+ * lock-down. Errors: -ENOMEM with needed and available bytes or huge pages, -EINVAL when a segment
+ * is no multiple of the backing's page size, or from the file.
  */
 int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options *options,
 	struct err *err);

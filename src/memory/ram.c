@@ -16,6 +16,8 @@
 #include <portcullis/memory.h>
 #include <portcullis/sys.h>
 
+#include "hugetlb.h"
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
@@ -88,26 +90,32 @@ struct backing {
 	int fd;		    /* -1: anonymous */
 	uint64_t page_size; /* segments must be multiples of it */
 	uint64_t available; /* bytes, 0: unknown */
+	bool hugetlb;
+	uint64_t mount_free; /* hugetlbfs: pages that the mount's size= leaves */
+	uint64_t size;	     /* of all segments */
 };
 
-/* Is there room in the file system? */
+/*
+ * Is there room in the file system? hugetlbfs counts blocks only where the mount was given a size;
+ * whether there are pages is the kernel's to say, when it is asked to reserve them.
+ */
 static int check_room(struct backing *b, const char *path, uint64_t size, struct err *err)
 {
 	struct statfs fs;
 
 	if (fstatfs(b->fd, &fs) != 0)
 		return err_set_errno(err, errno, "memory path '%s'", path);
-	if (fs.f_type == HUGETLBFS)
+	b->hugetlb = fs.f_type == HUGETLBFS;
+	if (b->hugetlb) {
 		b->page_size = (uint64_t)fs.f_bsize;
+		b->mount_free = fs.f_blocks ? (uint64_t)fs.f_bavail : UINT64_MAX;
+		return 0;
+	}
 	b->available = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 	if (b->available >= size)
 		return 0;
-	err_set(err, ENOMEM, "guest RAM needs %llu bytes, '%s' has %llu bytes free",
+	return err_set(err, ENOMEM, "guest RAM needs %llu bytes, '%s' has %llu bytes free",
 		(unsigned long long)size, path, (unsigned long long)b->available);
-	if (err && fs.f_type == HUGETLBFS)
-		err_hint(err, "reserve more huge pages: sudo sysctl vm.nr_hugepages=%llu",
-			(unsigned long long)((size + b->page_size - 1) / b->page_size));
-	return -ENOMEM;
 }
 
 static int check_host(struct backing *b, uint64_t size, struct err *err)
@@ -127,12 +135,14 @@ static int check_pages(const struct ram_layout *layout, uint64_t page_size, stru
 	for (unsigned i = 0; i < layout->count; i++) {
 		const struct ram_segment *s = &layout->segment[i];
 
-		if (s->gpa % page_size || s->size % page_size || s->offset % page_size)
-			return err_set(err, EINVAL,
-				"guest RAM at 0x%llx, %llu bytes, cannot be made of pages of %llu "
-				"bytes",
-				(unsigned long long)s->gpa, (unsigned long long)s->size,
-				(unsigned long long)page_size);
+		if (!(s->gpa % page_size || s->size % page_size || s->offset % page_size))
+			continue;
+		err_set(err, EINVAL,
+			"guest RAM at 0x%llx, %llu bytes, cannot be made of pages of %llu bytes",
+			(unsigned long long)s->gpa, (unsigned long long)s->size,
+			(unsigned long long)page_size);
+		err_hint(err, "use an -m that is a multiple of it, or smaller pages");
+		return -EINVAL;
 	}
 	return 0;
 }
@@ -143,7 +153,7 @@ static int backing_open(
 {
 	int ret;
 
-	*b = (struct backing){ .fd = -1, .page_size = PAGE };
+	*b = (struct backing){ .fd = -1, .page_size = PAGE, .size = layout->size };
 	if (!path)
 		return check_host(b, layout->size, err);
 	ret = check_folder(path, err);
@@ -190,9 +200,10 @@ static int place_segments(struct ram *ram, struct err *err)
 	return 0;
 }
 
-static int map_segment(const struct ram *ram, const struct ram_segment *s, bool share)
+static int map_segment(const struct ram *ram, const struct ram_segment *s, bool share, bool hugetlb)
 {
-	int flags = MAP_FIXED | MAP_NORESERVE | (share ? MAP_SHARED : MAP_PRIVATE);
+	/* Of hugetlbfs pages are reserved now: one that is missing later would be a SIGBUS. */
+	int flags = MAP_FIXED | (hugetlb ? 0 : MAP_NORESERVE) | (share ? MAP_SHARED : MAP_PRIVATE);
 	void *got;
 	int ret;
 
@@ -228,10 +239,15 @@ static int map_all(struct ram *ram, const struct backing *backing,
 
 	for (unsigned i = 0; i < ram->layout.count; i++) {
 		const struct ram_segment *s = &ram->layout.segment[i];
-		int ret = map_segment(ram, s, share);
+		int ret = map_segment(ram, s, share, backing->hugetlb);
 
 		if (ret == 0 && options->prealloc)
 			ret = populate(s, backing->page_size);
+		if (ret == -ENOMEM && backing->hugetlb) {
+			ram_release(ram); /* what it has reserved is not others' */
+			return hugetlb_refuse(options->path, HUGETLB_SYSFS, backing->page_size,
+				backing->size, backing->mount_free, err);
+		}
 		if (ret < 0)
 			return err_set_errno(err, -ret,
 				"guest RAM needs %llu bytes, %llu bytes are available",
