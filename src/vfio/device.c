@@ -184,7 +184,8 @@ static void learn_intx(struct vfio_pci *dev, unsigned pin) ON_MAIN
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped)
 {
 	struct pci_bus *bus = atomic_load(&dev->fn.bus);
-	unsigned pin = dev->fn.config[PCI_INTERRUPT_PIN];
+	/* As it is at power-on: the guest's copy is the lock's, and its pin does not change. */
+	unsigned pin = dev->fn.reset_config[PCI_INTERRUPT_PIN];
 	bool follow = vfio_follow_moved(dev, bar, mapped ? addr : VFIO_NOWHERE);
 
 	if (mapped && bus) {
