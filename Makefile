@@ -73,8 +73,8 @@ unit-programs: $(UNIT)
 unit-list:
 	@echo $(UNIT)
 
-# Fuzz targets: tests/fuzz/fuzz_X.c, built by clang only. `make fuzz` instruments everything;
-# make check reuses its sanitizer build, where only the targets themselves are instrumented.
+# Fuzz targets: tests/fuzz/fuzz_X.c, built by clang only, each with a kept corpus, tests/fuzz/corpus/fuzz_X
+# (see tests/fuzz/run). make check uses its sanitizer build, which is instrumented as this is.
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ = $(FUZZ_SRC:%.c=$(B)/%)
 FUZZ_SECONDS ?= 20
@@ -91,6 +91,10 @@ fuzz-programs: $(FUZZ)
 fuzz: ## fuzz every target for FUZZ_SECONDS=20; TARGET=name fuzzes one
 	$(MAKE) -s -j2 $(FUZZ_BUILD) fuzz-programs
 	tests/fuzz/run --seconds $(FUZZ_SECONDS) --build build/fuzz $(TARGET)
+
+fuzz-corpus: ## as fuzz, and make the kept corpora (tests/fuzz/corpus) anew from what was learnt
+	$(MAKE) -s -j2 $(FUZZ_BUILD) fuzz-programs
+	tests/fuzz/run --seconds $(FUZZ_SECONDS) --build build/fuzz --keep $(TARGET)
 
 check: deps-test ## install what is missing and run every test: lint, unit, lab
 	$(MAKE) -s -j2 all
@@ -130,6 +134,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help bench fuzz fuzz-programs unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
+.PHONY: docs all help bench fuzz fuzz-corpus fuzz-programs unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)
