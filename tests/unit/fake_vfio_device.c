@@ -211,6 +211,7 @@ static int card_set_irqs(struct vfio_device_io *io, const struct vfio_irq_set *s
 	pthread_mutex_lock(&card->lock);
 	fails = fault(card);
 	fails |= card->fail_irq && --card->fail_irq == 0;
+	card->disable_failed |= fails && !set->count;
 	ret = fails ? -card->fail_errno : set_irqs(card, set);
 	pthread_mutex_unlock(&card->lock);
 	return ret;
