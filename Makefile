@@ -66,6 +66,19 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 RIG_TESTS = test_plug test_plug_slots test_errors test_query test_held test_stop
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 
+# A whole machine with its threads among hostile guests, clients and kernels: tests/hostile/hostile.h.
+HOSTILE_SRC := $(sort $(wildcard tests/hostile/*.c))
+HOSTILE = $(B)/tests/hostile/hostile_machine
+# What it stands between: the door to the kernel, and where a machine meets its host and its end.
+HOSTILE_WRAP = sys_open sys_ioctl sys_ioctl_int sys_ioctl_once vfio_context_new vfio_device_new machine_end
+comma := ,
+
+$(HOSTILE): $(HOSTILE_SRC:%.c=$(B)/%.o) $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(HOSTILE_WRAP:%=-Wl$(comma)--wrap=%) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
+
+hostile-program: $(HOSTILE)
+
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done
 
@@ -134,6 +147,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help bench fuzz fuzz-corpus fuzz-programs unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
+.PHONY: docs all help bench fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)

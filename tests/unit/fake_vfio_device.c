@@ -16,17 +16,27 @@ static struct fake_card *card_of(struct vfio_device_io *io)
 	return io->opaque;
 }
 
-/* True: this call has to fail. */
+/* True: this call has to fail. Called with the lock. */
 static bool fault(struct fake_card *card)
 {
 	return ++card->calls == card->fail_at;
+}
+
+static bool fault_now(struct fake_card *card)
+{
+	bool fails;
+
+	pthread_mutex_lock(&card->lock);
+	fails = fault(card);
+	pthread_mutex_unlock(&card->lock);
+	return fails;
 }
 
 static int card_info(struct vfio_device_io *io, struct vfio_device_info *info)
 {
 	struct fake_card *card = card_of(io);
 
-	if (fault(card))
+	if (fault_now(card))
 		return -card->fail_errno;
 	info->flags = card->flags;
 	info->num_regions = VFIO_PCI_NUM_REGIONS;
@@ -46,7 +56,7 @@ static int card_region_info(
 	size_t bytes = sizeof(struct vfio_region_info);
 	struct vfio_region_info *info;
 
-	if (fault(card))
+	if (fault_now(card))
 		return -card->fail_errno;
 	if (region->n_sparse)
 		bytes += sizeof(sparse) + region->n_sparse * sizeof(struct region_span);
@@ -75,7 +85,7 @@ static int card_irq_info(struct vfio_device_io *io, uint32_t index, struct vfio_
 {
 	struct fake_card *card = card_of(io);
 
-	if (fault(card))
+	if (fault_now(card))
 		return -card->fail_errno;
 	if (card->mediated && index > VFIO_PCI_MSI_IRQ_INDEX)
 		return -EINVAL;
@@ -220,13 +230,19 @@ static int card_set_irqs(struct vfio_device_io *io, const struct vfio_irq_set *s
 static int card_reset(struct vfio_device_io *io)
 {
 	struct fake_card *card = card_of(io);
+	int ret = 0;
 
-	if (fault(card))
-		return -card->fail_errno;
-	card->resets++;
-	card->resets_armed += card->type != -1;
-	card->silent = card->silent_reads;
-	return card->reset_error;
+	pthread_mutex_lock(&card->lock);
+	if (fault(card)) {
+		ret = -card->fail_errno;
+	} else {
+		card->resets++;
+		card->resets_armed += card->type != -1;
+		card->silent = card->silent_reads;
+		ret = card->reset_error;
+	}
+	pthread_mutex_unlock(&card->lock);
+	return ret;
 }
 
 static ssize_t card_pread(struct vfio_device_io *io, void *buf, size_t len, uint64_t offset)
@@ -287,7 +303,7 @@ static int card_map(struct vfio_device_io *io, void *addr, size_t len, int prot,
 	struct fake_card *card = card_of(io);
 	void *got;
 
-	if (fault(card))
+	if (fault_now(card))
 		return -card->fail_errno;
 	if (card->map_error)
 		return -card->map_error;
@@ -325,6 +341,14 @@ void fake_card_release(struct fake_card *card)
 	for (unsigned i = 0; i < VFIO_PCI_NUM_REGIONS; i++)
 		free(card->region[i].bytes);
 	pthread_mutex_destroy(&card->lock);
+}
+
+void fake_card_closed(struct fake_card *card)
+{
+	pthread_mutex_lock(&card->lock);
+	forget(card);
+	card->err_fd = card->req_fd = -1;
+	pthread_mutex_unlock(&card->lock);
 }
 
 bool fake_card_fire(struct fake_card *card, unsigned vector)

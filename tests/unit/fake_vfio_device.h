@@ -124,6 +124,8 @@ void fake_cap(struct fake_card *card, unsigned at, unsigned id, unsigned next);
 void fake_ext_cap(
 	struct fake_card *card, unsigned at, unsigned id, unsigned version, unsigned next);
 
+/* The kernel's end of closing the device's last fd: no eventfd is known any more. */
+void fake_card_closed(struct fake_card *card);
 /* The card fires; false: nothing listens in the kernel (it is lost, or stays in the card). */
 bool fake_card_fire(struct fake_card *card, unsigned vector);
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - hostile machines one after the other, until the time is over.
+ *
+ *   hostile_machine [--seconds N] [--seed S] [--machine N] [--verbose]
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <portcullis/sys.h>
+
+#include "machine.h"
+
+struct options {
+	unsigned seconds;
+	uint64_t seed;
+	long machine; /* -1: from 0 on */
+	bool verbose;
+};
+
+static unsigned pick(const unsigned *from, unsigned n)
+{
+	return from[chance_below(n)];
+}
+
+#define PICK(...)                                                                                  \
+	pick((const unsigned[]){ __VA_ARGS__ },                                                    \
+		sizeof((const unsigned[]){ __VA_ARGS__ }) / sizeof(unsigned))
+
+static struct plan make_plan(uint64_t seed, unsigned number)
+{
+	hostile.plan = (struct plan){ .seed = seed, .number = number };
+	chance_restart();
+	chance_name("plan");
+	return (struct plan){
+		.seed = seed,
+		.number = number,
+		.life_ms = 200 + chance_below(3000),
+		.ending = (enum ending)chance_below(ENDINGS),
+		.native = one_in(3),
+		.no_reboot = one_in(12),
+		.no_shutdown = one_in(6),
+		.polite = !one_in(4),
+		.fail_one_in = PICK(0, 1000, 200, 60),
+		.delay_one_in = PICK(0, 100, 20),
+		.hold_one_in = PICK(0, 400, 100),
+		.resets = PICK(0, 0, 1, 20, 300),
+		.power = PICK(0, 0, 0, 1),
+		.pull_one_in = PICK(0, 2000, 200),
+	};
+}
+
+static void parse(struct options *o, int argc, char *argv[])
+{
+	static const struct option longs[] = { { "seconds", required_argument, NULL, 's' },
+		{ "seed", required_argument, NULL, 'r' },
+		{ "machine", required_argument, NULL, 'm' }, { "verbose", no_argument, NULL, 'v' },
+		{ 0 } };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
+		if (c == 's')
+			o->seconds = (unsigned)atoi(optarg);
+		else if (c == 'r')
+			o->seed = strtoull(optarg, NULL, 0);
+		else if (c == 'm')
+			o->machine = atol(optarg);
+		else if (c == 'v')
+			o->verbose = true;
+		else
+			exit(2);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+
+	/* In every thread of ours: SIGTERM is for the machine's signalfd. */
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int main(int argc, char *argv[])
+{
+	struct options o = { .seconds = 30, .machine = -1 };
+	unsigned number;
+	double start = now();
+
+	if (getrandom(&o.seed, sizeof(o.seed), 0) != sizeof(o.seed))
+		o.seed = (uint64_t)(start * 1e6);
+	o.seed >>= 32;
+	parse(&o, argc, argv);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	block_signals();
+	if (sys_fd_limit())
+		return 2;
+	printf("hostile_machine --seed %llu\n", (unsigned long long)o.seed);
+	number = o.machine < 0 ? 0 : (unsigned)o.machine;
+	do {
+		struct plan plan = make_plan(o.seed, number);
+		double began = now();
+
+		machine_life(&plan);
+		if (o.verbose)
+			printf("machine %u: %.2f s, %llu exits\n", number, now() - began,
+				(unsigned long long)kvm_exits());
+		number++;
+	} while (o.machine < 0 && now() - start < o.seconds);
+	printf("%u machines, no promise broken, %.0f s\n", number, now() - start);
+	return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * promises.c - devices by id: a device_add that succeeded is followed by one DEVICE_DELETED at
+ * most, and no other device_add by more than that either.
+ */
+#include "promises.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hostile.h"
+
+#define IDS 4096
+#define RECENT 6
+
+static struct {
+	pthread_mutex_t lock;
+	unsigned n;
+	struct {
+		unsigned asked, ok, failed, unknown, deleted;
+	} id[IDS];
+} p = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+void promises_new_id(char *id, size_t size)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&p.lock);
+	i = p.n && one_in(12) ? p.n - 1 : p.n;
+	if (i == p.n)
+		p.n++;
+	if (p.n == IDS)
+		violation("more than %u devices in one machine's life", IDS);
+	p.id[i].asked++;
+	pthread_mutex_unlock(&p.lock);
+	snprintf(id, size, "d%u", i);
+}
+
+void promises_some_id(char *id, size_t size)
+{
+	unsigned n, back;
+
+	pthread_mutex_lock(&p.lock);
+	n = p.n;
+	pthread_mutex_unlock(&p.lock);
+	back = chance_below(RECENT);
+	snprintf(id, size, "d%u", n > back ? n - 1 - back : 0);
+}
+
+static unsigned number_of(const char *id)
+{
+	unsigned i;
+
+	if (sscanf(id, "d%u", &i) != 1 || i >= p.n)
+		violation("a device '%s', which nobody asked for", id);
+	return i;
+}
+
+void promises_added(const char *id, enum outcome outcome)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&p.lock);
+	i = number_of(id);
+	p.id[i].ok += outcome == OUTCOME_OK;
+	p.id[i].failed += outcome == OUTCOME_ERROR;
+	p.id[i].unknown += outcome == OUTCOME_UNKNOWN;
+	pthread_mutex_unlock(&p.lock);
+}
+
+void promises_deleted(const char *id)
+{
+	unsigned i;
+
+	pthread_mutex_lock(&p.lock);
+	i = number_of(id);
+	/* The answer to device_add may come later, to another client: asked counts it. A device_add
+	 * that device_del overtook is told of as well. */
+	if (++p.id[i].deleted > p.id[i].asked)
+		violation("DEVICE_DELETED for '%s' %u times, asked for %u times", id,
+			p.id[i].deleted, p.id[i].asked);
+	pthread_mutex_unlock(&p.lock);
+}
+
+void promises_start(void)
+{
+	memset(p.id, 0, sizeof(p.id));
+	p.n = 0;
+}
+
+void promises_end(void)
+{
+}
