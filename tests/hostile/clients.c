@@ -284,31 +284,77 @@ static void *client(void *opaque)
 	return NULL;
 }
 
-/* Nobody waits for an answer. */
-static bool content(void)
+/* --- the one who ends it --- */
+
+/* Says something and reads until what is expected comes, or the end. */
+static bool talk(int fd, const char *text, const char *expected, char *buf, size_t size)
 {
-	return atomic_load(&waiting) == 0;
+	size_t used = 0;
+	ssize_t n;
+
+	buf[0] = '\0';
+	if (fd < 0 || send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
+		return false;
+	while (!strstr(buf, expected)) {
+		if (used > size / 2) /* events */
+			used = 0;
+		n = recv(fd, buf + used, size - 1 - used, 0);
+		if (n <= 0)
+			return false;
+		used += (size_t)n;
+		buf[used] = '\0';
+	}
+	return true;
 }
 
-/* Somebody who came to end it: no answer is waited for. */
+#define ENTER "{\"execute\":\"qmp_capabilities\",\"id\":\"hello\"}"
+#define ANSWER(id) "\"id\": \"" id "\"}"
+
+/* Every device is pulled, and nothing may be left of any. */
+static void clear(void)
+{
+	static char buf[IN_SIZE];
+	int fd = dial();
+	char id[16], text[128], *at;
+	bool ok = talk(fd, ENTER, ANSWER("hello"), buf, sizeof(buf));
+
+	while (ok) {
+		ok = talk(fd, "{\"execute\":\"query-vfio\",\"id\":\"list\"}", ANSWER("list"), buf,
+			sizeof(buf));
+		at = ok ? strstr(buf, "{\"id\": \"") : NULL;
+		if (!at || sscanf(at, "{\"id\": \"%15[^\"]", id) != 1)
+			break;
+		snprintf(text, sizeof(text),
+			"{\"execute\":\"device_del\",\"id\":\"del\",\"arguments\":{\"id\":\"%s\","
+			"\"force\":true}}",
+			id);
+		ok = talk(fd, text, ANSWER("del"), buf, sizeof(buf));
+	}
+	if (ok) {
+		promises_check_all_gone();
+		kvm_check_empty();
+		host_check_empty();
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 static void quit(void)
 {
-	static const char text[] = "{\"execute\":\"qmp_capabilities\"}{\"execute\":\"quit\"}";
+	char buf[512];
 	int fd = dial();
-	char buf[256];
 
-	if (fd < 0)
-		return;
-	if (send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) > 0)
-		while (recv(fd, buf, sizeof(buf), 0) > 0)
-			;
-	close(fd);
+	(void)talk(fd, ENTER "{\"execute\":\"quit\"}", "nothing", buf, sizeof(buf));
+	if (fd >= 0)
+		close(fd);
 }
 
 void clients_quit(bool calm)
 {
-	while (calm && phase_now() == PHASE_CALM && !content())
+	while (calm && phase_now() == PHASE_CALM && atomic_load(&waiting))
 		sleep_ms(5);
+	if (calm && phase_now() == PHASE_CALM)
+		clear();
 	while (phase_now() <= PHASE_CALM)
 		quit();
 }

@@ -443,6 +443,19 @@ void host_start(void)
 	}
 }
 
+void host_check_empty(void)
+{
+	static const enum fake_fd_kind kinds_of_devices[] = { FAKE_FD_DEVICE, FAKE_FD_CDEV,
+		FAKE_FD_GROUP };
+
+	pthread_mutex_lock(&host.lock);
+	for (unsigned i = 0; i < 3; i++)
+		if (fake_vfio_open_fds(&host.fake, kinds_of_devices[i]))
+			violation("no device is left, but a file descriptor of one (kind %u)",
+				kinds_of_devices[i]);
+	pthread_mutex_unlock(&host.lock);
+}
+
 void host_end(void)
 {
 	if (host.fake.violation[0])

@@ -113,7 +113,8 @@ void guest_was_reset(unsigned vcpu);
 
 /* --- kvm.c --- */
 void kvm_world_start(void);
-/* What is left of the VM is a violation. */
+/* What is left of devices is a violation. */
+void kvm_check_empty(void);
 void kvm_world_end(void);
 uint64_t kvm_exits(void);
 /* KVM takes what is signalled on irqfds, and tells of ends of interrupt. */
@@ -127,6 +128,8 @@ uint64_t kvm_some_address(void);
 struct vfio_host;
 void host_start(void);
 void host_end(void);
+/* The same after the last device. */
+void host_check_empty(void);
 void host_set_in_kvm(int fd, bool in);
 /* The card does something of its own accord. */
 void host_ring(unsigned card);
@@ -140,9 +143,5 @@ void clients_start(void);
 /* Ends the machine; calm: when everything has been answered. */
 void clients_quit(bool calm);
 void clients_stop(void); /* after the control socket is gone */
-
-/* --- promises.c --- */
-void promises_start(void);
-void promises_end(void);
 
 #endif

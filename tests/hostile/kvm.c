@@ -13,12 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <portcullis/memory.h>
 #include <portcullis/sys.h>
 
 #include "hostile.h"
 #include "lies.h"
 
 #define RUN_SIZE 12288
+#define FIRST_PCI_GSI 16 /* below: the platform's */
 #define FDS (4 + HOSTILE_CPUS)
 #define IRQFDS_MAX 512
 #define ROUTES_MAX 4096 /* KVM_MAX_IRQ_ROUTES */
@@ -423,20 +425,29 @@ void kvm_world_start(void)
 	atomic_store(&kvm.exits, 0);
 }
 
-void kvm_world_end(void)
+void kvm_check_empty(void)
 {
 	unsigned bars = 0;
 
-	/* RAM's slots are not deleted: they go with the VM. */
-	for (unsigned i = 0; i < HOSTILE_KVM_SLOTS; i++) {
-		bars += kvm.slot[i].used && kvm.slot[i].gpa >= 0xc0000000;
-		kvm.slot[i].used = false;
-	}
+	pthread_rwlock_rdlock(&kvm.slots_lock);
+	for (unsigned i = 0; i < HOSTILE_KVM_SLOTS; i++)
+		bars += kvm.slot[i].used && kvm.slot[i].gpa >= GPA_PCI32;
+	pthread_rwlock_unlock(&kvm.slots_lock);
 	if (bars)
 		violation("%u memslots of BARs are left", bars);
-	/* Nor are the platform's irqfds. */
+	pthread_mutex_lock(&kvm.lock);
+	for (unsigned i = 0; i < kvm.n_irqfds; i++)
+		if (kvm.irqfd[i].gsi >= FIRST_PCI_GSI)
+			violation("an irqfd of GSI %u is left", kvm.irqfd[i].gsi);
+	pthread_mutex_unlock(&kvm.lock);
+}
+
+void kvm_world_end(void)
+{
+	/* Memslots and the platform's irqfds go with the VM. */
+	memset(kvm.slot, 0, sizeof(kvm.slot));
 	for (unsigned i = 0; i < kvm.n_irqfds; i++) {
-		if (kvm.irqfd[i].gsi >= 16)
+		if (kvm.irqfd[i].gsi >= FIRST_PCI_GSI)
 			violation("an irqfd of GSI %u is left", kvm.irqfd[i].gsi);
 		close(kvm.irqfd[i].fd);
 	}

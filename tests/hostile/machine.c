@@ -20,21 +20,41 @@
 #include "../unit/fake_vfio_host.h"
 #include "hostile.h"
 #include "machine.h"
+#include "promises.h"
 
 /* Warnings of a guest's making are limited per place; what clients do is told once each. */
 #define LOG_BYTES_MAX (256u << 10)
 
 struct hostile hostile;
 
-void __real_machine_end(struct machine *machine);
-void __wrap_machine_end(struct machine *machine);
-void __wrap_machine_end(struct machine *machine)
+/* The kernel did not let go of a thread: the process ends without it. */
+static bool abandoned;
+/* SIGTERM came during the end: that may be why. */
+static _Atomic bool insisted;
+
+bool __real_machine_end(struct machine *machine);
+bool __wrap_machine_end(struct machine *machine);
+bool __wrap_machine_end(struct machine *machine)
 {
 	atomic_store(&hostile.phase, PHASE_END);
-	__real_machine_end(machine);
+	abandoned = !__real_machine_end(machine);
+	return !abandoned;
 }
 
 /* --- the one who decides when it is over --- */
+
+/* As an impatient user: until it is gone, or only until it has begun to go. */
+static void terminate(void)
+{
+	const bool insists = one_in(3);
+
+	while (phase_now() <= PHASE_CALM || (insists && phase_now() == PHASE_END)) {
+		if (phase_now() == PHASE_END)
+			atomic_store(&insisted, true);
+		kill(getpid(), SIGTERM);
+		sleep_ms(chance_below(60));
+	}
+}
 
 static void *conductor(void *opaque)
 {
@@ -51,10 +71,7 @@ static void *conductor(void *opaque)
 		break;
 	}
 	case END_SIGNALS:
-		while (phase_now() <= PHASE_CALM) {
-			kill(getpid(), SIGTERM);
-			sleep_ms(chance_below(40));
-		}
+		terminate();
 		break;
 	case END_GUEST:
 		atomic_store(&hostile.power_off, true);
@@ -127,6 +144,8 @@ static void live(struct life *life) ON_MAIN
 	end_others(life);
 	machine_free(hostile.machine);
 	watchdog_stop();
+	if (abandoned && !atomic_load(&insisted))
+		violation("the machine was abandoned, though nobody insisted");
 }
 
 static void write_kernel(const char *path)
@@ -234,8 +253,11 @@ void machine_life(const struct plan *plan)
 	role_enter_main();
 	live(&life);
 	atomic_store(&hostile.phase, PHASE_OFF);
+	if (abandoned) {
+		leave_folder();
+		_exit(0); /* its threads are still at it */
+	}
 	cmdline_release(&cmdline);
-	promises_end();
 	kvm_world_end();
 	host_end();
 	close_log(log);

@@ -13,6 +13,7 @@
 
 #define IDS 4096
 #define RECENT 6
+#define EVENT_MS 10000 /* until an event has reached the client that listens */
 
 static struct {
 	pthread_mutex_t lock;
@@ -83,12 +84,36 @@ void promises_deleted(const char *id)
 	pthread_mutex_unlock(&p.lock);
 }
 
+static unsigned missing(unsigned *which)
+{
+	unsigned count = 0;
+
+	pthread_mutex_lock(&p.lock);
+	for (unsigned i = 0; i < p.n; i++)
+		if (p.id[i].deleted < p.id[i].ok) {
+			*which = i;
+			count++;
+		}
+	pthread_mutex_unlock(&p.lock);
+	return count;
+}
+
+void promises_check_all_gone(void)
+{
+	uint64_t start = watchdog_alive_ms();
+	unsigned which = 0;
+
+	while (missing(&which)) {
+		if (watchdog_alive_ms() - start > EVENT_MS)
+			violation("'d%u' was added %u times and is gone, DEVICE_DELETED came %u "
+				  "times",
+				which, p.id[which].ok, p.id[which].deleted);
+		sleep_ms(5);
+	}
+}
+
 void promises_start(void)
 {
 	memset(p.id, 0, sizeof(p.id));
 	p.n = 0;
-}
-
-void promises_end(void)
-{
 }

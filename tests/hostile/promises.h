@@ -15,5 +15,8 @@ enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_UNKNOWN /* its client left */ 
 void promises_added(const char *id, enum outcome outcome);
 /* The event, as a client that never leaves sees it. */
 void promises_deleted(const char *id);
+/* No device is left: whatever was added was told to be deleted. */
+void promises_check_all_gone(void);
+void promises_start(void);
 
 #endif
