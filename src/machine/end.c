@@ -80,8 +80,11 @@ bool machine_end(struct machine *m)
 	wait_until_idle(m);
 	if (!m->abandoned) {
 		vfio_context_set_quiet(m->vfio, true);
-		for (struct device *d = m->devices; d; d = d->next)
+		for (struct device *d = m->devices; d; d = d->next) {
+			/* Main's no more: queries by clients who are still there keep off it. */
+			d->stage = DEVICE_RELEASED;
 			device_job(d, &d->job, device_close_job, closed);
+		}
 		wait_until_idle(m);
 	}
 	loop_timer_cancel(&m->loop, &m->end_timer);
