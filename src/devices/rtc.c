@@ -99,9 +99,17 @@ static int64_t host_now(void)
 	return (int64_t)t.tv_sec * NS + t.tv_nsec;
 }
 
+/* Within what can be calculated with, whatever the guest set and the host's clock has done since.
+ */
+#define NOW_MAX (INT64_MAX / 2)
+
 static int64_t guest_now(const struct rtc *rtc)
 {
-	return rtc->now() + rtc->offset_ns;
+	int64_t now;
+
+	if (__builtin_add_overflow(rtc->now(), rtc->offset_ns, &now) || now > NOW_MAX)
+		return NOW_MAX;
+	return now;
 }
 
 static uint8_t encode(const struct rtc *rtc, unsigned value)
