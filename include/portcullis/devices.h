@@ -6,6 +6,9 @@
  * Layer: L3, includes base and bus.
  * Who:   each xxx_access is an io_fn run by vCPUs under the device's leaf lock; the rest is main's.
  * Interrupts are pulses on an eventfd (borrowed) that KVM turns into an edge on the GSI.
+ * Cost:  an access posts each of a device's mails at most once, and none while main has nothing to
+ *        do for it or will look by itself in time. What main then does takes a bounded number of
+ *        steps, whatever a guest wrote: times and counts are computed, never counted up to.
  */
 #ifndef PORTCULLIS_DEVICES_H
 #define PORTCULLIS_DEVICES_H
@@ -69,7 +72,11 @@ size_t serial_take_output(struct serial *serial, uint8_t *buf, size_t size);
  */
 size_t serial_feed(struct serial *serial, const uint8_t *buf, size_t size);
 
-/* --- rtc.c: MC146818 clock at 0x70/0x71, UTC, with alarm and update interrupts --- */
+/*
+ * --- rtc.c: MC146818 clock at 0x70/0x71, UTC, with alarm and update interrupts ---
+ * Main is told only of what it would look at too late: writing the same again wakes nobody, nor
+ * does a periodic interrupt that the guest never acknowledges.
+ */
 #define RTC_PORT 0x70
 #define RTC_GSI 8
 #define RTC_CENTURY 0x32 /* for FADT */
@@ -84,6 +91,7 @@ struct rtc {
 	uint8_t cmos[128];    /* time registers are valid only while SET stops the clock */
 	int64_t offset_ns;    /* guest wall clock minus host's */
 	int64_t checked_ns;   /* guest time up to which register C's flags are right */
+	int64_t look_ns;      /* host time for which main has set its timer; INT64_MAX: never */
 	int64_t (*now)(void); /* host wall clock in ns; tests put their own here */
 };
 int rtc_init(struct rtc *rtc, int irq_fd, struct loop *main);

@@ -13,6 +13,7 @@
 #include <portcullis/sys.h>
 
 #define NS 1000000000ll
+#define NS_PER_MS 1000000ll
 
 enum {
 	SECONDS,
@@ -51,7 +52,7 @@ enum {
 /* The update cycle's warning: long enough to read all registers. */
 #define UIP_NS 244000ll
 #define NEVER INT64_MAX
-/* Host clocks are set now and then: look again at least this often. */
+/* Look again at least this often. */
 #define TIMER_MAX_MS 3600000ll
 #define YEAR_MIN 1970
 #define YEAR_MAX 2199
@@ -263,10 +264,11 @@ static bool catch_up(struct rtc *rtc)
 	return update_irq(rtc);
 }
 
-/* Nanoseconds until an enabled flag is set, NEVER if none is enabled. */
-static int64_t next_event(const struct rtc *rtc)
+/* Nanoseconds from the host's time `host` until an enabled flag is set, NEVER if none is enabled.
+ */
+static int64_t next_event(const struct rtc *rtc, int64_t host)
 {
-	int64_t now = guest_now(rtc), period = period_ns(rtc), second = floor_div(now, NS);
+	int64_t now = host + rtc->offset_ns, period = period_ns(rtc), second = floor_div(now, NS);
 	uint8_t enabled = rtc->cmos[REG_B];
 	int64_t at = NEVER, alarm;
 
@@ -282,25 +284,51 @@ static int64_t next_event(const struct rtc *rtc)
 	return at == NEVER ? NEVER : at - now;
 }
 
+/* What a timer is set to, a little later than the event. Host clocks are set now and then. */
+static int64_t timer_ms(int64_t wait)
+{
+	int64_t ms = wait / NS_PER_MS + 1;
+
+	return ms < TIMER_MAX_MS ? ms : TIMER_MAX_MS;
+}
+
+/*
+ * Is there something that main would look at too late? Not while the guest has an interrupt that it
+ * has not acknowledged: until then there is no other. A time to look that is over although the
+ * timer did not go off means that the host's clock was set, or that main is busy.
+ */
+static bool main_is_late(const struct rtc *rtc)
+{
+	int64_t host = rtc->now(), wait;
+
+	if (rtc->cmos[REG_C] & C_IRQ)
+		return false;
+	wait = next_event(rtc, host);
+	if (wait == NEVER || rtc->look_ns == NEVER)
+		return wait != NEVER;
+	return rtc->look_ns <= host || timer_ms(wait) < (rtc->look_ns - host) / NS_PER_MS;
+}
+
 /* On main: flags, pulse, and the timer for the next one. */
 static void rearm(struct rtc *rtc)
 {
-	int64_t wait, ms;
+	int64_t host, wait;
 	bool pulse;
 
 	pthread_mutex_lock(&rtc->lock);
 	rtc->arm_posted = false;
 	pulse = catch_up(rtc);
-	wait = next_event(rtc);
+	host = rtc->now();
+	/* A guest that does not acknowledge is waited for; one that is in time wakes nobody. */
+	wait = rtc->cmos[REG_C] & C_IRQ && !pulse ? NEVER : next_event(rtc, host);
+	rtc->look_ns = wait == NEVER ? NEVER : host + timer_ms(wait) * NS_PER_MS;
 	pthread_mutex_unlock(&rtc->lock);
 	if (pulse)
 		sys_eventfd_signal(rtc->irq_fd);
-	if (wait == NEVER) {
+	if (wait == NEVER)
 		loop_timer_cancel(rtc->main, &rtc->timer);
-		return;
-	}
-	ms = wait / 1000000 + 1;
-	loop_timer_set(rtc->main, &rtc->timer, (uint64_t)(ms < TIMER_MAX_MS ? ms : TIMER_MAX_MS));
+	else
+		loop_timer_set(rtc->main, &rtc->timer, (uint64_t)timer_ms(wait));
 }
 
 static void on_timer(void *opaque)
@@ -354,35 +382,33 @@ static void write_b(struct rtc *rtc, uint8_t value)
 		commit(rtc);
 }
 
-/* True: the timer may have to be set anew. */
-static bool write_reg(struct rtc *rtc, uint8_t index, uint8_t value)
+static void write_reg(struct rtc *rtc, uint8_t index, uint8_t value)
 {
 	switch (index) {
 	case REG_A:
 		rtc->cmos[REG_A] = value & (uint8_t)~A_UIP;
-		return true;
+		return;
 	case REG_B:
 		write_b(rtc, value);
-		return true;
+		return;
 	case REG_C:
 	case REG_D:
-		return false;
+		return;
 	}
 	if (is_time(index) && !(rtc->cmos[REG_B] & B_SET)) {
 		latch(rtc, guest_now(rtc));
 		rtc->cmos[index] = value;
 		commit(rtc);
-		return true;
+		return;
 	}
 	rtc->cmos[index] = value;
-	return index <= HOURS_ALARM;
 }
 
 /* Port 0: index (bit 7 would mask NMIs); port 1: data. */
 enum io_status rtc_access(void *opaque, struct io_access *access)
 {
 	struct rtc *rtc = opaque;
-	bool pulse = false, arm = false;
+	bool pulse = false, arm;
 
 	pthread_mutex_lock(&rtc->lock);
 	if (access->offset == 0 && access->write) {
@@ -392,12 +418,12 @@ enum io_status rtc_access(void *opaque, struct io_access *access)
 	} else if (access->write) {
 		/* What happened until now is judged by the old settings. */
 		pulse = catch_up(rtc);
-		arm = write_reg(rtc, rtc->index, (uint8_t)access->data);
+		write_reg(rtc, rtc->index, (uint8_t)access->data);
 		pulse |= update_irq(rtc);
 	} else {
 		access->data = read_reg(rtc, rtc->index);
 	}
-	arm = arm && !rtc->arm_posted;
+	arm = access->offset && !rtc->arm_posted && main_is_late(rtc);
 	rtc->arm_posted |= arm;
 	pthread_mutex_unlock(&rtc->lock);
 	if (pulse)
@@ -416,6 +442,7 @@ int rtc_init(struct rtc *rtc, int irq_fd, struct loop *loop)
 	rtc->now = host_now;
 	rtc->timer = (struct loop_timer){ .fn = on_timer, .opaque = rtc };
 	rtc->arm.run = on_arm;
+	rtc->look_ns = NEVER;
 	rtc->cmos[REG_D] = D_VALID;
 	rtc_reset(rtc);
 	return 0;
@@ -441,6 +468,7 @@ void rtc_reset(struct rtc *rtc)
 	rtc->cmos[REG_B] = B_24H;
 	rtc->cmos[REG_C] = 0;
 	rtc->checked_ns = guest_now(rtc);
+	rtc->look_ns = NEVER;
 	pthread_mutex_unlock(&rtc->lock);
 	loop_timer_cancel(rtc->main, &rtc->timer);
 }

@@ -31,6 +31,7 @@ struct bench {
 	struct loop loop;
 	struct rtc rtc;
 	int irq_fd;
+	uint64_t armed_after; /* when the timer was set at the earliest, as the loop counts */
 };
 
 /* Tuesday, 29 February 2028, 23:59:58 UTC: everything rolls over in two seconds. */
@@ -245,24 +246,35 @@ static void test_update_in_progress(void **state)
 	assert_int_equal(rd(b, REG_A), 0x7f);
 }
 
-/* Lets main arm its timer, moves the clock, and lets the timer go off. Milliseconds it was armed
- * for. */
-static int64_t fire(struct bench *b, int64_t ns)
-{
-	int64_t ms = -1;
+/* Milliseconds that a timer was armed for: between these, however long we were not run meanwhile.
+ */
+struct delay {
+	int64_t least, most;
+};
 
+/* Lets main arm its timer, moves the clock, and lets the timer go off. What it was armed for. */
+static struct delay fire(struct bench *b, int64_t ns)
+{
+	struct delay d = { -1, -1 };
+
+	if (b->loop.count)
+		b->armed_after = loop_now_ms();
 	loop_step(&b->loop, 0);
-	if (b->rtc.timer.armed)
-		ms = (int64_t)b->rtc.timer.at_ms - (int64_t)loop_now_ms();
+	if (b->rtc.timer.armed) {
+		d.least = (int64_t)b->rtc.timer.at_ms - (int64_t)loop_now_ms() - 1;
+		d.most = (int64_t)b->rtc.timer.at_ms - (int64_t)b->armed_after;
+	}
 	clock_ns += ns;
+	b->armed_after = loop_now_ms();
 	if (b->rtc.timer.armed)
 		b->rtc.timer.fn(b->rtc.timer.opaque);
-	return ms;
+	return d;
 }
 
-static bool near(int64_t ms, int64_t want)
+/* A timer is set to the next whole millisecond. */
+static bool near(struct delay d, int64_t want)
 {
-	return ms >= want - 200 && ms <= want + 2;
+	return d.least - 1 <= want && want <= d.most;
 }
 
 static void test_update_interrupt(void **state)
@@ -380,6 +392,75 @@ static void test_periodic(void **state)
 	assert_false(irq(b));
 }
 
+/* Main is told of what comes earlier than it would look, once, and of nothing else. */
+static void test_mail(void **state)
+{
+	struct bench *b = *state;
+
+	set_alarm(b, 0x00, 0x00, 0x07); /* in nine seconds */
+	assert_int_equal(b->loop.count, 1);
+	loop_step(&b->loop, 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		set_alarm(b, 0x00, 0x00, 0x07);
+		wr(b, REG_A, 0x26);
+		clock_ns += NS / 1000;
+	}
+	assert_int_equal(b->loop.count, 0);
+	wr(b, 1, 0x09); /* later: main finds out when it looks */
+	wr(b, 1, 0x7f); /* never */
+	wr(b, REG_B, 0x02);
+	assert_int_equal(b->loop.count, 0);
+	set_alarm(b, 0x00, 0x00, 0x09);
+	fire(b, 8 * NS);
+	assert_false(irq(b));
+	assert_int_equal(b->loop.count, 0);
+	assert_true(near(fire(b, 0), 2000));
+	for (unsigned i = 8; i > 6; i--) { /* earlier: told once, as long as main has not run */
+		wr(b, 1, (uint8_t)i);
+		assert_int_equal(b->loop.count, 1);
+	}
+	loop_step(&b->loop, 0);
+	assert_int_equal(b->loop.count, 0);
+	clock_ns += 3600 * NS; /* the host's clock is set, and no timer went off */
+	wr(b, 5, 0xff);
+	wr(b, 3, 0xff);
+	assert_int_equal(b->loop.count, 1);
+}
+
+/* Who asks for 1024 interrupts a second and never looks gets one, and main its rest. */
+static void test_unacknowledged(void **state)
+{
+	struct bench *b = *state;
+
+	wr(b, REG_A, 0x26);
+	rd(b, REG_C);
+	wr(b, REG_B, 0x42);
+	fire(b, NS / 1024 + 1);
+	assert_true(irq(b));
+	assert_true(b->rtc.timer.armed);
+	fire(b, NS / 1024 + 1);
+	assert_false(irq(b));
+	assert_false(b->rtc.timer.armed);
+	for (unsigned i = 0; i < 100; i++) {
+		wr(b, REG_B, 0x42);
+		wr(b, REG_A, 0x26);
+		clock_ns += NS / 100;
+	}
+	assert_int_equal(b->loop.count, 0);
+	/* It acknowledges after all: they go on. */
+	assert_int_equal(rd(b, REG_C) & 0xc0, 0xc0);
+	assert_int_equal(b->loop.count, 1);
+	fire(b, NS / 1024 + 1);
+	assert_true(irq(b));
+	/* In time: the timer that is set already serves. */
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(rd(b, REG_C) & 0xc0, 0xc0);
+		assert_int_equal(b->loop.count, 0);
+		fire(b, NS / 1024 + 1);
+		assert_true(irq(b));
+	}
+}
+
 static void test_memory(void **state)
 {
 	struct bench *b = *state;
@@ -416,6 +497,8 @@ int main(void)
 		T(test_alarm),
 		T(test_alarm_flag),
 		T(test_periodic),
+		T(test_mail),
+		T(test_unacknowledged),
 		T(test_memory),
 	};
 
