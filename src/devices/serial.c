@@ -93,7 +93,7 @@ void serial_update_irq(struct serial *s, struct serial_effects *e)
 
 void serial_want_input(struct serial *s, struct serial_effects *e)
 {
-	if (!s->input_wanted || s->input_posted)
+	if (!s->input_wanted || s->input_posted || !serial_input_room(s))
 		return;
 	s->input_posted = true;
 	e->input = true;
@@ -354,13 +354,11 @@ void serial_release(struct serial *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
-/* Output that waits stays: it is the old kernel's last words. */
+/* Output that waits stays: it is the old kernel's last words. Input waits for the new one to
+ * listen. */
 void serial_reset(struct serial *s)
 {
-	struct serial_effects e = { false, false, false };
-
 	pthread_mutex_lock(&s->lock);
 	set_power_on_state(s);
-	serial_want_input(s, &e);
-	serial_finish(s, &e);
+	pthread_mutex_unlock(&s->lock);
 }

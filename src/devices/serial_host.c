@@ -33,27 +33,13 @@ size_t serial_take_output(struct serial *s, uint8_t *buf, size_t size)
 	return n;
 }
 
-static bool listening(const struct serial *s)
-{
-	if (s->mcr & MCR_LOOP)
-		return false;
-	return s->mcr & MCR_RTS || (!s->rts_seen && s->ier & IER_RDI) ||
-	       s->polls == POLLS_LISTENING;
-}
-
-/* Bytes that may be put into the receiver now. */
-static size_t input_room(const struct serial *s)
-{
-	return listening(s) ? serial_rx_size(s) - s->rx_count : 0;
-}
-
 size_t serial_feed(struct serial *s, const uint8_t *buf, size_t size)
 {
 	struct serial_effects e = { false, false, false };
 	size_t n;
 
 	pthread_mutex_lock(&s->lock);
-	n = input_room(s);
+	n = serial_input_room(s);
 	if (n > size)
 		n = size;
 	for (size_t i = 0; i < n; i++)

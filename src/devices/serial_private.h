@@ -38,9 +38,24 @@ static inline bool serial_tx_empty(const struct serial *s)
 	return s->mcr & MCR_LOOP || SERIAL_RING - s->tx_count >= SERIAL_FIFO;
 }
 
+/* Does somebody in the guest wait for input? See struct serial. */
+static inline bool serial_listening(const struct serial *s)
+{
+	if (s->mcr & MCR_LOOP)
+		return false;
+	return s->mcr & MCR_RTS || (!s->rts_seen && s->ier & IER_RDI) ||
+	       s->polls == POLLS_LISTENING;
+}
+
+/* Bytes that may be put into the receiver now. */
+static inline unsigned serial_input_room(const struct serial *s)
+{
+	return serial_listening(s) ? serial_rx_size(s) - s->rx_count : 0;
+}
+
 /* Notes an edge when the pending interrupts have become some. */
 void serial_update_irq(struct serial *s, struct serial_effects *e);
-/* There is room for input: main is to hear of it, if it waits for that. */
+/* There may be room for input now: main is to hear of it, if it waits for that and would get on. */
 void serial_want_input(struct serial *s, struct serial_effects *e);
 /* A received byte; without room it is lost and an overrun. */
 void serial_rx_push(struct serial *s, uint8_t byte);

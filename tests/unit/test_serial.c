@@ -193,6 +193,9 @@ static void test_loopback(void **state)
 	out(b, MCR, 0);
 	assert_int_equal(in(b, MSR) & 0xf0, 0xb0);
 	loop_step(&b->loop, 0);
+	assert_int_equal(b->rooms, 0); /* connected again, but nobody listens yet */
+	out(b, MCR, 2);
+	loop_step(&b->loop, 0);
 	assert_int_equal(b->rooms, 1);
 }
 
@@ -493,6 +496,34 @@ static void test_rts(void **state)
 	assert_int_equal(in(b, DATA), 't');
 }
 
+/* Main is told where it can get on, not as often as a guest turns its knobs. */
+static void test_told_in_vain(void **state)
+{
+	struct bench *b = *state;
+
+	assert_int_equal(feed(b, "q"), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		out(b, FCR, 3);
+		out(b, FCR, 0);
+		out(b, MCR, 0x10);
+		out(b, MCR, 0x01);
+		(void)in(b, DATA);
+		assert_int_equal(told(b), 0);
+	}
+	out(b, MCR, 2);
+	assert_int_equal(told(b), 1);
+	assert_int_equal(feed(b, "qr"), 1);
+	for (unsigned i = 0; i < 100; i++) { /* there is no room */
+		out(b, MCR, 0);
+		out(b, MCR, 2);
+		out(b, IER, 1);
+		assert_int_equal(told(b), 0);
+	}
+	assert_int_equal(in(b, DATA), 'q');
+	assert_int_equal(told(b), 1);
+	assert_int_equal(feed(b, "r"), 1);
+}
+
 static void test_reset(void **state)
 {
 	struct bench *b = *state;
@@ -510,8 +541,10 @@ static void test_reset(void **state)
 	serial_reset(&b->serial);
 	test_power_on(state);
 	loop_step(&b->loop, 0);
-	assert_int_equal(b->rooms, 1);
+	assert_int_equal(b->rooms, 0);
 	out(b, IER, 1);
+	loop_step(&b->loop, 0);
+	assert_int_equal(b->rooms, 1);
 	assert_int_equal(feed(b, "a"), 1);     /* that RTS was up is forgotten */
 	assert_int_equal(take(b, buf, 10), 1); /* last words are not */
 	assert_int_equal(buf[0], '!');
@@ -572,6 +605,7 @@ int main(void)
 		T(test_input_room),
 		T(test_listening),
 		T(test_rts),
+		T(test_told_in_vain),
 		T(test_reset),
 		T(test_random),
 	};
