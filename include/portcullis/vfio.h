@@ -43,7 +43,7 @@ struct vfio_pci_options {
 	struct pci_ids expect;	      /* "x-expect": refuse any other device */
 	bool p2p;		      /* "x-p2p": other devices' DMA reaches its BARs */
 	bool rombar;		      /* show an expansion ROM */
-	char *romfile;		      /* this one instead of the device's own */
+	char *romfile;		      /* this one instead of the device's own; "": none */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
 	uint64_t unplug_timeout;      /* seconds */
 	int32_t on_error;	      /* enum vfio_on_error in vfio_fault.h */

@@ -33,7 +33,9 @@ static const struct prop props[] = {
 	{ .name = "rombar", .kind = PROP_BOOL, .offset = AT(rombar), .def = "on",
 	  .help = "show the guest an expansion ROM, the device's own or romfile" },
 	{ .name = "romfile", .kind = PROP_STRING, .offset = AT(romfile),
-	  .help = "file to show as expansion ROM instead of the device's own" },
+	  .may_be_empty = true,
+	  .help = "file to show as expansion ROM instead of the device's own; romfile= (empty) shows "
+		  "none" },
 	{ .name = "x-expect", .kind = PROP_PCI_IDS, .offset = AT(expect),
 	  .help = "refuse the device, before it is touched, if it is any other" },
 	{ .name = "x-p2p", .kind = PROP_BOOL, .offset = AT(p2p), .def = "on",

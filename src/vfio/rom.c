@@ -112,12 +112,18 @@ static int read_file(struct vfio_rom *rom, const char *path, struct err *err)
 	return 0;
 }
 
+/* romfile= with nothing behind it: none at all, not the device's own either, as QEMU has it. */
+static bool romfile_empty(const struct vfio_pci_options *options)
+{
+	return options->romfile && !*options->romfile;
+}
+
 int vfio_rom_open(struct vfio_pci *dev, struct err *err)
 {
 	const struct vfio_pci_options *options = dev->options;
 	int ret = 0;
 
-	if (!options->romfile)
+	if (!options->romfile || romfile_empty(options))
 		return 0;
 	if (!options->rombar)
 		return err_set(err, EINVAL, "'romfile' needs rombar=on");
@@ -136,7 +142,7 @@ void vfio_rom_declare(struct vfio_pci *dev)
 	rom->own = region->size;
 	region->writable = false;
 	region->size = region->n_areas = 0;
-	if (!dev->options->rombar)
+	if (!dev->options->rombar || romfile_empty(dev->options))
 		return;
 	if (!rom->image) {
 		if (rom->own < ROM_MIN || rom->own > ROM_MAX)

@@ -186,6 +186,35 @@ static void test_rombar_off(void **state)
 	end();
 }
 
+static void no_romfile(struct vfio_pci_options *options)
+{
+	struct prop_value none = { .kind = PROP_VALUE_STRING, .string = "" };
+
+	assert_int_equal(prop_set(&vfio_pci_type, options, "romfile", &none, NULL), 0);
+}
+
+static void neither(struct vfio_pci_options *options)
+{
+	rombar_off(options);
+	no_romfile(options);
+}
+
+/* QEMU's romfile="": no ROM, not even the card's own. */
+static void test_empty_romfile(void **state)
+{
+	void (*const ways[])(struct vfio_pci_options *) = { no_romfile, neither };
+	struct vfio_area out[VFIO_AREAS_MAX];
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(open_rom(fake_card_e1000e, ways[i]), 0);
+		assert_int_equal(vfio_pci_areas(rig.dev, PCI_ROM, out), 0);
+		fake_config_write(&rig, PCI_ROM_ADDRESS, 4, 0xfffff801);
+		assert_int_equal(fake_config_read(&rig, PCI_ROM_ADDRESS, 4), 0);
+		end();
+	}
+}
+
 static void test_romfile(void **state)
 {
 	(void)state;
@@ -249,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_read_fails),
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_rombar_off),
+		cmocka_unit_test(test_empty_romfile),
 		cmocka_unit_test(test_romfile),
 		cmocka_unit_test(test_bad_romfiles),
 	};
