@@ -74,9 +74,18 @@ struct prop_value {
 	bool boolean;
 };
 
-/* A PROP_STRING called "id" takes identifiers only: a letter, then letters, digits, '-', '.', '_'.
+/*
+ * Identifiers name devices, objects, buses, chardevs and monitors, in options, QMP and messages.
+ * The rule is here and nowhere else: a letter, then letters, digits, '-', '.' and '_' (QEMU's), of
+ * at most PROP_ID_MAX characters. Who takes an id from outside asks prop_id_fault(); a PROP_STRING
+ * called "id" does so by itself. So an id is always told whole: whoever waits for it compares it.
  */
-bool prop_id_wellformed(const char *id);
+#define PROP_ID_MAX 255
+#define PROP_ID_SIZE (PROP_ID_MAX + 1) /* with the NUL */
+/* What is wrong with it, as a sentence about an id; NULL: nothing. */
+const char *prop_id_fault(const char *id);
+/* Of an id that was taken before, so that it fits. */
+void prop_id_copy(char out[static PROP_ID_SIZE], const char *id);
 
 /* Defaults into obj (type->size bytes, contents replaced). -ENOMEM. */
 int props_init(const struct prop_type *type, void *obj);

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/debug.h>
 #include <portcullis/err.h>
 
 /* What "given twice" can be told of; no table is longer. */
 #define PROPS_MAX 64
+#define SHOWN_MAX 300 /* bytes of a value that messages repeat */
 
 /* One assignment under way: where it goes and how to complain. */
 struct assign {
@@ -27,6 +29,7 @@ static int wrong(const struct assign *a, int code, const char *expected)
 {
 	char number[24];
 	const char *shown = a->value->string;
+	size_t len;
 
 	if (a->value->kind == PROP_VALUE_BOOL)
 		shown = a->value->boolean ? "true" : "false";
@@ -34,12 +37,16 @@ static int wrong(const struct assign *a, int code, const char *expected)
 		snprintf(number, sizeof(number), "%" PRId64, a->value->number);
 		shown = number;
 	}
-	return err_set(a->err, code, "%s: property '%s' cannot be '%s': %s", a->type->name,
-		a->prop->name, shown, expected);
+	/* What is wrong with a long one must still be told. */
+	len = strnlen(shown, SHOWN_MAX + 1);
+	return err_set(a->err, code, "%s: property '%s' cannot be '%.*s%s': %s", a->type->name,
+		a->prop->name, SHOWN_MAX, shown, len > SHOWN_MAX ? "..." : "", expected);
 }
 
-/* Identifiers name devices in QMP, buses and messages: a letter, then letters, digits, - . _ */
-bool prop_id_wellformed(const char *id)
+#define TEXT(x) #x
+#define NUMBER_TEXT(x) TEXT(x)
+
+static bool id_wellformed(const char *id)
 {
 	if (!isalpha((unsigned char)*id))
 		return false;
@@ -49,18 +56,39 @@ bool prop_id_wellformed(const char *id)
 	return true;
 }
 
+const char *prop_id_fault(const char *id)
+{
+	if (!id_wellformed(id))
+		return "an id starts with a letter and goes on with letters, digits, '-', '.' and "
+		       "'_'";
+	if (strlen(id) > PROP_ID_MAX)
+		return "an id has at most " NUMBER_TEXT(PROP_ID_MAX) " characters";
+	return NULL;
+}
+
+void prop_id_copy(char out[static PROP_ID_SIZE], const char *id)
+{
+	size_t len = strlen(id);
+
+	debug_check(len <= PROP_ID_MAX, "an id has at most PROP_ID_MAX characters");
+	if (len > PROP_ID_MAX)
+		len = PROP_ID_MAX;
+	memcpy(out, id, len);
+	out[len] = '\0';
+}
+
 static int set_string(const struct assign *a)
 {
 	char **field = a->field, *copy;
+	const char *fault;
 
 	if (a->value->kind != PROP_VALUE_STRING)
 		return wrong(a, EINVAL, "it takes a string");
 	if (!a->value->string[0] && !a->prop->may_be_empty)
 		return wrong(a, EINVAL, "it must not be empty");
-	if (!strcmp(a->prop->name, "id") && !prop_id_wellformed(a->value->string))
-		return wrong(a, EINVAL,
-			"an id starts with a letter and goes on with letters, digits, '-', '.' and "
-			"'_'");
+	fault = strcmp(a->prop->name, "id") ? NULL : prop_id_fault(a->value->string);
+	if (fault)
+		return wrong(a, EINVAL, fault);
 	copy = strdup(a->value->string);
 	if (!copy)
 		return err_set_errno(

@@ -229,6 +229,13 @@ int opt_qmp(struct parse *p, const char *value)
 	return ret;
 }
 
+static int check_id(struct parse *p, const char *id)
+{
+	const char *fault = prop_id_fault(id);
+
+	return fault ? option_error(p, "id '%.300s': %s", id, fault) : 0;
+}
+
 static int chardev_pair(struct parse *p, const char *key, const char *value, void *opaque)
 {
 	struct chardev_spec *chardev = opaque;
@@ -241,11 +248,8 @@ static int chardev_pair(struct parse *p, const char *key, const char *value, voi
 	}
 	if (strcmp(key, "id") != 0)
 		return socket_pair(p, key, value, &chardev->socket);
-	if (!prop_id_wellformed(value))
-		return option_error(p,
-			"id '%s' must start with a letter and go on with letters, digits, '-', '.' "
-			"and '_'",
-			value);
+	if (check_id(p, value) < 0)
+		return -EINVAL;
 	for (unsigned i = 0; i < p->n_chardevs; i++)
 		if (p->chardevs[i].id && !strcmp(p->chardevs[i].id, value))
 			return option_error(p, "id '%s' is used twice", value);
@@ -292,7 +296,9 @@ static int mon_pair(struct parse *p, const char *key, const char *value, void *o
 			       : option_error(p, "mode '%s' does not exist: it is 'control' (QMP)",
 					 value);
 	}
-	if (!strcmp(key, "id") || (!strcmp(key, "pretty") && !strcmp(value, "off")))
+	if (!strcmp(key, "id"))
+		return check_id(p, value);
+	if (!strcmp(key, "pretty") && !strcmp(value, "off"))
 		return 0;
 	return unknown_key(p, key, keys);
 }

@@ -44,10 +44,9 @@ void device_gone(struct device *device)
 	struct machine_op *add = device->add_op, *del = device->del_ops;
 	struct err failure = device->failure;
 	bool was_plugged = device->stage >= DEVICE_PLUGGED || del;
-	char id[256];
+	char id[PROP_ID_SIZE];
 
-	strncpy(id, device->id, sizeof(id) - 1);
-	id[sizeof(id) - 1] = '\0';
+	prop_id_copy(id, device->id);
 	loop_timer_cancel(&m->loop, &device->deadline);
 	device_free(device);
 	if (was_plugged)

@@ -149,7 +149,7 @@ static void put_function(struct pci_function *fn, void *opaque)
 		put_config(w, "irq", fn, PCI_INTERRUPT_LINE, 1);
 	put_config(w, "irq_pin", fn, PCI_INTERRUPT_PIN, 1);
 	/* The machine's own functions have names for messages, no ids. */
-	json_put_string(w, "qdev_id", fn->id && prop_id_wellformed(fn->id) ? fn->id : "");
+	json_put_string(w, "qdev_id", fn->id && !prop_id_fault(fn->id) ? fn->id : "");
 	if (fn->child)
 		put_bridge(walk, fn);
 	json_begin_array(w, "regions");

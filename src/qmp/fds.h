@@ -12,9 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FDS_MAX 16     /* per client: received and not yet named; and named */
-#define FDSET_MAX 64   /* fds in all sets together */
-#define FD_NAME_MAX 64 /* bytes, with the NUL */
+#include <portcullis/prop.h>
+
+#define FDS_MAX 16		 /* per client: received and not yet named; and named */
+#define FDSET_MAX 64		 /* fds in all sets together */
+#define FD_NAME_MAX PROP_ID_SIZE /* bytes, with the NUL */
 
 struct err;
 struct json_writer;

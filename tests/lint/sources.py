@@ -44,6 +44,12 @@ ENDS_EXCEPTIONS = {
     ("src/cli/daemonize.c", "_exit"): "parents of the daemon",
 }
 
+# Half a name is another name, and whoever waits for the whole one waits for ever.
+CUTS = "strncpy stpncpy strncat strlcpy strlcat".split()
+CUTS_EXCEPTIONS = {
+    ("threads/thread.c", "strncpy"): "the kernel keeps 15 characters of a thread's name",
+}
+
 CALL = r"(?<![\w.>])({})\s*\("
 
 
@@ -74,6 +80,11 @@ def check_door(tree):
 def check_ends(tree):
     """no assert, exit or abort: nothing ends the process but main's return"""
     yield from forbidden(tree, ENDS, ENDS_EXCEPTIONS, None)
+
+
+def check_cuts(tree):
+    """nothing copies as much of a string as fits: what is too long is refused where it comes in"""
+    yield from forbidden(tree, CUTS, CUTS_EXCEPTIONS, None)
 
 
 def check_pthread_create(tree):
@@ -160,6 +171,8 @@ CHECKS = [
         "src/vfio/planted.c": "void *f(void)\n{\n\treturn mmap(0, 1, 0, 0, 0, 0);\n}\n"}),
     ("nothing ends the process", check_ends, {
         "src/pci/planted.c": "void f(int x) { assert(x); }\n"}),
+    ("names are whole", check_cuts, {
+        "src/qmp/planted.c": "void f(char *a, char *b) { strncpy(a, b, 9); }\n"}),
     ("one door: pthread_create", check_pthread_create, {
         "src/vfio/planted.c": "void f(void) { pthread_create(0, 0, 0, 0); }\n"}),
     ("headers: shape", check_headers, {

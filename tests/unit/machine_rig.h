@@ -16,7 +16,7 @@
 
 struct rig_event {
 	enum machine_event_kind kind;
-	char device[32], reason[32], action[32];
+	char device[512], reason[32], action[32]; /* room for more than ids may have */
 };
 
 /* A device_add or device_del and its answer. */

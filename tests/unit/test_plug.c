@@ -91,6 +91,37 @@ static void add_tells_the_guest_and_del_asks_it(void **state)
 	assert_true(del.done);
 }
 
+/* Whoever waits for DEVICE_DELETED compares the id. */
+static void the_longest_id_is_told_whole(void **state)
+{
+	struct machine_rig *rig = *state;
+	char options[2 * PROP_ID_SIZE], id[PROP_ID_SIZE] = "";
+	struct rig_op add, del;
+
+	memset(id, 'd', PROP_ID_MAX);
+	snprintf(options, sizeof(options), "id=%s,host=0000:01:00.0,bus=rp1", id);
+	rig_add(rig, &add, options);
+	rig_settle(rig);
+	assert_string_equal(add.err.text, "");
+	rig_del(rig, &del, id, true);
+	rig_settle(rig);
+	assert_true(del.done);
+	assert_int_equal(rig->event[0].kind, MACHINE_DEVICE_DELETED);
+	assert_string_equal(rig->event[0].device, id);
+}
+
+/* device_del would take the port for the device. */
+static void a_ports_id_is_taken(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op add;
+
+	rig_add(rig, &add, "id=rp1,host=0000:01:00.0,bus=rp1");
+	rig_settle(rig);
+	assert_int_equal(add.err.code, EEXIST);
+	assert_string_equal(add.err.text, "duplicate device id 'rp1'");
+}
+
 static void guest_that_keeps_it(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -556,6 +587,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ACPI_TEST(add_reserves_the_address_map),
 		ACPI_TEST(add_tells_the_guest_and_del_asks_it),
+		ACPI_TEST(the_longest_id_is_told_whole),
+		ACPI_TEST(a_ports_id_is_taken),
 		ACPI_TEST(guest_that_keeps_it),
 		ACPI_TEST(force_takes_it_regardless),
 		ACPI_TEST(second_del_is_refused),

@@ -218,6 +218,33 @@ static int set_bool(struct thing *t, const char *name, bool boolean, struct err 
 }
 
 /* JSON's numbers and booleans, where the property takes them. */
+/* What is told of an id is told whole, so one that would not fit anywhere is refused. */
+static void long_ids(void **state)
+{
+	char id[4 * PROP_ID_SIZE] = "", out[PROP_ID_SIZE];
+	struct prop_value value = { .kind = PROP_VALUE_STRING, .string = id };
+	struct thing t = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	memset(id, 'a', PROP_ID_MAX);
+	assert_int_equal(prop_set(&type, &t, "id", &value, &err), 0);
+	assert_string_equal(t.id, id);
+	prop_id_copy(out, t.id);
+	assert_string_equal(out, id);
+	id[PROP_ID_MAX] = 'a';
+	assert_int_equal(prop_set(&type, &t, "id", &value, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "an id has at most 255 characters"));
+	assert_int_equal(strlen(t.id), PROP_ID_MAX);
+	/* The reason is told however long the value is. */
+	memset(id, 'a', sizeof(id) - 1);
+	assert_int_equal(prop_set(&type, &t, "id", &value, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "...': an id has at most 255 characters"));
+	assert_int_equal(prop_set(&type, &t, "addr", &value, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "it takes SLOT"));
+	props_release(&type, &t);
+}
+
 static void typed_values(void **state)
 {
 	struct thing t;
@@ -318,6 +345,7 @@ int main(void)
 		cmocka_unit_test(bad_default),
 		cmocka_unit_test(all_from_text),
 		cmocka_unit_test(bad_text),
+		cmocka_unit_test(long_ids),
 		cmocka_unit_test(typed_values),
 		cmocka_unit_test(strings_are_replaced),
 		cmocka_unit_test(required),

@@ -374,6 +374,7 @@ static bool is_open(int fd)
 static void test_named_fds(void **state)
 {
 	int fd = dev_null(), second = dev_null();
+	char name[FD_NAME_MAX + 1] = "", text[FD_NAME_MAX + 100];
 	(void)state;
 
 	negotiate(&talk);
@@ -384,6 +385,13 @@ static void test_named_fds(void **state)
 		talk_say(&talk, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"3a\"}}"),
 		"not starting with a digit"));
 	assert_false(is_open(fd)); /* or the next name would be its */
+	memset(name, 'a', sizeof(name) - 1);
+	snprintf(text, sizeof(text),
+		"{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"%s\"}}", name);
+	fd = dev_null();
+	named_fds_received(&talk.session.fds, fd);
+	assert_non_null(strstr(talk_say(&talk, text), "at most 255 bytes"));
+	assert_false(is_open(fd));
 	fd = dev_null();
 	named_fds_received(&talk.session.fds, fd);
 	says("{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"a\"}}", "{\"return\": {}}");
