@@ -100,6 +100,34 @@ static void handle(struct vcpu *v, struct kvm_exit *exit) ON_VCPU
 	}
 }
 
+static bool gate_open(const struct vcpu *v)
+{
+	return atomic_load(&v->gate->open) == GATE_OPEN;
+}
+
+/*
+ * After a reset. The kernel is copied here and not by main, whom nobody may hold up; when the gate
+ * closes meanwhile (false), the rest is copied when it opens again.
+ */
+static bool start(struct vcpu *v) ON_VCPU
+{
+	while (v->kvm.index == 0 && boot_load_step(&v->gate->load))
+		if (!gate_open(v))
+			return false;
+	atomic_store(&v->needs_reset, false);
+	atomic_store(&v->halted, false);
+	if (kvm_vcpu_reset(&v->kvm, v->kvm.index ? NULL : &v->gate->entry))
+		stop(v, KVM_EXITED_ERROR, "its registers cannot be reset");
+	return true;
+}
+
+static bool pass_gate(struct vcpu *v) ON_VCPU
+{
+	if (!gate_open(v))
+		return false;
+	return !atomic_load(&v->needs_reset) || start(v);
+}
+
 /* From one opening of the gate to the next closing. */
 static void run(struct vcpu *v) ON_VCPU
 {
@@ -111,15 +139,11 @@ static void run(struct vcpu *v) ON_VCPU
 	 */
 	kvm_vcpu_immediate_exit(&v->kvm, false);
 	set_state(v, VCPU_RUNNING);
-	if (atomic_load(&v->gate->open) == GATE_OPEN && atomic_exchange(&v->needs_reset, false)) {
-		atomic_store(&v->halted, false);
-		if (kvm_vcpu_reset(&v->kvm, v->kvm.index ? NULL : &v->gate->entry))
-			stop(v, KVM_EXITED_ERROR, "its registers cannot be reset");
-	}
-	while (atomic_load(&v->gate->open) == GATE_OPEN && !atomic_load(&v->halted)) {
-		kvm_vcpu_run(&v->kvm, &exit);
-		handle(v, &exit);
-	}
+	if (pass_gate(v))
+		while (gate_open(v) && !atomic_load(&v->halted)) {
+			kvm_vcpu_run(&v->kvm, &exit);
+			handle(v, &exit);
+		}
 	set_state(v, VCPU_PARKED);
 }
 

@@ -90,7 +90,7 @@ void machine_policy_fds(struct machine *machine, int fds[]) ON_MAIN;
 
 /*
  * After the workers run: opens and plugs the -device vfio-pci devices, lays out RAM around their
- * constraints, loads the kernel. Then the machine can run.
+ * constraints, finds room for the kernel, which the first vCPU loads. Then the machine can run.
  */
 int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
 /*

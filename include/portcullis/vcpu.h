@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <portcullis/boot.h>
 #include <portcullis/bus.h>
 #include <portcullis/kvm.h>
 #include <portcullis/loop.h>
@@ -50,8 +51,9 @@ struct vcpu {
 /* Opens and closes for all vCPUs at once. */
 struct vcpu_gate {
 	_Atomic uint32_t open; /* futex word: GATE_* */
-	struct kvm_entry
-		entry; /* what vCPU 0 starts with after a reset; written while all are parked */
+	/* For vCPU 0 after a reset; main writes them while all are parked. */
+	struct boot_load load;	/* what it copies into RAM first */
+	struct kvm_entry entry; /* what it starts with then */
 };
 enum { GATE_CLOSED, GATE_OPEN, GATE_END };
 

@@ -141,16 +141,15 @@ static int find_room(const struct setup_header *hdr, const struct boot_image *im
 static int place_initrd(const struct place *place, struct setup_header *hdr, struct span kernel,
 	struct boot_params *params, struct err *err)
 {
+	uint64_t limit = (uint64_t)hdr->initrd_addr_max + 1;
 	struct span at;
-	int ret;
+	int ret = space_initrd(place, limit, kernel, &at, NULL);
 
-	ret = space_initrd(
-		place->image, place->ram, (uint64_t)hdr->initrd_addr_max + 1, kernel, &at, NULL);
-	if (ret < 0 && hdr->xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G)
-		ret = space_initrd(place->image, place->ram, UINT64_MAX, kernel, &at, err);
-	else if (ret < 0)
-		ret = space_initrd(place->image, place->ram, (uint64_t)hdr->initrd_addr_max + 1,
-			kernel, &at, err);
+	if (ret < 0) {
+		if (hdr->xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G)
+			limit = UINT64_MAX;
+		ret = space_initrd(place, limit, kernel, &at, err);
+	}
 	if (ret < 0)
 		return ret;
 	hdr->ramdisk_image = (uint32_t)at.start;
@@ -203,7 +202,8 @@ int bzimage_place(const struct place *place, struct kvm_entry *entry, struct err
 	ret = find_room(&hdr, image, place->ram, &kernel, err);
 	if (ret < 0)
 		return ret;
-	memcpy(ram_hva(place->ram, kernel.start, kernel.size), image->kernel + payload_offset(&hdr),
+	load_add(place->load, ram_hva(place->ram, kernel.start, kernel.size),
+		image->kernel + payload_offset(&hdr), payload_size(&hdr),
 		payload_size(&hdr));
 	copy_header(&params, image->kernel);
 	hdr = params.hdr;

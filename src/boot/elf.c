@@ -15,6 +15,7 @@
 
 #define NOTE_PHYS32_ENTRY 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
 #define ELF_SEGMENTS_MAX 256 /* real kernels have fewer than ten */
+_Static_assert(ELF_SEGMENTS_MAX < BOOT_COPIES_MAX, "room for every segment and the initrd");
 
 bool elf_probe(const uint8_t *data, size_t size)
 {
@@ -129,6 +130,52 @@ static int check_segment(const struct elf *elf, unsigned i, const Elf64_Phdr *p,
 	return 0;
 }
 
+static bool loaded(const struct elf *elf, unsigned i, Elf64_Phdr *p)
+{
+	elf_phdr(elf, i, p);
+	return p->p_type == PT_LOAD && p->p_memsz;
+}
+
+/* The first segment before i that shares memory with it. */
+static bool find_overlap(const struct elf *elf, unsigned i, const Elf64_Phdr *p, unsigned *with)
+{
+	Elf64_Phdr q;
+
+	for (*with = 0; *with < i; ++*with)
+		if (loaded(elf, *with, &q) && q.p_paddr < p->p_paddr + p->p_memsz &&
+			p->p_paddr < q.p_paddr + q.p_memsz)
+			return true;
+	return false;
+}
+
+/* Loading costs what the file's bytes and the memory they need cost, and nothing twice. */
+static int check_overlaps(const struct elf *elf, struct err *err)
+{
+	uint64_t file_bytes = 0;
+	unsigned other;
+	Elf64_Phdr p;
+
+	for (unsigned i = 0; i < elf->phnum; i++) {
+		if (!loaded(elf, i, &p))
+			continue;
+		if (find_overlap(elf, i, &p, &other)) {
+			err_set(err, ENOEXEC,
+				"kernel '%s': its segments %u and %u overlap in memory, at "
+				"%#" PRIx64,
+				elf->path, other, i, p.p_paddr);
+			err_hint(err, "build the kernel again: `readelf -l` shows its segments");
+			return -ENOEXEC;
+		}
+		file_bytes += p.p_filesz;
+	}
+	if (file_bytes > elf->size)
+		return err_set(err, ENOEXEC,
+			"kernel '%s': its segments overlap in the file: they have %" PRIu64
+			" bytes, it has %zu",
+			elf->path, file_bytes, elf->size);
+	return 0;
+}
+
 int elf_open(struct elf *elf, const uint8_t *data, size_t size, const char *path, struct err *err)
 {
 	uint16_t type, phentsize;
@@ -149,7 +196,7 @@ int elf_open(struct elf *elf, const uint8_t *data, size_t size, const char *path
 		elf_phdr(elf, i, &p);
 		ret = check_segment(elf, i, &p, err);
 	}
-	return ret;
+	return ret < 0 ? ret : check_overlaps(elf, err);
 }
 
 static uint64_t align_up(uint64_t value, uint64_t align)
@@ -191,18 +238,21 @@ static bool find_note(const uint8_t *data, uint64_t size, uint64_t align, uint64
 
 bool elf_pvh_entry(const struct elf *elf, uint64_t *entry)
 {
+	uint64_t left = elf->size; /* segments of notes may overlap: not every byte for each */
 	Elf64_Phdr p;
 
 	for (unsigned i = 0; i < elf->phnum; i++) {
 		elf_phdr(elf, i, &p);
-		if (p.p_type == PT_NOTE && find_note(elf->data + p.p_offset, p.p_filesz,
-						   p.p_align == 8 ? 8 : 4, entry))
+		if (p.p_type != PT_NOTE || p.p_filesz > left)
+			continue;
+		left -= p.p_filesz;
+		if (find_note(elf->data + p.p_offset, p.p_filesz, p.p_align == 8 ? 8 : 4, entry))
 			return true;
 	}
 	return false;
 }
 
-int elf_load(const struct elf *elf, const struct ram *ram, uint64_t entry, struct span *bounds,
+int elf_load(const struct elf *elf, const struct place *place, uint64_t entry, struct span *bounds,
 	struct err *err)
 {
 	uint64_t low = UINT64_MAX, high = 0;
@@ -213,11 +263,10 @@ int elf_load(const struct elf *elf, const struct ram *ram, uint64_t entry, struc
 	for (unsigned i = 0; i < elf->phnum; i++) {
 		int ret;
 
-		elf_phdr(elf, i, &p);
-		if (p.p_type != PT_LOAD || !p.p_memsz)
+		if (!loaded(elf, i, &p))
 			continue;
 		piece = (struct piece){ p.p_offset, p.p_filesz, p.p_paddr, p.p_memsz };
-		ret = space_load(&piece, elf->data, elf->path, ram, err);
+		ret = load_piece(place->load, &piece, elf->data, elf->path, place->ram, err);
 		if (ret < 0)
 			return ret;
 		low = p.p_paddr < low ? p.p_paddr : low;

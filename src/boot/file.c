@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +14,8 @@
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
 
-static int check_type(const struct stat *st, const char *path, const char *what, struct err *err)
+static int check_file(const struct stat *st, const char *path, const char *what,
+	struct file_limit limit, struct err *err)
 {
 	if (S_ISDIR(st->st_mode))
 		return err_set(err, EISDIR, "%s '%s' is a folder, not a file", what, path);
@@ -21,6 +23,9 @@ static int check_type(const struct stat *st, const char *path, const char *what,
 		return err_set(err, EINVAL, "%s '%s' is not a regular file", what, path);
 	if (st->st_size <= 0)
 		return err_set(err, ENODATA, "%s '%s' is empty", what, path);
+	if ((uint64_t)st->st_size > limit.max)
+		return err_set(err, E2BIG, "%s '%s' has %jd bytes, %s %" PRIu64, what, path,
+			(intmax_t)st->st_size, limit.why, limit.max);
 	return 0;
 }
 
@@ -46,7 +51,8 @@ static int fill(
 	return 0;
 }
 
-int file_read(const char *path, const char *what, uint8_t **data, size_t *size, struct err *err)
+int file_read(const char *path, const char *what, struct file_limit limit, uint8_t **data,
+	size_t *size, struct err *err)
 {
 	struct stat st;
 	void *memory;
@@ -59,7 +65,7 @@ int file_read(const char *path, const char *what, uint8_t **data, size_t *size, 
 	if (fstat(fd, &st) < 0)
 		ret = err_set_errno(err, errno, "cannot examine %s '%s'", what, path);
 	else
-		ret = check_type(&st, path, what, err);
+		ret = check_file(&st, path, what, limit, err);
 	if (ret < 0)
 		goto out;
 	ret = sys_mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,

@@ -13,6 +13,9 @@
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
 
+/* An ELF file may be much larger than what is loaded of it, by its debugging information. */
+static const struct file_limit kernel_limit = { GPA_HIGH_RAM, "a kernel has at most" };
+
 /* Files people give by mistake, and what they should do. */
 static const struct {
 	unsigned offset, len;
@@ -51,13 +54,12 @@ static int not_a_kernel(const struct boot_image *image, struct err *err)
 static int recognise_elf(struct boot_image *image, struct err *err)
 {
 	struct elf elf;
-	uint64_t entry;
 	int ret;
 
 	ret = elf_open(&elf, image->kernel, image->kernel_size, image->kernel_path, err);
 	if (ret < 0)
 		return ret;
-	if (elf_pvh_entry(&elf, &entry)) {
+	if (elf_pvh_entry(&elf, &image->pvh_entry)) {
 		image->kind = BOOT_PVH;
 		return 0;
 	}
@@ -94,8 +96,9 @@ int boot_recognise(struct boot_image *image, struct err *err)
 }
 
 int boot_read(struct boot_image *image, const char *kernel, const char *initrd, const char *cmdline,
-	struct err *err)
+	uint64_t ram_size, struct err *err)
 {
+	const struct file_limit in_ram = { ram_size, "the guest's memory has" };
 	int ret;
 
 	*image = (struct boot_image){ .kernel_path = kernel, .initrd_path = initrd };
@@ -109,15 +112,16 @@ int boot_read(struct boot_image *image, const char *kernel, const char *initrd, 
 		err_hint(err, "give -kernel as well");
 		goto fail;
 	}
-	ret = file_read(kernel, "kernel", &image->kernel, &image->kernel_size, err);
+	ret = file_read(kernel, "kernel", kernel_limit, &image->kernel, &image->kernel_size, err);
 	if (ret == 0)
 		ret = boot_recognise(image, err);
 	if (ret == 0 && initrd && image->kind == BOOT_MULTIBOOT)
-		ret = modules_read(image, initrd, err);
+		ret = modules_read(image, initrd, in_ram, err);
 	else if (ret == 0 && initrd)
-		ret = file_read(initrd, "initrd", &image->initrd, &image->initrd_size, err);
-	if (ret == 0)
+		ret = file_read(initrd, "initrd", in_ram, &image->initrd, &image->initrd_size, err);
+	if (ret == 0) {
 		return 0;
+	}
 fail:
 	boot_release(image);
 	return ret;
@@ -137,17 +141,18 @@ void boot_release(struct boot_image *image)
 }
 
 int boot_place(const struct boot_image *image, const struct ram *ram, uint64_t rsdp,
-	struct kvm_entry *entry, struct err *err)
+	struct boot_load *load, struct kvm_entry *entry, struct err *err)
 {
 	static int (*const place_fn[])(const struct place *, struct kvm_entry *, struct err *) = {
 		[BOOT_BZIMAGE] = bzimage_place,
 		[BOOT_PVH] = pvh_place,
 		[BOOT_MULTIBOOT] = multiboot_place,
 	};
-	struct place place = { .image = image, .ram = ram, .rsdp = rsdp };
+	struct place place = { .image = image, .ram = ram, .load = load, .rsdp = rsdp };
 	struct e820 map;
 
 	*entry = (struct kvm_entry){ 0 };
+	*load = (struct boot_load){ 0 };
 	if (image->kind == BOOT_NONE) {
 		err_set(err, EINVAL, "there is nothing to boot");
 		err_hint(err, "give a kernel with -kernel");

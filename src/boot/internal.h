@@ -61,12 +61,13 @@ int space_highest(const struct ram *ram, uint64_t size, uint64_t align, uint64_t
 	struct span avoid, uint64_t *out);
 int space_lowest(
 	const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit, uint64_t *out);
+struct place;
 /*
  * Places the initrd as high as possible below limit, and outside the kernel. *at is empty without
  * an initrd. -E2BIG with the sizes.
  */
-int space_initrd(const struct boot_image *image, const struct ram *ram, uint64_t limit,
-	struct span kernel, struct span *at, struct err *err);
+int space_initrd(const struct place *place, uint64_t limit, struct span kernel, struct span *at,
+	struct err *err);
 
 /* --- low.c: CPU tables and command line below 128 KiB --- */
 void low_gdt(uint8_t *low, bool long_mode, struct kvm_entry *entry);
@@ -75,16 +76,28 @@ void low_page_tables(uint8_t *low, struct kvm_entry *entry);
 void low_cmdline(uint8_t *low, const char *text);
 
 /* --- file.c --- */
-/* Reads a regular file whole; what is "kernel" or "initrd". *data is unmapped with sys_munmap(). */
-int file_read(const char *path, const char *what, uint8_t **data, size_t *size, struct err *err);
+/*
+ * Reads a regular file whole; what is "kernel", "initrd" or "module". More than max bytes are
+ * refused before anything is read, with why. *data is unmapped with sys_munmap().
+ */
+struct file_limit {
+	uint64_t max;
+	const char *why; /* "the guest's memory has" (max bytes) */
+};
+int file_read(const char *path, const char *what, struct file_limit limit, uint8_t **data,
+	size_t *size, struct err *err);
 
+/* --- load.c: what is to be copied; whoever adds sees to it that nothing overlaps --- */
+/* to has room for size bytes, of which from has the first file_size. */
+void load_add(struct boot_load *load, uint8_t *to, const uint8_t *from, uint64_t file_size,
+	uint64_t size);
 /* A piece of a kernel's file and where in RAM it goes; what the file does not fill is zero. */
 struct piece {
 	uint64_t offset, file_size, addr, size; /* the first two lie inside the file */
 };
 /* Entries without paging: everything must lie in RAM between 1 MiB and 4 GiB. -E2BIG. */
-int space_load(const struct piece *piece, const uint8_t *file, const char *path,
-	const struct ram *ram, struct err *err);
+int load_piece(struct boot_load *load, const struct piece *piece, const uint8_t *file,
+	const char *path, const struct ram *ram, struct err *err);
 
 /* --- elf.c: ELF32 and ELF64 executables for x86 --- */
 struct elf {
@@ -97,19 +110,23 @@ struct elf {
 	unsigned phnum;
 };
 bool elf_probe(const uint8_t *data, size_t size);
-/* Checks the headers, and that every segment lies inside the file. */
+/*
+ * Checks the headers, and that every segment lies inside the file and none overlaps another: the
+ * segments to be loaded are no more bytes than the file has, and as many in RAM as they say.
+ */
 int elf_open(struct elf *elf, const uint8_t *data, size_t size, const char *path, struct err *err);
 void elf_phdr(const struct elf *elf, unsigned i, Elf64_Phdr *out);
 /* The PHYS32_ENTRY note; false without one. */
 bool elf_pvh_entry(const struct elf *elf, uint64_t *entry);
-/* Copies the segments; *bounds encloses all. -E2BIG, or -EINVAL when entry is in none of them. */
-int elf_load(const struct elf *elf, const struct ram *ram, uint64_t entry, struct span *bounds,
+/* Adds the segments; *bounds encloses all. -E2BIG, or -ENOEXEC when entry is in none of them. */
+int elf_load(const struct elf *elf, const struct place *place, uint64_t entry, struct span *bounds,
 	struct err *err);
 
 /* --- one file per protocol; low is the HVA of [0, BOOT_LOW_END) --- */
 struct place {
 	const struct boot_image *image;
 	const struct ram *ram;
+	struct boot_load *load;
 	const struct e820 *map;
 	uint8_t *low;
 	uint64_t rsdp;
@@ -125,7 +142,8 @@ int multiboot_check(const struct boot_image *image, struct err *err);
 int multiboot_place(const struct place *place, struct kvm_entry *entry, struct err *err);
 
 /* --- modules.c: fills image->module and initrd from the list; release frees the texts --- */
-int modules_read(struct boot_image *image, const char *list, struct err *err);
+int modules_read(
+	struct boot_image *image, const char *list, struct file_limit limit, struct err *err);
 void modules_release(struct boot_image *image);
 
 #endif

@@ -36,7 +36,8 @@ static char *next_item(const char **list)
 	return item;
 }
 
-static int read_one(struct boot_module *module, struct file *file, struct err *err)
+static int read_one(
+	struct boot_module *module, struct file_limit limit, struct file *file, struct err *err)
 {
 	char *path = strndup(module->text, strcspn(module->text, " "));
 	int ret;
@@ -46,13 +47,14 @@ static int read_one(struct boot_module *module, struct file *file, struct err *e
 	if (!*path)
 		ret = err_set(err, EINVAL, "-initrd: a module's file name is missing");
 	else
-		ret = file_read(path, "module", &file->data, &file->size, err);
+		ret = file_read(path, "module", limit, &file->data, &file->size, err);
 	module->size = file->size;
 	free(path);
 	return ret;
 }
 
-static int read_all(struct boot_image *image, const char *list, struct file file[], struct err *err)
+static int read_all(struct boot_image *image, const char *list, struct file_limit limit,
+	struct file file[], struct err *err)
 {
 	size_t texts = 0;
 
@@ -73,7 +75,7 @@ static int read_all(struct boot_image *image, const char *list, struct file file
 				"-initrd: names and arguments of the modules have more than %u "
 				"bytes",
 				BOOT_MODULE_TEXTS_SIZE);
-		ret = read_one(module, &file[image->n_modules - 1], err);
+		ret = read_one(module, limit, &file[image->n_modules - 1], err);
 		if (ret < 0)
 			return ret;
 	}
@@ -102,10 +104,11 @@ static int join(struct boot_image *image, const struct file file[], struct err *
 	return 0;
 }
 
-int modules_read(struct boot_image *image, const char *list, struct err *err)
+int modules_read(
+	struct boot_image *image, const char *list, struct file_limit limit, struct err *err)
 {
 	struct file file[BOOT_MODULES_MAX] = { { NULL, 0 } };
-	int ret = read_all(image, list, file, err);
+	int ret = read_all(image, list, limit, file, err);
 
 	if (ret == 0)
 		ret = join(image, file, err);

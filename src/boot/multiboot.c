@@ -166,8 +166,8 @@ static int load(const struct place *place, uint64_t *entry, struct span *bounds,
 	if (header.flags & REQUIRE_ADDRESSES) {
 		ret = addressed_piece(image, &header, &piece, err);
 		if (ret == 0)
-			ret = space_load(
-				&piece, image->kernel, image->kernel_path, place->ram, err);
+			ret = load_piece(place->load, &piece, image->kernel, image->kernel_path,
+				place->ram, err);
 		*entry = header.entry;
 		*bounds = (struct span){ piece.addr, piece.size };
 		return ret;
@@ -176,7 +176,7 @@ static int load(const struct place *place, uint64_t *entry, struct span *bounds,
 	if (ret < 0)
 		return ret;
 	*entry = elf.entry;
-	return elf_load(&elf, place->ram, elf.entry, bounds, err);
+	return elf_load(&elf, place, elf.entry, bounds, err);
 }
 
 /* The kernel's own name comes first, as Multiboot kernels expect. */
@@ -254,7 +254,7 @@ int multiboot_place(const struct place *place, struct kvm_entry *entry, struct e
 	int ret = load(place, &start, &kernel, err);
 
 	if (ret == 0)
-		ret = space_initrd(place->image, place->ram, GPA_LOW_RAM_END, kernel, &initrd, err);
+		ret = space_initrd(place, GPA_LOW_RAM_END, kernel, &initrd, err);
 	if (ret < 0)
 		return ret;
 	fill_info(&block, place);

@@ -4,7 +4,6 @@
  */
 #include "internal.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include <portcullis/err.h>
@@ -61,19 +60,16 @@ int pvh_place(const struct place *place, struct kvm_entry *entry, struct err *er
 	const struct boot_image *image = place->image;
 	struct info_block block = { 0 };
 	struct span kernel, initrd;
-	uint64_t start = 0;
 	struct elf elf;
 	int ret;
 
 	ret = elf_open(&elf, image->kernel, image->kernel_size, image->kernel_path, err);
 	if (ret < 0)
 		return ret;
-	if (!elf_pvh_entry(&elf, &start))
-		return err_set(err, ENOEXEC, "kernel '%s' has no PVH entry", image->kernel_path);
-	ret = elf_load(&elf, place->ram, start, &kernel, err);
+	ret = elf_load(&elf, place, image->pvh_entry, &kernel, err);
 	if (ret < 0)
 		return ret;
-	ret = space_initrd(image, place->ram, GPA_HIGH_RAM, kernel, &initrd, err);
+	ret = space_initrd(place, GPA_HIGH_RAM, kernel, &initrd, err);
 	if (ret < 0)
 		return ret;
 	fill_info(&block, place, initrd);
@@ -81,7 +77,7 @@ int pvh_place(const struct place *place, struct kvm_entry *entry, struct err *er
 	low_cmdline(place->low, image->cmdline);
 	low_gdt(place->low, false, entry);
 	entry->mode = KVM_ENTRY_PROTECTED;
-	entry->rip = start;
+	entry->rip = image->pvh_entry;
 	entry->rsp = BOOT_STACK_TOP;
 	entry->arg = BOOT_INFO;
 	return 0;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * space.c - finds room in RAM for the kernel and the initrd, and puts them there.
+ * space.c - finds room in RAM for the kernel and the initrd.
  */
 #include "internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include <portcullis/err.h>
 
@@ -64,9 +63,11 @@ int space_lowest(
 	return -ENOSPC;
 }
 
-int space_initrd(const struct boot_image *image, const struct ram *ram, uint64_t limit,
-	struct span kernel, struct span *at, struct err *err)
+int space_initrd(const struct place *place, uint64_t limit, struct span kernel, struct span *at,
+	struct err *err)
 {
+	const struct boot_image *image = place->image;
+	const struct ram *ram = place->ram;
 	void *to;
 
 	*at = (struct span){ 0, 0 };
@@ -85,28 +86,6 @@ int space_initrd(const struct boot_image *image, const struct ram *ram, uint64_t
 		err_hint(err, "give the guest more memory with -m, or make the initrd smaller");
 		return -E2BIG;
 	}
-	memcpy(to, image->initrd, at->size);
-	return 0;
-}
-
-int space_load(const struct piece *piece, const uint8_t *file, const char *path,
-	const struct ram *ram, struct err *err)
-{
-	const uint64_t end = piece->addr + piece->size;
-	uint8_t *to = NULL;
-
-	if (piece->addr >= BOOT_MIB && end <= GPA_HIGH_RAM)
-		to = ram_hva(ram, piece->addr, piece->size);
-	if (!to) {
-		err_set(err, E2BIG,
-			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64
-			", where the guest has no "
-			"RAM (it has %" PRIu64 " bytes)",
-			path, piece->addr, end - 1, ram->layout.size);
-		err_hint(err, "give the guest more memory with -m");
-		return -E2BIG;
-	}
-	memcpy(to, file + piece->offset, piece->file_size);
-	memset(to + piece->file_size, 0, piece->size - piece->file_size);
+	load_add(place->load, to, image->initrd, at->size, at->size);
 	return 0;
 }

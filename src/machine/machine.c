@@ -136,7 +136,8 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	for (unsigned i = 0; i < KVM_GSI_PINS; i++)
 		m->irq_fd[i] = -1;
 	/* Files first: a wrong kernel path is told without touching KVM. */
-	ret = boot_read(&m->boot, config->kernel, config->initrd, config->append, err);
+	ret = boot_read(
+		&m->boot, config->kernel, config->initrd, config->append, config->ram_size, err);
 	if (ret)
 		goto fail;
 	sink_init(m);

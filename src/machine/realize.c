@@ -230,7 +230,7 @@ int machine_load(struct machine *m, struct err *err)
 	if (!ret)
 		ret = smbios_place(m->config->uuid, &m->ram, err);
 	if (!ret)
-		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.entry, err);
+		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.load, &m->gate.entry, err);
 	place_reset_vector(m);
 	vcpus_reset(m);
 	return ret;

@@ -63,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct boot_image image = {
 		.cmdline = (char *)"quiet", .kernel_path = "kernel", .initrd_path = "initrd"
 	};
+	static struct boot_load load;
 	struct kvm_entry entry;
 	struct err err;
 
@@ -84,10 +85,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		image.n_modules = 1;
 	}
 	if (boot_recognise(&image, &err) == 0 &&
-		boot_place(&image, &ram, 0xe0000, &entry, &err) == 0)
+		boot_place(&image, &ram, 0xe0000, &load, &entry, &err) == 0) {
+		fixture_load(&load);
 		check_entry(&entry, &ram);
-	else
+	} else {
 		must(err.text[0] && err.code);
+	}
 	free(image.kernel);
 	return 0;
 }

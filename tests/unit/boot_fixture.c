@@ -36,6 +36,22 @@ void fixture_ram_release(struct ram *ram)
 		munmap(ram->layout.segment[i].hva, ram->layout.segment[i].size);
 }
 
+bool fixture_holds(const struct ram *ram, uint64_t gpa, size_t size, uint8_t value)
+{
+	const uint8_t *at = ram_hva(ram, gpa, size);
+
+	for (size_t i = 0; at && i < size; i++)
+		if (at[i] != value)
+			return false;
+	return at || !size;
+}
+
+void fixture_load(struct boot_load *load)
+{
+	while (boot_load_step(load))
+		;
+}
+
 static void start(struct fixture_kernel *kernel, size_t size)
 {
 	memset(kernel, 0, sizeof(*kernel));

@@ -23,6 +23,11 @@ struct fixture_range {
 void fixture_ram(struct ram *ram, const struct fixture_range *ranges, unsigned count);
 void fixture_ram_release(struct ram *ram);
 
+/* Is every byte there this one? */
+bool fixture_holds(const struct ram *ram, uint64_t gpa, size_t size, uint8_t value);
+/* What the first vCPU does with what boot_place() planned. */
+void fixture_load(struct boot_load *load);
+
 /* A kernel file in memory. The tests change bytes of it, then call boot_recognise(). */
 #define FIXTURE_SIZE 16384
 struct fixture_kernel {

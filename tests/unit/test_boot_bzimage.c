@@ -22,6 +22,7 @@ static const struct fixture_range ram_512[] = { { 0, 512 * MIB } };
 static struct fixture_kernel kernel;
 static struct setup_header *header;
 static struct ram ram;
+static struct boot_load load;
 static struct kvm_entry entry;
 static struct err err;
 
@@ -57,7 +58,8 @@ static void place(void)
 {
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
 	assert_int_equal(kernel.image.kind, BOOT_BZIMAGE);
-	assert_int_equal(boot_place(&kernel.image, &ram, 0xe0000, &entry, &err), 0);
+	assert_int_equal(boot_place(&kernel.image, &ram, 0xe0000, &load, &entry, &err), 0);
+	fixture_load(&load);
 }
 
 static const struct boot_params *zero_page(void)
@@ -174,12 +176,12 @@ static void test_kernel_does_not_fit(void **state)
 	header->relocatable_kernel = 0;
 	header->pref_address = 510 * MIB;
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
-	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -E2BIG);
+	assert_int_equal(boot_place(&kernel.image, &ram, 0, &load, &entry, &err), -E2BIG);
 	assert_non_null(
 		strstr(err.text, "4194304 bytes of RAM at 0x1fe00000; the guest has 536870912"));
 	header->relocatable_kernel = 1;
 	header->init_size = 0x20000000;
-	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -E2BIG);
+	assert_int_equal(boot_place(&kernel.image, &ram, 0, &load, &entry, &err), -E2BIG);
 	assert_non_null(strstr(err.text, "or above 1 MiB"));
 }
 
@@ -213,7 +215,7 @@ static void test_initrd(void **state)
 	assert_int_equal(params->ext_ramdisk_size, 0);
 	/* Unless the kernel cannot take it there. */
 	header->xloadflags = XLF_KERNEL_64;
-	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -E2BIG);
+	assert_int_equal(boot_place(&kernel.image, &ram, 0, &load, &entry, &err), -E2BIG);
 	assert_non_null(strstr(err.text, "initrd 'initrd' of 20971520 bytes does not fit"));
 	assert_non_null(strstr(err.text, "134217728 bytes of RAM"));
 }

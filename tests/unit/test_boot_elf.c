@@ -20,6 +20,7 @@ static const struct fixture_range ram_64[] = { { 0, 64 * MIB } };
 
 static struct fixture_kernel kernel;
 static struct ram ram;
+static struct boot_load load;
 static struct kvm_entry entry;
 static struct err err;
 
@@ -43,7 +44,8 @@ static void place(enum boot_kind kind)
 {
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
 	assert_int_equal(kernel.image.kind, kind);
-	assert_int_equal(boot_place(&kernel.image, &ram, 0xe0000, &entry, &err), 0);
+	assert_int_equal(boot_place(&kernel.image, &ram, 0xe0000, &load, &entry, &err), 0);
+	fixture_load(&load);
 	assert_int_equal(entry.mode, KVM_ENTRY_PROTECTED);
 }
 
@@ -56,16 +58,8 @@ static void expect_refused(const char *text)
 static void expect_no_place(int code, const char *text)
 {
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
-	assert_int_equal(boot_place(&kernel.image, &ram, 0, &entry, &err), -code);
+	assert_int_equal(boot_place(&kernel.image, &ram, 0, &load, &entry, &err), -code);
 	assert_says(err.text, text);
-}
-
-static void expect_bytes(uint64_t gpa, size_t size, uint8_t value)
-{
-	const uint8_t *at = ram_hva(&ram, gpa, size);
-
-	for (size_t i = 0; i < size; i++)
-		assert_int_equal(at[i], value);
 }
 
 static uint64_t u64(uint64_t gpa)
@@ -93,8 +87,8 @@ static void test_pvh(void **state)
 	memset(ram_hva(&ram, 16 * MIB, 8192), 0xff, 8192); /* BSS must be cleared */
 	place(BOOT_PVH);
 	assert_int_equal(entry.rip, 16 * MIB + 64);
-	expect_bytes(16 * MIB, 4096, 0xcc);
-	expect_bytes(16 * MIB + 4096, 4096, 0);
+	assert_true(fixture_holds(&ram, 16 * MIB, 4096, 0xcc));
+	assert_true(fixture_holds(&ram, 16 * MIB + 4096, 4096, 0));
 	/* hvm_start_info */
 	assert_int_equal(u32(entry.arg), 0x336ec578);
 	assert_int_equal(u32(entry.arg + 4), 1);
@@ -239,7 +233,7 @@ static void test_initrd_beside_the_kernel(void **state)
 	kernel.image.initrd_size = 47 * MIB;
 	place(BOOT_PVH);
 	assert_int_equal(u64(u64(entry.arg + 16)), 17 * MIB);
-	expect_bytes(16 * MIB, 4096, 0xcc);
+	assert_true(fixture_holds(&ram, 16 * MIB, 4096, 0xcc));
 	kernel.image.initrd_size = 48 * MIB;
 	expect_no_place(E2BIG, "initrd 'initrd' of 50331648 bytes does not fit beside the kernel");
 }
@@ -259,8 +253,8 @@ static void test_multiboot(void **state)
 	place(BOOT_MULTIBOOT);
 	assert_int_equal(entry.rip, 4 * MIB + 32);
 	assert_int_equal(entry.magic, 0x2badb002);
-	expect_bytes(4 * MIB, 64, 0xcc);
-	expect_bytes(4 * MIB + 4096, 4096, 0);
+	assert_true(fixture_holds(&ram, 4 * MIB, 64, 0xcc));
+	assert_true(fixture_holds(&ram, 4 * MIB + 4096, 4096, 0));
 	info = ram_hva(&ram, entry.arg, 116);
 	assert_int_equal(info[0], 1 | 4 | 8 | 0x40 | 0x200);
 	assert_int_equal(info[1], 639);
@@ -305,7 +299,7 @@ static void test_multiboot_modules(void **state)
 	assert_int_equal(u32(mods + 16), 64 * MIB - 2 * 4096);
 	assert_int_equal(u32(mods + 20), 64 * MIB - 2 * 4096 + 4097);
 	assert_string_equal(ram_hva(&ram, u32(mods + 24), 13), "dir/b -x y=z");
-	expect_bytes(u32(mods + 16), 4097, 'b');
+	assert_true(fixture_holds(&ram, u32(mods + 16), 4097, 'b'));
 }
 
 static void test_multiboot_addresses(void **state)
@@ -318,15 +312,15 @@ static void test_multiboot_addresses(void **state)
 	assert_int_equal(entry.rip, 2 * MIB + 100);
 	/* From byte 32 of the file: header_addr - load_addr before the header. */
 	assert_int_equal(u32(2 * MIB + 32), 0x1badb002);
-	expect_bytes(2 * MIB, 32, 0xcc);
-	expect_bytes(2 * MIB + 64, 1000 - 64, 0xcc);
-	expect_bytes(2 * MIB + 1000, 4096, 0);
-	expect_bytes(2 * MIB + 5096, 100, 0x55);
+	assert_true(fixture_holds(&ram, 2 * MIB, 32, 0xcc));
+	assert_true(fixture_holds(&ram, 2 * MIB + 64, 1000 - 64, 0xcc));
+	assert_true(fixture_holds(&ram, 2 * MIB + 1000, 4096, 0));
+	assert_true(fixture_holds(&ram, 2 * MIB + 5096, 100, 0x55));
 	header[5] = header[6] = 0; /* all of the file, no bss */
 	memset(ram_hva(&ram, 2 * MIB, 8192), 0x55, 8192);
 	place(BOOT_MULTIBOOT);
-	expect_bytes(2 * MIB + 64, 2048 - 96, 0xcc);
-	expect_bytes(2 * MIB + 2048 - 32, 32, 0x55);
+	assert_true(fixture_holds(&ram, 2 * MIB + 64, 2048 - 96, 0xcc));
+	assert_true(fixture_holds(&ram, 2 * MIB + 2048 - 32, 32, 0x55));
 	/* A 64-bit ELF file may say so, too: its own headers are not looked at. */
 	fixture_pvh(&kernel);
 	fixture_phdr(&kernel, 1)->p_type = PT_NULL;
@@ -338,7 +332,7 @@ static void test_multiboot_addresses(void **state)
 	header[2] = -(header[0] + header[1]);
 	place(BOOT_MULTIBOOT);
 	assert_int_equal(entry.rip, 2 * MIB + 64);
-	expect_bytes(2 * MIB + 64, 4096 - 64, 0xcc);
+	assert_true(fixture_holds(&ram, 2 * MIB + 64, 4096 - 64, 0xcc));
 }
 
 static void test_multiboot_addresses_that_lie(void **state)

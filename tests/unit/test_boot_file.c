@@ -20,6 +20,7 @@
 #include <portcullis/err.h>
 
 #include "boot_fixture.h"
+#include "log_capture.h"
 #include "says.h"
 
 static char folder[] = "/tmp/portcullis-boot-XXXXXX";
@@ -80,7 +81,7 @@ static void expect_refused(int code, const char *text)
 {
 	int before = last_fd();
 
-	assert_int_equal(boot_read(&image, path, NULL, "", &err), -code);
+	assert_int_equal(boot_read(&image, path, NULL, "", 64u << 20, &err), -code);
 	assert_says(err.text, text);
 	assert_null(image.kernel);
 	assert_null(image.cmdline);
@@ -93,7 +94,7 @@ static void test_read(void **state)
 
 	(void)state;
 	write_kernel();
-	assert_int_equal(boot_read(&image, path, path, "quiet", &err), 0);
+	assert_int_equal(boot_read(&image, path, path, "quiet", 64u << 20, &err), 0);
 	assert_int_equal(image.kind, BOOT_BZIMAGE);
 	assert_int_equal(image.kernel_size, kernel.image.kernel_size);
 	assert_memory_equal(image.kernel, kernel.bytes, image.kernel_size);
@@ -116,7 +117,7 @@ static int read_modules(const char *format)
 	for (; *format; format++)
 		to += *format == '@' ? sprintf(to, "%s", path) : (*to = *format, 1);
 	*to = '\0';
-	return boot_read(&image, path, list, "", &err);
+	return boot_read(&image, path, list, "", 64u << 20, &err);
 }
 
 /* A Multiboot kernel's -initrd is a list, and its own file as good a module as any. */
@@ -164,17 +165,18 @@ static void test_modules(void **state)
 
 static void test_nothing(void **state)
 {
+	static struct boot_load load;
 	struct kvm_entry entry;
 	struct ram ram = { .fd = -1 };
 
 	(void)state;
-	assert_int_equal(boot_read(&image, NULL, NULL, NULL, &err), 0);
+	assert_int_equal(boot_read(&image, NULL, NULL, NULL, 64u << 20, &err), 0);
 	assert_int_equal(image.kind, BOOT_NONE);
 	assert_string_equal(image.cmdline, "");
-	assert_int_equal(boot_place(&image, &ram, 0, &entry, &err), -EINVAL);
+	assert_int_equal(boot_place(&image, &ram, 0, &load, &entry, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "nothing to boot"));
 	boot_release(&image);
-	assert_int_equal(boot_read(&image, NULL, path, NULL, &err), -EINVAL);
+	assert_int_equal(boot_read(&image, NULL, path, NULL, 64u << 20, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "without a kernel"));
 }
 
@@ -216,7 +218,7 @@ static void test_initrd_is_checked_too(void **state)
 {
 	(void)state;
 	write_kernel();
-	assert_int_equal(boot_read(&image, path, folder, "", &err), -EISDIR);
+	assert_int_equal(boot_read(&image, path, folder, "", 64u << 20, &err), -EISDIR);
 	assert_non_null(strstr(err.text, "initrd '"));
 	assert_null(image.kernel);
 }
@@ -229,12 +231,42 @@ static void test_long_command_line(void **state)
 	memset(text, 'x', sizeof(text) - 1);
 	fixture_pvh(&kernel);
 	write_file(kernel.bytes, kernel.image.kernel_size);
-	assert_int_equal(boot_read(&image, path, NULL, text, &err), -E2BIG);
+	assert_int_equal(boot_read(&image, path, NULL, text, 64u << 20, &err), -E2BIG);
 	assert_non_null(strstr(err.text, "has 65535 bytes; at most"));
 	text[sizeof(text) - 1 - strlen(path)] = '\0'; /* with path, space and NUL one too many */
-	assert_int_equal(boot_read(&image, path, NULL, text, &err), -E2BIG);
+	assert_int_equal(boot_read(&image, path, NULL, text, 64u << 20, &err), -E2BIG);
 	text[sizeof(text) - 2 - strlen(path)] = '\0';
-	assert_int_equal(boot_read(&image, path, NULL, text, &err), 0);
+	log_capture_start();
+	assert_int_equal(boot_read(&image, path, NULL, text, 64u << 20, &err), 0);
+	log_capture_stop();
+}
+
+static void write_sparse(uint64_t size)
+{
+	write_kernel();
+	assert_int_equal(truncate(path, (off_t)size), 0);
+}
+
+/* Refused before they are read. */
+static void test_files_that_are_too_large(void **state)
+{
+	char list[100];
+
+	(void)state;
+	write_sparse(1ull << 42);
+	expect_refused(E2BIG, "file' has 4398046511104 bytes, a kernel has at most 4294967296");
+	write_sparse((64u << 20) + 1);
+	assert_int_equal(boot_read(&image, path, path, "", 64u << 20, &err), -E2BIG);
+	assert_says(err.text, "initrd '");
+	assert_says(err.text, "has 67108865 bytes, the guest's memory has 67108864");
+	assert_int_equal(boot_read(&image, path, path, "", (64u << 20) + 1, &err), 0);
+	boot_release(&image);
+	fixture_multiboot(&kernel);
+	write_file(kernel.bytes, kernel.image.kernel_size);
+	(void)snprintf(list, sizeof(list), "%s one,%s two", path, path);
+	assert_int_equal(boot_read(&image, path, list, "", 8191, &err), -E2BIG);
+	assert_says(err.text, "module '");
+	assert_int_equal(boot_read(&image, path, list, "", 8192, &err), 0);
 }
 
 int main(void)
@@ -247,6 +279,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_not_a_kernel, teardown),
 		cmocka_unit_test_teardown(test_initrd_is_checked_too, teardown),
 		cmocka_unit_test_teardown(test_long_command_line, teardown),
+		cmocka_unit_test_teardown(test_files_that_are_too_large, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
