@@ -17,6 +17,7 @@
 #define BOOT_FLAG 0xaa55u
 #define PROTOCOL_MIN 0x020c
 #define SECTOR 512u
+#define SYSSIZE_UNIT 16u
 #define ENTRY_64 0x200u
 #define LOADER_UNDEFINED 0xff
 
@@ -42,9 +43,18 @@ static uint64_t payload_offset(const struct setup_header *hdr)
 	return ((hdr->setup_sects ? hdr->setup_sects : 4u) + 1) * (uint64_t)SECTOR;
 }
 
+/* As the header says: in units, of which the last need not be whole in the file. */
 static uint64_t payload_size(const struct setup_header *hdr)
 {
-	return hdr->syssize * (uint64_t)16;
+	return hdr->syssize * (uint64_t)SYSSIZE_UNIT;
+}
+
+/* What of that there is in a file that bzimage_check() took. */
+static uint64_t payload_file_size(const struct setup_header *hdr, size_t file_size)
+{
+	const uint64_t there = file_size - payload_offset(hdr);
+
+	return there < payload_size(hdr) ? there : payload_size(hdr);
 }
 
 /* What the running kernel needs from its load address on. */
@@ -81,7 +91,7 @@ static int check_sizes(
 		return err_set(err, ENOEXEC,
 			"kernel '%s' has an invalid header: %" PRIu64 " bytes of kernel",
 			image->kernel_path, payload_size(hdr));
-	if (end > image->kernel_size) {
+	if (end >= image->kernel_size + SYSSIZE_UNIT) {
 		err_set(err, ENOEXEC,
 			"kernel '%s' is truncated: its header promises %" PRIu64
 			" bytes, the file has %zu",
@@ -99,7 +109,7 @@ static int check_sizes(
 int bzimage_check(const struct boot_image *image, struct err *err)
 {
 	struct setup_header hdr;
-	size_t len = strlen(image->cmdline);
+	size_t len = strlen(image->cmdline), max;
 	int ret;
 
 	if (!read_header(image->kernel, image->kernel_size, &hdr))
@@ -107,11 +117,12 @@ int bzimage_check(const struct boot_image *image, struct err *err)
 	ret = check_protocol(&hdr, image->kernel_path, err);
 	if (ret == 0)
 		ret = check_sizes(&hdr, image, err);
-	if (ret == 0 && len > hdr.cmdline_size)
+	max = hdr.cmdline_size < BOOT_CMDLINE_SIZE ? hdr.cmdline_size : BOOT_CMDLINE_SIZE - 1;
+	if (ret == 0 && len > max)
 		ret = err_set(err, E2BIG,
 			"the command line (-append) has %zu bytes, kernel '%s' takes "
-			"at most %u",
-			len, image->kernel_path, hdr.cmdline_size);
+			"at most %zu",
+			len, image->kernel_path, max);
 	return ret;
 }
 
@@ -203,7 +214,7 @@ int bzimage_place(const struct place *place, struct kvm_entry *entry, struct err
 	if (ret < 0)
 		return ret;
 	load_add(place->load, ram_hva(place->ram, kernel.start, kernel.size),
-		image->kernel + payload_offset(&hdr), payload_size(&hdr),
+		image->kernel + payload_offset(&hdr), payload_file_size(&hdr, image->kernel_size),
 		payload_size(&hdr));
 	copy_header(&params, image->kernel);
 	hdr = params.hdr;

@@ -261,8 +261,8 @@ static void test_refused(void **state)
 	header->xloadflags = XLF_CAN_BE_LOADED_ABOVE_4G;
 	expect_refused(ENOEXEC, "32-bit kernel");
 	fresh();
-	kernel.image.kernel_size--;
-	expect_refused(ENOEXEC, "promises 10752 bytes, the file has 10751");
+	kernel.image.kernel_size -= 16;
+	expect_refused(ENOEXEC, "promises 10752 bytes, the file has 10736");
 	fresh();
 	header->syssize = UINT32_MAX;
 	expect_refused(ENOEXEC, "promises 68719479280 bytes");
@@ -281,6 +281,38 @@ static void test_refused(void **state)
 	fresh();
 	header->cmdline_size = 13;
 	assert_int_equal(boot_recognise(&kernel.image, &err), 0);
+}
+
+/* Whatever the kernel says of itself, there is room for 65535. */
+static void test_command_line_without_a_limit(void **state)
+{
+	static char text[0x10001];
+
+	(void)state;
+	header->cmdline_size = UINT32_MAX;
+	memset(text, 'x', sizeof(text) - 1);
+	kernel.image.cmdline = text;
+	expect_refused(E2BIG, "has 65536 bytes, kernel 'kernel' takes at most 65535");
+	text[0xffff] = '\0';
+	place();
+	assert_string_equal(ram_hva(&ram, zero_page()->hdr.cmd_line_ptr, 0x10000), text);
+}
+
+/* The header counts units of 16 bytes; files end where their last byte is (memtest86+ does). */
+static void test_last_unit_is_not_whole(void **state)
+{
+	const uint64_t end = 16 * MIB + FIXTURE_PAYLOAD;
+
+	(void)state;
+	for (unsigned missing = 0; missing < 16; missing++) {
+		fresh();
+		kernel.image.kernel_size -= missing;
+		memset(ram_hva(&ram, end - 16, 17), 0x55, 17);
+		place();
+		assert_true(fixture_holds(&ram, end - 16, 16 - missing, 0xcc));
+		assert_true(fixture_holds(&ram, end - missing, missing, 0));
+		assert_true(fixture_holds(&ram, end, 1, 0x55));
+	}
 }
 
 static void test_zero_setup_sectors_mean_four(void **state)
@@ -304,6 +336,8 @@ int main(void)
 			test_second_placement_equals_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_header_is_copied_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_command_line_without_a_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_last_unit_is_not_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_zero_setup_sectors_mean_four, setup, teardown),
 	};
 
