@@ -66,7 +66,8 @@ struct boot_load {
  * folder, truncated (which header promises what), not a kernel, too old boot protocol (< 2.12), no
  * 64-bit entry, command line longer than the kernel takes, segments that overlap, an initrd that is
  * larger than ram_size bytes. For a Multiboot kernel initrd is a list of modules,
- * "FILE ARGUMENTS,FILE ARGUMENTS" (",," is a comma).
+ * "FILE ARGUMENTS,FILE ARGUMENTS" (",," is a comma). Warns when the command line is longer than
+ * Linux keeps and the kernel cannot say so (PVH).
  */
 int boot_read(struct boot_image *image, const char *kernel, const char *initrd, const char *cmdline,
 	uint64_t ram_size, struct err *err);

@@ -11,7 +11,11 @@
 #include <string.h>
 
 #include <portcullis/err.h>
+#include <portcullis/log.h>
 #include <portcullis/sys.h>
+
+/* COMMAND_LINE_SIZE of x86 is 2048, with the zero at the end. */
+#define LINUX_CMDLINE_MAX 2047
 
 /* An ELF file may be much larger than what is loaded of it, by its debugging information. */
 static const struct file_limit kernel_limit = { GPA_HIGH_RAM, "a kernel has at most" };
@@ -95,6 +99,17 @@ int boot_recognise(struct boot_image *image, struct err *err)
 	return not_a_kernel(image, err);
 }
 
+/* A bzImage says how long a command line it takes. */
+static void warn_of_cmdline(const struct boot_image *image)
+{
+	const size_t len = strlen(image->cmdline);
+
+	if (image->kind == BOOT_PVH && len > LINUX_CMDLINE_MAX)
+		log_warn("the command line (-append) has %zu bytes; if kernel '%s' is Linux, it "
+			 "keeps the first %d",
+			len, image->kernel_path, LINUX_CMDLINE_MAX);
+}
+
 int boot_read(struct boot_image *image, const char *kernel, const char *initrd, const char *cmdline,
 	uint64_t ram_size, struct err *err)
 {
@@ -120,6 +135,7 @@ int boot_read(struct boot_image *image, const char *kernel, const char *initrd, 
 	else if (ret == 0 && initrd)
 		ret = file_read(initrd, "initrd", in_ram, &image->initrd, &image->initrd_size, err);
 	if (ret == 0) {
+		warn_of_cmdline(image);
 		return 0;
 	}
 fail:

@@ -241,6 +241,39 @@ static void test_long_command_line(void **state)
 	log_capture_stop();
 }
 
+/* What is said when a kernel of this kind is given a command line of so many bytes. */
+static const char *said_of(void (*fixture)(struct fixture_kernel *), size_t len)
+{
+	static char text[4096];
+	const char *said;
+
+	memset(text, 'x', len);
+	text[len] = '\0';
+	fixture(&kernel);
+	write_file(kernel.bytes, kernel.image.kernel_size);
+	log_capture_start();
+	assert_int_equal(boot_read(&image, path, NULL, text, 64u << 20, &err), 0);
+	said = log_captured();
+	log_capture_stop();
+	boot_release(&image);
+	return said;
+}
+
+/* More than Linux keeps: a bzImage says so itself. */
+static void test_command_line_that_linux_cuts(void **state)
+{
+	const char *said;
+
+	(void)state;
+	assert_string_equal(said_of(fixture_pvh, 2047), "");
+	said = said_of(fixture_pvh, 2048);
+	assert_says(said, "the command line (-append) has 2048 bytes");
+	assert_says(said, path);
+	assert_says(said, "keeps the first 2047");
+	assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* once */
+	assert_string_equal(said_of(fixture_multiboot, 4000), "");
+}
+
 static void write_sparse(uint64_t size)
 {
 	write_kernel();
@@ -279,6 +312,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_not_a_kernel, teardown),
 		cmocka_unit_test_teardown(test_initrd_is_checked_too, teardown),
 		cmocka_unit_test_teardown(test_long_command_line, teardown),
+		cmocka_unit_test_teardown(test_command_line_that_linux_cuts, teardown),
 		cmocka_unit_test_teardown(test_files_that_are_too_large, teardown),
 	};
 
