@@ -102,7 +102,7 @@ static int64_t host_now(void)
 
 /* Within what can be calculated with, whatever the guest set and the host's clock has done since.
  */
-#define NOW_MAX (INT64_MAX / 2)
+#define NOW_MAX (INT64_MAX - 2 * 86400 * NS)
 
 static int64_t guest_now(const struct rtc *rtc)
 {

@@ -62,7 +62,8 @@ static void print_plan(const struct plan *p)
 {
 	static const char *const endings[] = { "quit", "quit at once", "SIGTERM", "guest" };
 
-	printf("machine %u: %u ms, then %s;%s%s%s%s fails 1/%u, delays 1/%u, holds 1/%u, resets %u, "
+	printf("machine %u: %u ms, then %s;%s%s%s%s fails 1/%u, delays 1/%u, holds 1/%u, resets "
+	       "%u, "
 	       "power %u, pulls 1/%u\n",
 		p->number, p->life_ms, endings[p->ending], p->native ? " native" : "",
 		p->no_reboot ? " no-reboot" : "", p->no_shutdown ? " no-shutdown" : "",

@@ -8,7 +8,7 @@ import tempfile
 
 from tree import ROOT, product
 
-HEADER_LINES = 150
+HEADER_LINES = 200
 FILE_LINES = 500
 FUNCTION_LINES = 90
 
@@ -93,7 +93,7 @@ def check_pthread_create(tree):
 
 
 def check_headers(tree):
-    """a contract header says what it is for and which layer it is, in at most 150 lines"""
+    """a contract header says what it is for and which layer it is, in at most 200 lines"""
     for path in tree.glob("include/", "src/", "threads/", "seccomp/", ext=".h"):
         text = tree.read(path)
         name = path.rsplit("/", 1)[1]

@@ -58,7 +58,8 @@ struct fake_card {
 
 	struct fake_irq_call call[FAKE_CALLS_MAX];
 	unsigned n_calls, disables;
-	bool disable_failed; /* by a fault, which Linux does not have: the card keeps what was armed */
+	bool disable_failed; /* by a fault, which Linux does not have: the card keeps what was armed
+			      */
 	unsigned resets_armed; /* resets with an interrupt still armed */
 	unsigned resets, config_writes, region_writes;
 	int reset_error, map_error;
