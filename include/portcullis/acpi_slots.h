@@ -85,8 +85,6 @@ void acpi_slots_request_eject(struct acpi_slots *slots, uint8_t port, uint8_t fu
 void acpi_slots_pull(struct acpi_slots *slots, uint8_t port) ON_MAIN;
 /* Takes a request back that the guest has not seen yet. */
 void acpi_slots_cancel_eject(struct acpi_slots *slots, uint8_t port) ON_MAIN;
-/* Functions whose eject request the guest has not read yet. */
-uint8_t acpi_slots_eject_unseen(struct acpi_slots *slots, uint8_t port) ON_MAIN;
 /* Is there anything the guest has not seen? Raise GED_PCI_HOTPLUG (again) while so. */
 bool acpi_slots_pending(struct acpi_slots *slots) ON_MAIN;
 

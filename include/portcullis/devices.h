@@ -151,8 +151,6 @@ void ged_init(struct ged *ged, int irq_fd);
 void ged_reset(struct ged *ged);
 /* Any thread. events may be 0: pulses again if something still waits. */
 void ged_raise(struct ged *ged, uint32_t events);
-/* Something waits that the guest has not read: it has no handler yet, and an edge may be lost. */
-bool ged_pending(const struct ged *ged);
 enum io_status ged_access(void *ged, struct io_access *access);
 
 #endif

@@ -137,7 +137,6 @@ enum io_status pci_function_write(
  * Returns its offset, 0: no room.
  */
 unsigned pci_add_cap(struct pci_function *fn, uint8_t id, unsigned want, unsigned size);
-unsigned pci_find_cap(const struct pci_function *fn, uint8_t id); /* 0: none */
 /* Declares a BAR; sets the type bits and write mask. */
 void pci_set_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t size,
 	bool prefetchable);

@@ -62,8 +62,5 @@ enum pci_window { PCI_WINDOW_IO, PCI_WINDOW_MEM32, PCI_WINDOW_PREF64, PCI_WINDOW
  */
 void pci_bridge_set_window(
 	struct pci_function *fn, enum pci_window window, uint64_t base, uint64_t size);
-/* false: closed. Both ends inclusive. */
-bool pci_bridge_window(
-	const struct pci_function *fn, enum pci_window window, uint64_t *base, uint64_t *last);
 
 #endif

@@ -77,8 +77,6 @@ uint16_t root_port_number_of(uint8_t devfn);
 void root_port_set_presence(struct root_port *port, bool present) ON_MAIN;
 /* Native: asks the guest to let go of the card. */
 void root_port_press_attention(struct root_port *port) ON_MAIN;
-/* Native: a driver in the guest listens to the attention button. */
-bool root_port_guest_listens(struct root_port *port) ON_MAIN;
 /* Native: the guest is busy with the slot (power indicator blinking). */
 bool root_port_blinking(struct root_port *port) ON_MAIN;
 /* Is the card powered? */

@@ -27,11 +27,6 @@ void ged_raise(struct ged *ged, uint32_t events)
 		sys_eventfd_signal(ged->irq_fd);
 }
 
-bool ged_pending(const struct ged *ged)
-{
-	return atomic_load(&ged->events) != 0;
-}
-
 enum io_status ged_access(void *opaque, struct io_access *access)
 {
 	struct ged *ged = opaque;

@@ -84,16 +84,6 @@ void acpi_slots_cancel_eject(struct acpi_slots *slots, uint8_t port)
 	pthread_mutex_unlock(&slots->lock);
 }
 
-uint8_t acpi_slots_eject_unseen(struct acpi_slots *slots, uint8_t port)
-{
-	uint8_t unseen;
-
-	pthread_mutex_lock(&slots->lock);
-	unseen = slots->slot[port].eject;
-	pthread_mutex_unlock(&slots->lock);
-	return unseen;
-}
-
 static uint32_t next_pending(const struct acpi_slots *slots)
 {
 	for (unsigned i = 0; i < ACPI_SLOTS_PORTS; i++)

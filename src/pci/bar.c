@@ -120,11 +120,6 @@ void pci_bar_targets(
 		out->at[i] = target(fn, header, i);
 }
 
-uint64_t pci_bar_target(const struct pci_function *fn, unsigned index)
-{
-	return target(fn, fn->config, index);
-}
-
 void pci_bars_refresh(struct pci_function *fn)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++)

@@ -6,13 +6,11 @@
 #include <portcullis/pci.h>
 
 #define PCI_UNMAPPED UINT64_MAX
-/* Where COMMAND and the BAR put it, PCI_UNMAPPED: decode is off or no usable address. Lock held. */
-uint64_t pci_bar_target(const struct pci_function *fn, unsigned index);
 /* Programs an address as the guest would: type bits stay, a ROM stays disabled. Lock held. */
 void pci_bar_put(struct pci_function *fn, unsigned index, uint64_t addr);
 
 struct pci_bar_targets {
-	uint64_t at[PCI_BARS]; /* PCI_UNMAPPED where nothing is decoded */
+	uint64_t at[PCI_BARS]; /* PCI_UNMAPPED: decode is off or no usable address */
 };
 
 /* As header (64 bytes of config space) puts them. */

@@ -59,26 +59,3 @@ void pci_bridge_set_window(
 		pci_put(fn->config, PCI_PREF_LIMIT_UPPER32, 4, (uint32_t)(last >> 32));
 	}
 }
-
-bool pci_bridge_window(
-	const struct pci_function *fn, enum pci_window window, uint64_t *base, uint64_t *last)
-{
-	const uint8_t *config = fn->config;
-
-	if (window == PCI_WINDOW_IO) {
-		if (!fn->wmask[PCI_IO_BASE])
-			return false;
-		*base = pci_get(config, PCI_IO_BASE, 1) << 8 & 0xf000;
-		*last = (pci_get(config, PCI_IO_LIMIT, 1) << 8 & 0xf000) + IO_UNIT - 1;
-	} else {
-		unsigned at = window == PCI_WINDOW_MEM32 ? PCI_MEMORY_BASE : PCI_PREF_MEMORY_BASE;
-
-		*base = (uint64_t)(pci_get(config, at, 2) & 0xfff0) << 16;
-		*last = ((uint64_t)(pci_get(config, at + 2, 2) & 0xfff0) << 16) + MEM_UNIT - 1;
-		if (window == PCI_WINDOW_PREF64) {
-			*base |= (uint64_t)pci_get(config, PCI_PREF_BASE_UPPER32, 4) << 32;
-			*last |= (uint64_t)pci_get(config, PCI_PREF_LIMIT_UPPER32, 4) << 32;
-		}
-	}
-	return *base <= *last;
-}

@@ -166,15 +166,3 @@ unsigned pci_add_cap(struct pci_function *fn, uint8_t id, unsigned want, unsigne
 		fn->cap_free = (uint16_t)(at + size);
 	return at;
 }
-
-unsigned pci_find_cap(const struct pci_function *fn, uint8_t id)
-{
-	unsigned at = fn->config[PCI_CAPABILITY_LIST];
-
-	for (unsigned i = 0; at >= CAPS_START && i < CAPS_MAX; i++) {
-		if (fn->config[at + PCI_CAP_LIST_ID] == id)
-			return at;
-		at = fn->config[(at + PCI_CAP_LIST_NEXT) & 0xffu] & ~3u;
-	}
-	return 0;
-}

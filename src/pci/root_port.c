@@ -315,13 +315,6 @@ static uint16_t slot_control(struct root_port *port)
 	return value;
 }
 
-bool root_port_guest_listens(struct root_port *port)
-{
-	const uint16_t both = PCI_EXP_SLTCTL_HPIE | PCI_EXP_SLTCTL_ABPE;
-
-	return (slot_control(port) & both) == both;
-}
-
 bool root_port_blinking(struct root_port *port)
 {
 	return (slot_control(port) & PCI_EXP_SLTCTL_PIC) == PCI_EXP_SLTCTL_PWR_IND_BLINK;

@@ -243,11 +243,6 @@ struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment)
 	return &attachment->io;
 }
 
-const char *vfio_attachment_sysfs(const struct vfio_attachment *attachment)
-{
-	return attachment->device.path;
-}
-
 const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment)
 {
 	return attachment->reset_methods;

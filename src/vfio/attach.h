@@ -25,9 +25,7 @@ struct vfio_attachment; /* one device's hold on a container */
 int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
 	struct vfio_attachment **out, struct err *err) ON_WORKER;
 struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
-/* Facts found on the way: sysfs folder ("/sys/bus/pci/devices/0000:..."), group number (-1: none).
- */
-const char *vfio_attachment_sysfs(const struct vfio_attachment *attachment);
+/* Found on the way: the group's number, -1: none. */
 int vfio_attachment_group(const struct vfio_attachment *attachment);
 void vfio_attachment_constraints(
 	const struct vfio_attachment *attachment, struct vfio_constraints *out);

@@ -109,13 +109,3 @@ int ledger_remove(struct ledger *ledger, uint64_t iova, uint64_t size)
 	ledger->count--;
 	return 0;
 }
-
-uint64_t ledger_bytes(const struct ledger *ledger, enum ledger_kind kind)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < ledger->count; i++)
-		if (ledger->entries[i].kind == kind)
-			sum += ledger->entries[i].size;
-	return sum;
-}

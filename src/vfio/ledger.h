@@ -46,7 +46,5 @@ int ledger_add(struct ledger *ledger, const struct ledger_entry *entry);
 int ledger_remove(struct ledger *ledger, uint64_t iova, uint64_t size);
 /* First entry that shares an address with [iova, iova + size), or NULL. */
 const struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t iova, uint64_t size);
-/* Bytes in entries of one kind. */
-uint64_t ledger_bytes(const struct ledger *ledger, enum ledger_kind kind);
 
 #endif

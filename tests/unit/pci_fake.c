@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pci_fake.c - see pci_fake.h. */
+#include <linux/pci_regs.h>
+
 #include "pci_fake.h"
 
 #include <stdlib.h>
@@ -111,4 +113,39 @@ bool fake_write(struct fake_sink *fake, struct pci_function *fn, unsigned offset
 	while (!atomic_load(&request.done))
 		loop_step(&fake->loop, -1);
 	return true;
+}
+
+unsigned fake_find_cap(const struct pci_function *fn, uint8_t id)
+{
+	unsigned at = fn->config[PCI_CAPABILITY_LIST];
+
+	for (unsigned i = 0; at >= 0x40 && i < 48; i++) {
+		if (fn->config[at + PCI_CAP_LIST_ID] == id)
+			return at;
+		at = fn->config[(at + PCI_CAP_LIST_NEXT) & 0xffu] & ~3u;
+	}
+	return 0;
+}
+
+bool fake_bridge_window(
+	const struct pci_function *fn, enum pci_window window, uint64_t *base, uint64_t *last)
+{
+	const uint8_t *config = fn->config;
+
+	if (window == PCI_WINDOW_IO) {
+		if (!fn->wmask[PCI_IO_BASE])
+			return false;
+		*base = pci_get(config, PCI_IO_BASE, 1) << 8 & 0xf000;
+		*last = (pci_get(config, PCI_IO_LIMIT, 1) << 8 & 0xf000) + 0x1000 - 1;
+	} else {
+		unsigned at = window == PCI_WINDOW_MEM32 ? PCI_MEMORY_BASE : PCI_PREF_MEMORY_BASE;
+
+		*base = (uint64_t)(pci_get(config, at, 2) & 0xfff0) << 16;
+		*last = ((uint64_t)(pci_get(config, at + 2, 2) & 0xfff0) << 16) + 0x100000 - 1;
+		if (window == PCI_WINDOW_PREF64) {
+			*base |= (uint64_t)pci_get(config, PCI_PREF_BASE_UPPER32, 4) << 32;
+			*last |= (uint64_t)pci_get(config, PCI_PREF_LIMIT_UPPER32, 4) << 32;
+		}
+	}
+	return *base <= *last;
 }

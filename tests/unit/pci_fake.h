@@ -8,6 +8,7 @@
 
 #include <portcullis/loop.h>
 #include <portcullis/pci.h>
+#include <portcullis/pci_host.h>
 
 #define FAKE_LOG 64
 
@@ -50,5 +51,11 @@ uint32_t fake_read(struct pci_function *fn, unsigned offset, unsigned size);
 /* Returns whether the write was deferred to main. */
 bool fake_write(struct fake_sink *fake, struct pci_function *fn, unsigned offset, unsigned size,
 	uint32_t value);
+
+/* What a guest finds when it walks the list of capabilities; 0: none. */
+unsigned fake_find_cap(const struct pci_function *fn, uint8_t id);
+/* What a bridge forwards, both ends inclusive; false: the window is closed. */
+bool fake_bridge_window(
+	const struct pci_function *fn, enum pci_window window, uint64_t *base, uint64_t *last);
 
 #endif

@@ -27,13 +27,15 @@ static void test_nvme_on_the_root_bus_is_below_4_gib(void **state)
 {
 	struct topology *t = *state;
 	struct pci_function *nvme = topology_add_card(t, &t->root, PCI_DEVFN(3, 0));
+	struct pci_bar_targets targets;
 	struct err err;
 
 	topology_set_bar(nvme, 0, PCI_BAR_MEM64, 16 * KIB, false);
 	assert_int_equal(topology_assign(t, &err), 0);
 	assert_true(nvme->bar[0].addr < 4 * GIB);
 	assert_int_equal(pci_get(nvme->config, PCI_BASE_ADDRESS_0, 4), nvme->bar[0].addr | 4);
-	assert_true(pci_bar_target(nvme, 0) == nvme->bar[0].addr);
+	pci_bar_targets(nvme, nvme->config, &targets);
+	assert_true(targets.at[0] == nvme->bar[0].addr);
 	assert_int_equal(t->fake.calls, 0);
 }
 
@@ -85,13 +87,13 @@ static void test_default_reserves(void **state)
 	for (unsigned i = 0; i < 24; i++) {
 		struct pci_function *port = &t->port[i].function;
 
-		assert_true(pci_bridge_window(port, PCI_WINDOW_MEM32, &base, &last));
+		assert_true(fake_bridge_window(port, PCI_WINDOW_MEM32, &base, &last));
 		assert_true(last - base + 1 >= 16 * MIB);
-		assert_true(pci_bridge_window(port, PCI_WINDOW_PREF64, &base, &last));
+		assert_true(fake_bridge_window(port, PCI_WINDOW_PREF64, &base, &last));
 		assert_true(last - base + 1 >= 16 * GIB);
 		assert_int_equal(base % (16 * GIB), 0);
 		/* I/O ports run out after the fifteenth; the others have no I/O window at all. */
-		assert_int_equal(pci_bridge_window(port, PCI_WINDOW_IO, &base, &last), i < 15);
+		assert_int_equal(fake_bridge_window(port, PCI_WINDOW_IO, &base, &last), i < 15);
 		assert_int_equal(port->wmask[PCI_IO_BASE] != 0, i < 15);
 	}
 }
@@ -107,7 +109,7 @@ static void test_most_ports_possible(void **state)
 	assert_int_equal(topology_assign(t, &err), 0);
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		assert_true(
-			pci_bridge_window(&t->port[i].function, PCI_WINDOW_MEM32, &base, &last));
+			fake_bridge_window(&t->port[i].function, PCI_WINDOW_MEM32, &base, &last));
 		assert_true(last - base + 1 >= 2 * MIB);
 	}
 }
@@ -123,14 +125,14 @@ static void test_reserves_by_option(void **state)
 	struct err err;
 
 	assert_int_equal(topology_assign(t, &err), 0);
-	assert_true(pci_bridge_window(&big->function, PCI_WINDOW_PREF64, &base, &last));
+	assert_true(fake_bridge_window(&big->function, PCI_WINDOW_PREF64, &base, &last));
 	assert_true(last - base + 1 == 64 * GIB && base % (64 * GIB) == 0);
-	assert_true(pci_bridge_window(&big->function, PCI_WINDOW_MEM32, &base, &last));
+	assert_true(fake_bridge_window(&big->function, PCI_WINDOW_MEM32, &base, &last));
 	assert_true(last - base + 1 == 100 * MIB && base % (64 * MIB) == 0);
-	assert_true(pci_bridge_window(&big->function, PCI_WINDOW_IO, &base, &last));
+	assert_true(fake_bridge_window(&big->function, PCI_WINDOW_IO, &base, &last));
 	assert_int_equal(last - base + 1, 8 * KIB);
 	for (unsigned i = 0; i < PCI_WINDOWS; i++)
-		assert_false(pci_bridge_window(&none->function, i, &base, &last));
+		assert_false(fake_bridge_window(&none->function, i, &base, &last));
 }
 
 /* What is there comes before what may come. */
@@ -187,7 +189,7 @@ static void test_without_a_64_bit_window(void **state)
 	t->windows.mem64_start = t->windows.mem64_end = 0;
 	assert_int_equal(topology_assign(t, &err), 0);
 	assert_true(card->bar[0].addr < 4 * GIB);
-	assert_false(pci_bridge_window(&port->function, PCI_WINDOW_PREF64, &base, &last));
+	assert_false(fake_bridge_window(&port->function, PCI_WINDOW_PREF64, &base, &last));
 }
 
 static void test_again_at_reset(void **state)

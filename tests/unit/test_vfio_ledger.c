@@ -110,25 +110,6 @@ static void test_reserved_room(void **state)
 	ledger_release(&ledger);
 }
 
-static void test_bytes(void **state)
-{
-	struct ledger ledger;
-
-	(void)state;
-	ledger_init(&ledger);
-	assert_int_equal(ledger_reserve(&ledger, 4), 0);
-	assert_int_equal(
-		ledger_add(&ledger, &(struct ledger_entry){ 0, 0x3000, LEDGER_RAM, NULL }), 0);
-	assert_int_equal(
-		ledger_add(&ledger, &(struct ledger_entry){ 0x10000, 0x1000, LEDGER_BAR, &ledger }),
-		0);
-	assert_int_equal(
-		ledger_add(&ledger, &(struct ledger_entry){ 0x8000, 0x1000, LEDGER_RAM, NULL }), 0);
-	assert_int_equal(ledger_bytes(&ledger, LEDGER_RAM), 0x4000);
-	assert_int_equal(ledger_bytes(&ledger, LEDGER_BAR), 0x1000);
-	ledger_release(&ledger);
-}
-
 #define PAGES 64
 
 /* owner[] says for each page which entry covers it, 0: none. */
@@ -189,7 +170,6 @@ int main(void)
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_remove_exactly),
 		cmocka_unit_test(test_reserved_room),
-		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_model),
 	};
 
