@@ -26,7 +26,8 @@ static void restart(struct frame *f)
 {
 	f->depth = 0;
 	f->skip_depth = 0;
-	f->in_message = f->in_string = f->escaped = false;
+	f->in_message = f->escaped = false;
+	f->quote = '\0';
 	f->skipping = NULL;
 }
 
@@ -67,8 +68,8 @@ static enum frame_status in_string(struct frame *f, char c)
 		f->escaped = false;
 	else if (c == '\\')
 		f->escaped = true;
-	else if (c == '"')
-		f->in_string = false;
+	else if (c == f->quote)
+		f->quote = '\0';
 	return FRAME_MORE;
 }
 
@@ -106,7 +107,8 @@ static enum frame_status structure(struct frame *f, char c)
 {
 	switch (c) {
 	case '"':
-		f->in_string = true;
+	case '\'':
+		f->quote = c;
 		return FRAME_MORE;
 	case '{':
 	case '[':
@@ -133,7 +135,7 @@ static void store(struct frame *f, char c)
 /* A word or string at the top: complete when depth is 0 and white space or a bracket comes. */
 static bool ends_word(const struct frame *f, char c)
 {
-	return f->in_message && !f->in_string && !f->depth && !f->skip_depth &&
+	return f->in_message && !f->quote && !f->depth && !f->skip_depth &&
 	       (is_space(c) || c == '{' || c == '[');
 }
 
@@ -157,7 +159,7 @@ size_t frame_feed(struct frame *f, const char *data, size_t len, enum frame_stat
 			f->used = 0;
 		}
 		store(f, c);
-		*status = f->in_string ? in_string(f, c) : structure(f, c);
+		*status = f->quote ? in_string(f, c) : structure(f, c);
 		if (*status != FRAME_MORE)
 			return i + 1;
 	}

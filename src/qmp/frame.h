@@ -30,7 +30,8 @@ struct frame {
 	unsigned depth;
 	uint64_t objects; /* bit n: the n-th open bracket is '{' */
 	uint64_t skip_depth;
-	bool in_message, in_string, escaped;
+	char quote; /* of the string we are in: " or ', else NUL */
+	bool in_message, escaped;
 	const char *skipping; /* NULL, or why */
 	const char *why;
 };

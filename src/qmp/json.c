@@ -264,6 +264,14 @@ int json_parse(struct json_arena *arena, const char *text, size_t len, const str
 	if (!json_surrogates_paired(text, len))
 		return err_set(
 			err, EINVAL, "JSON parse error, half a surrogate pair is not a character");
+	if (memchr(text, '\'', len)) {
+		char *plain = take(arena, 2 * len, JSON_RESERVE);
+
+		if (!plain)
+			return err_set(err, E2BIG, "JSON parse error, it is too large");
+		len = json_plain_quotes(text, len, plain);
+		text = plain;
+	}
 	yajl = yajl_alloc(&callbacks, &memory, &p);
 	status = yajl_parse(yajl, (const unsigned char *)text, len);
 	if (status == yajl_status_ok)

@@ -4,8 +4,9 @@
  *
  * Layer: L5, includes base only. One thread at a time per arena or writer.
  * In:    a message becomes a tree of struct json inside an arena of fixed size; nothing is freed
- * but the arena as a whole, and nothing can grow beyond it. Out:   struct json_writer appends to a
- * buffer with a limit; running into it is remembered, and told once at the end.
+ * but the arena as a whole, and nothing can grow beyond it. Strings may be in single quotes. Out:
+ * struct json_writer appends to a buffer with a limit; running into it is remembered, and told once
+ * at the end.
  */
 #ifndef PORTCULLIS_QMP_JSON_H
 #define PORTCULLIS_QMP_JSON_H
@@ -63,8 +64,15 @@ const char *json_kind_name(enum json_kind kind);
 /* Length of the UTF-8 sequence at s (shortest form, no surrogates, RFC 3629), 0 if it is none. */
 size_t json_utf8_length(const unsigned char *s);
 bool json_utf8_valid(const char *text);
+/* The character that a sequence of that length stands for. */
+uint32_t json_utf8_character(const unsigned char *s, size_t len);
 /* Is every \uD800..\uDFFF in this JSON text half of a pair? */
 bool json_surrogates_paired(const char *text, size_t len);
+/*
+ * QEMU's JSON also has strings in single quotes, and \' in both kinds. Puts the same text in plain
+ * JSON into out, which has room for twice len bytes; returns how many it took.
+ */
+size_t json_plain_quotes(const char *text, size_t len, char *out);
 
 struct json_writer {
 	char *buf; /* owned */
@@ -83,7 +91,10 @@ struct json_mark {
 struct json_mark json_writer_mark(const struct json_writer *w);
 void json_writer_rewind(struct json_writer *w, struct json_mark mark);
 
-/* key is NULL for elements of arrays and for the top. Bytes that are not UTF-8 become '?'. */
+/*
+ * key is NULL for elements of arrays and for the top. What is written is ASCII: other characters
+ * are \uXXXX, as QEMU writes them, and each byte that is not UTF-8 is U+FFFD.
+ */
 void json_begin_object(struct json_writer *w, const char *key);
 void json_end_object(struct json_writer *w);
 void json_begin_array(struct json_writer *w, const char *key);

@@ -37,6 +37,39 @@ bool json_utf8_valid(const char *text)
 	return true;
 }
 
+uint32_t json_utf8_character(const unsigned char *s, size_t len)
+{
+	static const unsigned char first[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t c = s[0] & first[len];
+
+	for (size_t i = 1; i < len; i++)
+		c = c << 6 | (s[i] & 0x3f);
+	return c;
+}
+
+size_t json_plain_quotes(const char *text, size_t len, char *out)
+{
+	char *start = out, quote = '\0'; /* of the string we are in */
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (quote && c == '\\' && i + 1 < len) {
+			if (text[++i] != '\'')
+				*out++ = '\\';
+			*out++ = text[i];
+		} else if (c == quote || (!quote && (c == '\'' || c == '"'))) {
+			quote = quote ? '\0' : c;
+			*out++ = '"';
+		} else {
+			if (quote && c == '"')
+				*out++ = '\\';
+			*out++ = c;
+		}
+	}
+	return (size_t)(out - start);
+}
+
 /* The code unit of a \uXXXX at text, 0 if there is none. */
 static unsigned long code_unit(const char *text, size_t len)
 {

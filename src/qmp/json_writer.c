@@ -8,6 +8,7 @@
 #include "json.h"
 
 #define FIRST_ROOM 512u
+#define REPLACEMENT 0xfffd /* U+FFFD: here was no character */
 
 void json_writer_init(struct json_writer *w, size_t limit)
 {
@@ -70,18 +71,23 @@ static void put_text(struct json_writer *w, const char *text)
 	put(w, text, strlen(text));
 }
 
-static void put_control(struct json_writer *w, unsigned char c)
+/* As QEMU writes them: capital digits, two surrogates for what does not fit into four of them. */
+static void put_escaped(struct json_writer *w, uint32_t c)
 {
 	static const char *const known[] = {
 		['\b'] = "\\b", ['\t'] = "\\t", ['\n'] = "\\n", ['\f'] = "\\f", ['\r'] = "\\r"
 	};
-	char text[8];
+	char text[16];
 
 	if (c < sizeof(known) / sizeof(known[0]) && known[c]) {
 		put_text(w, known[c]);
 		return;
 	}
-	snprintf(text, sizeof(text), "\\u%04x", c);
+	if (c > 0xffff)
+		snprintf(text, sizeof(text), "\\u%04X\\u%04X", 0xd800 + ((c - 0x10000) >> 10),
+			0xdc00 + ((c - 0x10000) & 0x3ff));
+	else
+		snprintf(text, sizeof(text), "\\u%04X", c);
 	put_text(w, text);
 }
 
@@ -94,15 +100,15 @@ static void put_quoted(struct json_writer *w, const char *value)
 		size_t len = json_utf8_length(s);
 
 		if (!len) {
-			put(w, "?", 1);
+			put_escaped(w, REPLACEMENT);
 			len = 1;
 		} else if (*s == '"' || *s == '\\') {
 			put(w, "\\", 1);
 			put(w, (const char *)s, 1);
-		} else if (*s < 0x20 || *s == 0x7f) {
-			put_control(w, *s);
+		} else if (len > 1 || *s < 0x20 || *s == 0x7f) {
+			put_escaped(w, json_utf8_character(s, len));
 		} else {
-			put(w, (const char *)s, len);
+			put(w, (const char *)s, 1);
 		}
 		s += len;
 	}

@@ -33,6 +33,8 @@ static void on_send(struct qmp_session *session, const char *data, size_t len)
 
 	must(len >= 2 && data[len - 2] == '\r' && data[len - 1] == '\n');
 	must(!memchr(data, '\n', len - 1));
+	for (size_t i = 0; i < len - 2; i++)
+		must(data[i] >= ' ' && data[i] < 0x7f);
 	/* The parser's caps are for peers; of our own replies only the schema is longer. */
 	if (len < JSON_MESSAGE_MAX / 4)
 		must(json_parse(&check_arena, data, len - 2, &out, NULL) == 0);

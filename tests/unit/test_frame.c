@@ -82,6 +82,11 @@ static void test_strings(void **state)
 	check("{\"a\\\"}\":1}{}", "{\"a\\\"}\":1}|{}");
 	check("{\"a\\\\\":1}{}", "{\"a\\\\\":1}|{}");
 	check("\"a b{\" {}", "\"a b{\"|{}");
+	check("{'}':']{['}{}", "{'}':']{['}|{}");
+	check("{'a\\'}':1}{}", "{'a\\'}':1}|{}");
+	check("{\"it's\":'\"}'}{}", "{\"it's\":'\"}'}|{}");
+	check("'a b{' {}", "'a b{'|{}");
+	check("can't\n{\"a\":1}", "!control character in a string|{\"a\":1}");
 }
 
 static void test_words(void **state)

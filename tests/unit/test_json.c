@@ -93,7 +93,7 @@ static void test_limits_of_int(void **state)
 
 static void test_not_json(void **state)
 {
-	static const char *const bad[] = { "", "{", "}", "[1,]", "{\"a\" 1}", "{a: 1}", "'x'",
+	static const char *const bad[] = { "", "{", "}", "[1,]", "{\"a\" 1}", "{a: 1}", "'x\"",
 		"tru", "\"\\q\"", "\"\xc3\"", "\"\xff\"", "01", "1 2", "{\"a\":1,\"a\":2}",
 		"\"\\u0000\"", "{\"a\\u0000\":1}", "nul", "-", "[1}" };
 	char why[ERR_TEXT_MAX];
@@ -106,6 +106,36 @@ static void test_not_json(void **state)
 		assert_null(strstr(why + 18, "error: ")); /* not twice */
 		assert_null(strchr(why, '\n'));
 	}
+}
+
+/* QEMU's parser takes them, so clients send them. */
+static void test_single_quotes(void **state)
+{
+	static const struct {
+		const char *in, *text;
+	} good[] = { { "'x'", "x" }, { "''", "" }, { "'a\"b'", "a\"b" }, { "'\\'\\\"'", "'\"" },
+		{ "\"it's\"", "it's" }, { "\"it\\'s\"", "it's" }, { "'\\\\'", "\\" },
+		{ "'\\u0041\\n'", "A\n" }, { "'\xc3\xa9'", "\xc3\xa9" } };
+	static const char *const bad[] = { "'", "'x", "'x\"", "\"x'", "'x''y'", "'\\'", "'\\q'",
+		"{'a':1,\"a\":2}", "'\\u0000'", "'\xff'", "'\\ud83d'", "\\'x'", "['\\']",
+		"'a\nb'" };
+	char why[ERR_TEXT_MAX];
+	const struct json *v;
+	(void)state;
+
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		v = parse(good[i].in);
+		assert_int_equal(v->kind, JSON_STRING);
+		assert_string_equal(v->text, good[i].text);
+	}
+	v = parse("{'execute': 'a{b', \"arguments\": {'x': [\"'\", '}']}}");
+	assert_string_equal(json_get(v, "execute")->text, "a{b");
+	v = json_get(json_get(v, "arguments"), "x")->first;
+	assert_string_equal(v->text, "'");
+	assert_string_equal(v->next->text, "}");
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (parse_error(bad[i], strlen(bad[i]), why) != -EINVAL)
+			fail_msg("'%s' is taken (%s)", bad[i], why);
 }
 
 /* Strings that are no text; what is like them but is. */
@@ -202,6 +232,11 @@ static void test_worst_case(void **state)
 	text[len++] = '"';
 	assert_int_equal(parse_error(text, len, why), 0);
 	assert_true(arena.used < arena.size / 2);
+	/* One in single quotes, every character of which needs an escape in plain JSON. */
+	memset(text, '"', sizeof(text));
+	text[0] = text[sizeof(text) - 1] = '\'';
+	assert_int_equal(parse_error(text, sizeof(text), why), 0);
+	assert_true(arena.used < arena.size - 64 * 1024);
 }
 
 static void expect(struct json_writer *w, const char *text)
@@ -244,21 +279,22 @@ static void test_escapes(void **state)
 		const char *in, *out;
 	} cases[] = {
 		{ "a\"b\\c/", "\"a\\\"b\\\\c/\"" },
-		{ "\b\t\n\f\r\x01\x1f\x7f", "\"\\b\\t\\n\\f\\r\\u0001\\u001f\\u007f\"" },
-		{ "\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xaa",
-			"\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xaa\"" },
+		{ "\b\t\n\f\r\x01\x1f\x7f", "\"\\b\\t\\n\\f\\r\\u0001\\u001F\\u007F\"" },
+		{ "\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xaa", "\"\\u00E9\\u20AC\\uD83D\\uDEAA\"" },
+		{ "\xf4\x8f\xbf\xbf\xf0\x90\x80\x80\xef\xbf\xbf\xc2\x80",
+			"\"\\uDBFF\\uDFFF\\uD800\\uDC00\\uFFFF\\u0080\"" },
 		/* cut short, overlong, surrogate, beyond Unicode, stray continuation */
-		{ "\xc3", "\"?\"" },
-		{ "\xe2\x82", "\"??\"" },
-		{ "\xc0\xaf", "\"??\"" },
-		{ "\xe0\x80\xaf", "\"???\"" },
-		{ "\xed\xa0\x80", "\"???\"" },
-		{ "\xf0\x80\x80\x80", "\"????\"" },
-		{ "\xf4\x90\x80\x80", "\"????\"" },
-		{ "\xf5\x80", "\"??\"" },
+		{ "\xc3", "\"\\uFFFD\"" },
+		{ "\xe2\x82", "\"\\uFFFD\\uFFFD\"" },
+		{ "\xc0\xaf", "\"\\uFFFD\\uFFFD\"" },
+		{ "\xe0\x80\xaf", "\"\\uFFFD\\uFFFD\\uFFFD\"" },
+		{ "\xed\xa0\x80", "\"\\uFFFD\\uFFFD\\uFFFD\"" },
+		{ "\xf0\x80\x80\x80", "\"\\uFFFD\\uFFFD\\uFFFD\\uFFFD\"" },
+		{ "\xf4\x90\x80\x80", "\"\\uFFFD\\uFFFD\\uFFFD\\uFFFD\"" },
+		{ "\xf5\x80", "\"\\uFFFD\\uFFFD\"" },
 		{ "\x80"
 		  "a",
-			"\"?a\"" },
+			"\"\\uFFFDa\"" },
 	};
 	(void)state;
 
@@ -311,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_limits_of_int),
 		cmocka_unit_test(test_not_json),
+		cmocka_unit_test(test_single_quotes),
 		cmocka_unit_test(test_not_text),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_count),

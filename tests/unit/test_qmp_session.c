@@ -90,7 +90,8 @@ static void test_negotiation(void **state)
 static void test_ids(void **state)
 {
 	static const char *const ids[] = { "1", "-1.50", "\"x\\n\"", "null", "true",
-		"[1, {\"a\": []}]", "{\"k\": \"\xc3\xa9\"}", "123456789012345678901234567890" };
+		"[1, {\"a\": []}]", "{\"k\": \"\\u00E9\\uD83D\\uDE00\"}",
+		"123456789012345678901234567890" };
 	char message[256], reply[256];
 	(void)state;
 
@@ -100,6 +101,9 @@ static void test_ids(void **state)
 		snprintf(reply, sizeof(reply), "{\"return\": {}, \"id\": %s}", ids[i]);
 		says(message, reply);
 	}
+	/* Asked in UTF-8 and single quotes, answered in ASCII and double ones. */
+	says("{'execute': 'stop', 'id': '\xc3\xa9\xf0\x9f\x98\x80\"'}",
+		"{\"return\": {}, \"id\": \"\\u00E9\\uD83D\\uDE00\\\"\"}");
 	says("{\"id\": 7, \"execute\": \"nope\"}",
 		"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": "
 		"\"The command nope has not been found\"}, \"id\": 7}");
