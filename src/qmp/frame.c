@@ -31,7 +31,7 @@ static void restart(struct frame *f)
 	f->skipping = NULL;
 }
 
-static bool is_space(char c)
+bool frame_is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
@@ -136,7 +136,7 @@ static void store(struct frame *f, char c)
 static bool ends_word(const struct frame *f, char c)
 {
 	return f->in_message && !f->quote && !f->depth && !f->skip_depth &&
-	       (is_space(c) || c == '{' || c == '[');
+	       (frame_is_space(c) || c == '{' || c == '[');
 }
 
 size_t frame_feed(struct frame *f, const char *data, size_t len, enum frame_status *status)
@@ -153,7 +153,7 @@ size_t frame_feed(struct frame *f, const char *data, size_t len, enum frame_stat
 			return i;
 		}
 		if (!f->in_message) {
-			if (is_space(c))
+			if (frame_is_space(c))
 				continue;
 			f->in_message = true;
 			f->used = 0;

@@ -38,6 +38,8 @@ struct frame {
 
 int frame_init(struct frame *frame); /* -ENOMEM */
 void frame_release(struct frame *frame);
+/* Between messages it means nothing. */
+bool frame_is_space(char c);
 /* Takes bytes up to the end of the next message; returns how many. */
 size_t frame_feed(struct frame *frame, const char *data, size_t len, enum frame_status *status);
 

@@ -37,9 +37,10 @@ struct qmp {
 	struct listener *listeners;
 	unsigned n_listeners;
 	struct wire *clients; /* dead ones too */
-	unsigned n_clients;
+	unsigned n_clients;   /* that are alive */
 	struct mail reap;
 	bool reap_posted;
+	bool room_told;
 	bool full_told; /* since there was room */
 };
 
@@ -68,8 +69,6 @@ static void reap(struct mail *mail)
 		*link = wire->next;
 		wire_release(wire);
 		free(wire);
-		qmp->n_clients--;
-		qmp->full_told = false;
 	}
 	if (again)
 		post_reap(qmp);
@@ -77,13 +76,35 @@ static void reap(struct mail *mail)
 
 static void on_death(struct wire *wire)
 {
-	post_reap(((struct client *)wire)->qmp);
+	struct qmp *qmp = ((struct client *)wire)->qmp;
+
+	qmp->n_clients--;
+	qmp->full_told = false;
+	post_reap(qmp);
+}
+
+/* A client that is there is worth more than what one that has left had still to be done. */
+static void make_room(struct qmp *qmp)
+{
+	struct wire *oldest = NULL;
+
+	for (struct wire *wire = qmp->clients; wire; wire = wire->next)
+		if (wire_alive(wire) && wire_left(wire) && wire_idle(wire))
+			oldest = wire;
+	if (!oldest)
+		return;
+	if (!qmp->room_told)
+		log_warn("QMP client gone: what it had sent is not carried out, to make room");
+	qmp->room_told = true;
+	wire_die(oldest);
 }
 
 static void add_client(struct qmp *qmp, int fd)
 {
 	struct client *client;
 
+	if (qmp->n_clients == CLIENTS_MAX)
+		make_room(qmp);
 	if (qmp->n_clients == CLIENTS_MAX) {
 		if (!qmp->full_told)
 			log_warn("QMP clients refused: there are %d already", CLIENTS_MAX);
@@ -96,15 +117,16 @@ static void add_client(struct qmp *qmp, int fd)
 		sys_close(fd);
 		return;
 	}
+	qmp->n_clients++;
 	client->qmp = qmp;
 	client->wire.on_death = on_death;
 	if (wire_open(&client->wire, &qmp->context, qmp->loop, fd) < 0) {
+		qmp->n_clients--;
 		free(client);
 		return;
 	}
 	client->wire.next = qmp->clients;
 	qmp->clients = &client->wire;
-	qmp->n_clients++;
 }
 
 static void listen_again(void *opaque)

@@ -15,7 +15,12 @@
 
 bool wire_alive(const struct wire *w)
 {
-	return w->lfd.fd >= 0;
+	return !w->dead;
+}
+
+bool wire_left(const struct wire *w)
+{
+	return w->left;
 }
 
 bool wire_idle(const struct wire *w)
@@ -23,40 +28,82 @@ bool wire_idle(const struct wire *w)
 	return w->nesting == 0;
 }
 
+static int watch(struct wire *w, bool on)
+{
+	int ret = 0;
+
+	if (on && w->watched)
+		return loop_fd_mod(w->loop, &w->lfd, w->events);
+	if (on)
+		ret = loop_fd_add(w->loop, &w->lfd, w->events);
+	else if (w->watched)
+		loop_fd_del(w->loop, &w->lfd);
+	w->watched = on && !ret;
+	return ret;
+}
+
+static void close_socket(struct wire *w)
+{
+	(void)watch(w, false);
+	sys_closep(&w->lfd.fd);
+}
+
 void wire_die(struct wire *w)
 {
 	if (!wire_alive(w))
 		return;
+	w->dead = true;
 	session_close(&w->session);
 	loop_timer_cancel(w->loop, &w->again);
-	loop_fd_del(w->loop, &w->lfd);
-	sys_closep(&w->lfd.fd);
+	close_socket(w);
 	w->on_death(w);
 }
 
-static bool may_read(const struct wire *w)
+static bool may_handle(const struct wire *w)
 {
 	return wire_alive(w) && !session_busy(&w->session) && w->out_len <= WIRE_OUTPUT_LOW;
+}
+
+/* All that was read is handled: the next piece may come, with its file descriptors. */
+static bool may_receive(const struct wire *w)
+{
+	return wire_alive(w) && !w->eof && w->in_pos == w->in_len;
 }
 
 static void update_events(struct wire *w)
 {
 	uint32_t events = 0;
+	bool on;
 
-	if (!wire_alive(w))
+	if (!wire_alive(w) || w->lfd.fd < 0)
 		return;
-	if (may_read(w) && !w->eof && w->in_pos == w->in_len)
+	if (may_handle(w) && may_receive(w))
 		events |= EPOLLIN;
 	if (w->out_len)
 		events |= EPOLLOUT;
-	if (events == w->events)
+	on = events || !w->left; /* epoll would go on telling that the peer has left */
+	if (events == w->events && on == w->watched)
 		return;
 	w->events = events;
-	if (loop_fd_mod(w->loop, &w->lfd, events) < 0)
+	if (watch(w, on) < 0)
 		wire_die(w);
 }
 
 /* --- output --- */
+
+static void drop_output(struct wire *w)
+{
+	free(w->out);
+	w->out = NULL;
+	w->out_pos = w->out_len = w->out_room = 0;
+}
+
+/* Nobody will hear an answer. What was asked is done all the same. */
+static void peer_left(struct wire *w)
+{
+	w->left = true;
+	drop_output(w);
+}
 
 static void flush(struct wire *w)
 {
@@ -68,7 +115,7 @@ static void flush(struct wire *w)
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			return;
 		if (n <= 0) {
-			wire_die(w);
+			peer_left(w);
 			return;
 		}
 		w->out_pos += (size_t)n;
@@ -76,11 +123,8 @@ static void flush(struct wire *w)
 	}
 	w->out_pos = 0;
 	/* A long reply must not cost memory for the rest of the client's life. */
-	if (!w->out_len && w->out_room > WIRE_OUTPUT_LOW) {
-		free(w->out);
-		w->out = NULL;
-		w->out_room = 0;
-	}
+	if (!w->out_len && w->out_room > WIRE_OUTPUT_LOW)
+		drop_output(w);
 }
 
 static bool make_room(struct wire *w, size_t len)
@@ -110,7 +154,7 @@ static void wire_send(struct qmp_session *session, const char *data, size_t len)
 {
 	struct wire *w = (struct wire *)session;
 
-	if (!wire_alive(w))
+	if (!wire_alive(w) || w->left)
 		return;
 	if (!make_room(w, len)) {
 		log_warn("QMP client disconnected: it does not read what it is sent");
@@ -125,9 +169,16 @@ static void wire_send(struct qmp_session *session, const char *data, size_t len)
 
 /* --- input --- */
 
+/* Line ends behind a message are nothing that a client could be waited for. */
+static void skip_space(struct wire *w)
+{
+	while (!w->frame.in_message && w->in_pos < w->in_len && frame_is_space(w->in[w->in_pos]))
+		w->in_pos++;
+}
+
 static void handle_input(struct wire *w) ON_MAIN
 {
-	while (may_read(w) && w->in_pos < w->in_len) {
+	while (may_handle(w) && w->in_pos < w->in_len) {
 		enum frame_status status;
 
 		w->in_pos +=
@@ -136,6 +187,7 @@ static void handle_input(struct wire *w) ON_MAIN
 			session_message(&w->session, w->frame.buf, w->frame.used);
 		else if (status == FRAME_BAD)
 			session_bad_input(&w->session, w->frame.why);
+		skip_space(w);
 	}
 }
 
@@ -155,7 +207,8 @@ static void take_fds(struct wire *w, struct msghdr *msg)
 	}
 }
 
-static void receive(struct wire *w)
+/* True: something came. */
+static bool receive(struct wire *w)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
@@ -166,24 +219,45 @@ static void receive(struct wire *w)
 		.msg_iovlen = 1,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(w->lfd.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
+	if (!may_receive(w))
+		return false;
+	n = recvmsg(w->lfd.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0) {
-		if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
-			wire_die(w);
-		return;
+		if (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)
+			return false;
+		peer_left(w); /* ECONNRESET: it had not read all; what it sent came before that */
+		n = 0;
 	}
-	take_fds(w, &msg);
+	if (n)
+		take_fds(w, &msg);
 	w->in_pos = 0;
 	w->in_len = (size_t)n;
 	w->eof = n == 0;
+	skip_space(w);
+	return n > 0;
 }
 
-/* After the peer's last byte: the rest of the replies is still delivered. */
+/* A peer that has left, and a command that is held: is there anything to be done after it? */
+static void look_behind(struct wire *w)
+{
+	if (w->left && session_busy(&w->session))
+		while (receive(w))
+			;
+}
+
+/*
+ * After the peer's last byte: the rest of the replies is still delivered, where somebody may hear
+ * them. A command that is held goes on without us.
+ */
 static void finish_if_done(struct wire *w)
 {
-	if (wire_alive(w) && w->eof && w->in_pos == w->in_len && !session_busy(&w->session) &&
-		!w->out_len)
+	if (!wire_alive(w) || !w->eof)
+		return;
+	if (w->left && w->lfd.fd >= 0)
+		close_socket(w);
+	if (w->in_pos == w->in_len && (w->left || (!session_busy(&w->session) && !w->out_len)))
 		wire_die(w);
 }
 
@@ -196,6 +270,7 @@ static void go_on(struct wire *w) ON_MAIN
 	}
 	w->nesting++;
 	handle_input(w);
+	look_behind(w);
 	finish_if_done(w);
 	update_events(w);
 	w->nesting--;
@@ -211,11 +286,10 @@ static void on_ready(void *opaque, uint32_t events)
 	w->nesting++;
 	if (events & EPOLLOUT)
 		flush(w);
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && may_read(w) && !w->eof &&
-		w->in_pos == w->in_len)
-		receive(w);
-	else if (events & (EPOLLHUP | EPOLLERR))
-		wire_die(w);
+	if (events & (EPOLLHUP | EPOLLERR))
+		peer_left(w);
+	if (may_handle(w))
+		(void)receive(w);
 	go_on(w);
 	w->nesting--;
 }
@@ -247,7 +321,7 @@ int wire_open(struct wire *w, struct qmp_context *context, struct loop *loop, in
 	w->again = (struct loop_timer){ .fn = go_on_later, .opaque = w };
 	w->lfd = (struct loop_fd){ .fd = fd, .fn = on_ready, .opaque = w };
 	if (!ret)
-		ret = loop_fd_add(loop, &w->lfd, w->events);
+		ret = watch(w, true);
 	if (ret < 0) {
 		frame_release(&w->frame);
 		sys_closep(&w->lfd.fd);

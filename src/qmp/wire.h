@@ -6,8 +6,12 @@
  * Input:  read in pieces of WIRE_INPUT bytes, and only while the client reads its replies and no
  *         command of its own is held. What was read and not yet handled waits in the piece.
  * Output: queued up to WIRE_OUTPUT_MAX bytes; a client whose queue would grow beyond is
- * disconnected. Death:  wire_die() closes the socket at once and calls on_death(); the owner frees
- * the client later, when no function of it is on the stack (wire_idle()).
+ * disconnected.
+ * Leaving: what a client has sent is carried out, in its order and behind a command that is held,
+ * also when it has closed its end or does not hear the answers any more (EPIPE, ECONNRESET). That
+ * much fits into the socket; then there is no end to wait for, and it dies. Death:  wire_die()
+ * closes the socket at once and calls on_death(); the owner frees the client later, when no
+ * function of it is on the stack (wire_idle()).
  */
 #ifndef PORTCULLIS_QMP_WIRE_H
 #define PORTCULLIS_QMP_WIRE_H
@@ -29,14 +33,17 @@ struct wire {
 	struct qmp_session session; /* first: callbacks cast back */
 	struct wire *next;	    /* the owner's list */
 	struct loop *loop;
-	struct loop_fd lfd; /* fd owned, -1: dead */
+	struct loop_fd lfd; /* fd owned, -1: closed */
 	uint32_t events;    /* what the loop waits for now */
+	bool watched;	    /* by the loop */
 	struct frame frame;
 	char in[WIRE_INPUT];
 	size_t in_pos, in_len;
 	char *out; /* owned */
 	size_t out_pos, out_len, out_room;
-	bool eof;		 /* the peer sends no more */
+	bool eof;  /* the peer sends no more */
+	bool left; /* the peer hears nothing more */
+	bool dead;
 	unsigned nesting;	 /* functions of this client on the stack */
 	struct loop_timer again; /* when a message is being handled: look later */
 	void (*on_death)(struct wire *wire);
@@ -46,6 +53,8 @@ struct wire {
 int wire_open(struct wire *wire, struct qmp_context *context, struct loop *loop, int fd);
 bool wire_alive(const struct wire *wire);
 bool wire_idle(const struct wire *wire);
+/* Alive, because of what it has sent, but nobody hears it. */
+bool wire_left(const struct wire *wire);
 void wire_die(struct wire *wire);
 /* Of a dead and idle one; the memory is the caller's. */
 void wire_release(struct wire *wire);

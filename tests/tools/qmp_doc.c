@@ -33,7 +33,13 @@ static const char intro[] =
 	"`GenericError`,\n"
 	"`CommandNotFound` (unknown, or not allowed before or after negotiation) or "
 	"`DeviceNotFound`; the\n"
-	"text says what failed and what to do about it.\n\n";
+	"text says what failed and what to do about it.\n\n"
+	"Replies and events are ASCII, other characters are `\\uXXXX`. Clients may send UTF-8, and "
+	"strings\n"
+	"in single quotes as QEMU lets them. What a client has sent is carried out even if it "
+	"closes "
+	"the\n"
+	"connection right after and hears no answer.\n\n";
 
 static const char limits[] =
 	"## Limits\n\n"
