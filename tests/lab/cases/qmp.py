@@ -26,6 +26,7 @@ TALK = (
      [(1, NAMED), ([None, 1.5], NAMED), (None, NAMED)]),
     (b"{" + NAME + rb', "id": "\u00e9\ud83d\ude00\"\\"}', [('é😀"\\', NAMED)]),
     (b"{" + NAME + '", "id": "é"}'.encode()[1:], [("é", NAMED)]),
+    (rb"""{'execute': 'query-name', "id": 'it\'s "}{'}""", [('it\'s "}{', NAMED)]),
     (b"{" + NAME + rb', "id": "\ud83d"}', [(None, "surrogate")]),
     (b"{" + NAME + b', "id": "\xed\xa0\x80"}', [(None, "UTF-8")]),
     (b"{" + NAME + b', "id": ' + b"[" * 70 + b"]" * 70 + b"}", [(None, "nested too deeply")]),
@@ -128,6 +129,37 @@ def our_view(devices):
             device["class_info"]["class"], device["id"]["vendor"], device["id"]["device"], bars)
         found |= our_view(device.get("pci_bridge", {}).get("devices", []))
     return found
+
+
+def send_and_leave(*commands):
+    """A script's way: nothing is read, and the socket is closed when the last byte is sent."""
+    words = [{"execute": "qmp_capabilities"}]
+    words += [{"execute": name, "arguments": arguments} for name, arguments in commands]
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(SOCKET)
+        sock.sendall(b"\r\n".join(json.dumps(word).encode() for word in words))
+
+
+@case(vmms=OURS)
+def qmp_send_and_leave(lab):
+    """Clients send device_del, system_powerdown behind it, or quit, and are gone: it is done, in that order."""
+    drive = lab.host.pci("nvme0")
+    drive.bind_vfio()
+    devices = [PORTS[0], f"vfio-pci,host={drive.bdf},id=drive,bus=rp1"]
+    with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", devices=devices) as vmm:
+        other = Qmp(SOCKET)
+        before = vmm.fd_count()
+        send_and_leave(("device_del", {"id": "drive"}), ("query-name", {}), ("system_powerdown", {}))
+        other.wait_event("POWERDOWN")
+        check([event["event"] for event in other.events] == ["DEVICE_DELETED"],
+              f"before the power button: {other.events}")
+        check(vmm.fd_count() < before, "the client's socket is closed, and the device is")
+        other.wait_event("SHUTDOWN")
+        check_equal(vmm.wait_exit(), 0, "exit status")
+    with lab.vmm("-S", "-qmp", f"unix:{SOCKET},server,nowait", ready=False) as vmm:
+        Qmp(SOCKET).close()
+        send_and_leave(("quit", {}))
+        check_equal(vmm.wait_exit(), 0, "exit status")
 
 
 @case(vmms=OURS)

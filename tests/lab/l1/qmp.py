@@ -63,7 +63,7 @@ class Qmp:
                     raise Failure("QMP closed the connection")
                 self._pending += data
         row, _, self._pending = self._pending.partition(b"\n")
-        message = json.loads(row)
+        message = json.loads(row.decode("ascii"))     # as QEMU writes it
         message["at"] = time.monotonic()
         return message
 
