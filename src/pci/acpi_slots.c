@@ -102,13 +102,14 @@ bool acpi_slots_pending(struct acpi_slots *slots)
 	return next != NONE;
 }
 
-static uint8_t read_byte(const struct acpi_slots *slots, uint64_t offset)
+/* next: what the register of that name holds; found once for an access, not for each byte. */
+static uint8_t read_byte(const struct acpi_slots *slots, uint64_t offset, uint32_t next)
 {
 	const struct acpi_slot *slot;
 	unsigned reg = (unsigned)offset % PORT_STRIDE;
 
 	if (offset < NEXT + 4)
-		return (uint8_t)(next_pending(slots) >> (8 * (offset - NEXT)));
+		return (uint8_t)(next >> (8 * (offset - NEXT)));
 	if (offset < PORTS)
 		return 0;
 	slot = &slots->slot[(offset - PORTS) / PORT_STRIDE];
@@ -185,17 +186,19 @@ enum io_status acpi_slots_access(void *opaque, struct io_access *access)
 {
 	struct acpi_slots *slots = opaque;
 	void (*finish)(struct io_request *);
+	uint32_t port, next = NONE;
 	uint64_t data = 0;
-	uint32_t port;
 
 	if (is_command(slots, access, &finish, &port))
 		return io_defer(access, slots->main, finish, slots, port);
 	pthread_mutex_lock(&slots->lock);
+	if (!access->write && access->offset < NEXT + 4)
+		next = next_pending(slots);
 	for (unsigned i = 0; i < access->size && access->offset + i < ACPI_SLOTS_SIZE; i++) {
 		if (access->write)
 			write_byte(slots, access->offset + i, (uint8_t)(access->data >> (8 * i)));
 		else
-			data |= (uint64_t)read_byte(slots, access->offset + i) << (8 * i);
+			data |= (uint64_t)read_byte(slots, access->offset + i, next) << (8 * i);
 	}
 	pthread_mutex_unlock(&slots->lock);
 	if (!access->write)
