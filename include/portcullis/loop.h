@@ -79,8 +79,12 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t delay_
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 uint64_t loop_now_ms(void);
 
+#define LOOP_MAIL_AT_ONCE 4
+
 /*
- * Handles what is there, waiting at most timeout_ms (-1: until something comes). A callback may
+ * Handles what is there, waiting at most timeout_ms (-1: until something comes): events, then at
+ * most LOOP_MAIL_AT_ONCE pieces of mail, then timers. So a client waits for a few guest accesses to
+ * be finished, however many vCPUs there are. A callback may
  * call it again to wait for something of its own; other callbacks then run inside it, and may find
  * their fd already served when their turn comes (fds are non-blocking).
  */

@@ -130,14 +130,18 @@ static struct mail *take_mail(struct loop *loop)
 	return mail;
 }
 
-/* Only what is there now: mail that posts itself again must not keep fds and timers waiting. */
+/*
+ * Only what is there now, and not all of much: neither mail that posts itself again nor the vCPUs
+ * of a large guest, each with an access that costs as much as one can, may keep fds and timers
+ * waiting.
+ */
 static void run_mail(struct loop *loop)
 {
 	struct mail *mail;
 	unsigned left;
 
 	pthread_mutex_lock(&loop->lock);
-	left = loop->count;
+	left = loop->count < LOOP_MAIL_AT_ONCE ? loop->count : LOOP_MAIL_AT_ONCE;
 	pthread_mutex_unlock(&loop->lock);
 	while (left-- && (mail = take_mail(loop)))
 		mail->run(mail);

@@ -185,6 +185,40 @@ static void mail_waiting_for_mail(void **state)
 	assert_string_equal(log, "(ab)");
 }
 
+/* A flood of mail leaves fds and timers their turn, and all of it is run, in order. */
+static void count_letters(void *opaque, uint32_t events)
+{
+	struct letter *letters = opaque;
+	size_t seen = strlen(letters->log);
+
+	(void)events; /* the fd stays ready */
+	assert_true(seen - letters->repeat <= LOOP_MAIL_AT_ONCE);
+	letters->repeat = (unsigned)seen;
+}
+
+static void mail_leaves_others_their_turn(void **state)
+{
+	struct loop *loop = *state;
+	char log[65] = "", want[65] = "";
+	struct letter letters[64], seen = { .log = log };
+	struct loop_fd lfd = { .fd = sys_eventfd(), .fn = count_letters, .opaque = &seen };
+
+	sys_eventfd_signal(lfd.fd);
+	assert_int_equal(loop_fd_add(loop, &lfd, EPOLLIN), 0);
+	for (unsigned i = 0; i < 64; i++) {
+		letters[i] =
+			(struct letter){ { .run = note }, loop, (char)('0' + i), log, 0, NULL };
+		want[i] = (char)('0' + i);
+		loop_post(loop, &letters[i].mail);
+	}
+	while (loop->count)
+		loop_step(loop, -1);
+	assert_string_equal(log, want);
+	assert_true(seen.repeat >= 64 - LOOP_MAIL_AT_ONCE);
+	loop_fd_del(loop, &lfd);
+	sys_close(lfd.fd);
+}
+
 /* --- timers --- */
 
 struct alarm {
@@ -484,6 +518,7 @@ int main(void)
 		TEST(mail_posted_twice),
 		TEST(mail_posting_mail),
 		TEST(mail_waiting_for_mail),
+		TEST(mail_leaves_others_their_turn),
 		TEST(timers_in_order),
 		TEST(timers_are_never_early),
 		TEST(timer_set_again_moves),
