@@ -7,7 +7,8 @@
  * Wait:  nobody waits for whoever reads the log: a line that it does not take at once is lost, and
  *        the next one that is written says how many were.
  * Guest: whatever a guest can trigger goes through log_guest(), which bounds the number of lines
- *        per site, so that no guest fills a disk. vCPU threads never log otherwise.
+ *        per site, so that no guest fills a disk. vCPU threads never log otherwise; the few other
+ *        messages of what runs beside a guest are in a table of `make lint`, each with its reason.
  */
 #ifndef PORTCULLIS_LOG_H
 #define PORTCULLIS_LOG_H

@@ -21,7 +21,7 @@ static void reset_finish(struct machine *m) ON_MAIN
 
 	platform_reset(m);
 	if (kvm_vm_reset(&m->vm))
-		log_error("cannot reset the interrupt controllers");
+		log_guest("cannot reset the interrupt controllers");
 	if (machine_load(m, &err)) {
 		log_error("cannot restart the guest: %s", err.text);
 		machine_shutdown(m, SHUTDOWN_HOST_ERROR);

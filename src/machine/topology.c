@@ -161,7 +161,7 @@ void topology_program(struct machine *m)
 	struct err err = { 0 };
 
 	if (pci_assign(&m->pcie0, &m->windows, &err))
-		log_warn("%s", err.text);
+		log_guest("%s", err.text); /* at each reset */
 	map_bus(&m->pcie0);
 	m->sink.commit(m->sink.opaque);
 }

@@ -50,6 +50,26 @@ CUTS_EXCEPTIONS = {
     ("threads/thread.c", "strncpy"): "the kernel keeps 15 characters of a thread's name",
 }
 
+# A guest must not be able to fill a disk: what runs while it does logs by log_guest(), which stops after
+# some. These go without, and why no guest makes them come again and again: path -> (calls, why).
+LOG = "log_line log_error log_warn log_info log_debug".split()
+LOG_MODULES = tuple(f"src/{m}/" for m in "memory kvm bus pci vfio devices acpi boot machine".split())
+LOG_EXCEPTIONS = {
+    "src/boot/image.c": (1, "files are read at the start"),
+    "src/devices/chardev.c": (1, "once for a port (out_failed)"),
+    "src/devices/chardev_open.c": (1, "at the start"),
+    "src/machine/end.c": (2, "at the end, once"),
+    "src/machine/reset.c": (1, "the machine ends with it"),
+    "src/machine/unplug.c": (3, "as often as the host asks for a device"),
+    "src/vfio/context.c": (1, "at the end"),
+    "src/vfio/device.c": (1, "a device is closed once"),
+    "src/vfio/irq.c": (1, "a device is realized once"),
+    "src/vfio/peers.c": (1, "once for a BAR of a device (warned)"),
+    "src/vfio/realize.c": (4, "a device is realized once"),
+    "src/vfio/regions.c": (2, "a device is realized once"),
+    "src/vfio/rom.c": (2, "a device is realized once, and its ROM read once (ready)"),
+}
+
 CALL = r"(?<![\w.>])({})\s*\("
 
 
@@ -85,6 +105,17 @@ def check_ends(tree):
 def check_cuts(tree):
     """nothing copies as much of a string as fits: what is too long is refused where it comes in"""
     yield from forbidden(tree, CUTS, CUTS_EXCEPTIONS, None)
+
+
+def check_log(tree):
+    """what a guest can cause is logged by log_guest(), which stops after some; the others are in a table"""
+    for path in tree.glob(*LOG_MODULES, ext=".c"):
+        lines = [number for number, _ in calls(tree, path, LOG)]
+        allowed, why = LOG_EXCEPTIONS.get(path, (0, ""))
+        if len(lines) > allowed:
+            yield f"{path}:{lines[-1]}: log_guest(), or say in {__name__}.LOG_EXCEPTIONS why no guest repeats it"
+        elif len(lines) < allowed:
+            yield f"{path}: has {len(lines)} messages, {__name__}.LOG_EXCEPTIONS says {allowed} ({why})"
 
 
 def check_pthread_create(tree):
@@ -173,6 +204,8 @@ CHECKS = [
         "src/pci/planted.c": "void f(int x) { assert(x); }\n"}),
     ("names are whole", check_cuts, {
         "src/qmp/planted.c": "void f(char *a, char *b) { strncpy(a, b, 9); }\n"}),
+    ("messages are bounded", check_log, {
+        "src/pci/planted.c": "void f(void) { log_warn(\"again\"); }\n"}),
     ("one door: pthread_create", check_pthread_create, {
         "src/vfio/planted.c": "void f(void) { pthread_create(0, 0, 0, 0); }\n"}),
     ("headers: shape", check_headers, {
