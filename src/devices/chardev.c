@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <portcullis/devices.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
+#include <portcullis/serial.h>
 #include <portcullis/sys.h>
 
 #include "chardev_private.h"

@@ -5,7 +5,7 @@
  * is "busy" only while that ring has no room for a whole FIFO, because drivers write a FIFO's worth
  * after one look at LSR.
  */
-#include <portcullis/devices.h>
+#include <portcullis/serial.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #ifndef PORTCULLIS_SERIAL_PRIVATE_H
 #define PORTCULLIS_SERIAL_PRIVATE_H
 
-#include <portcullis/devices.h>
+#include <portcullis/serial.h>
 
 #define IER_RDI 0x01
 #define IER_THRI 0x02

@@ -22,6 +22,7 @@
 #include <portcullis/pci.h>
 #include <portcullis/pci_host.h>
 #include <portcullis/root_port.h>
+#include <portcullis/serial.h>
 #include <portcullis/vcpu.h>
 #include <portcullis/vfio.h>
 

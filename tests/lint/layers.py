@@ -27,6 +27,7 @@ LAYERS = {
 HEADERS = {
     "debug": "base", "err": "base", "log": "base", "loop": "base", "prop": "base", "role": "base", "sys": "base",
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
+    "serial": "devices",
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "options": "cli", "thread": "threads",
     "vfio_fault": "vfio", "vfio_interrupts": "vfio",

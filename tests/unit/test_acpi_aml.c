@@ -14,6 +14,7 @@
 
 #include <portcullis/acpi_slots.h>
 #include <portcullis/devices.h>
+#include <portcullis/serial.h>
 
 #include "../../src/acpi/aml.h"
 #include "acpi_fixture.h"

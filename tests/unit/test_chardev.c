@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include <portcullis/chardev.h>
-#include <portcullis/devices.h>
 #include <portcullis/err.h>
+#include <portcullis/serial.h>
 #include <portcullis/sys.h>
 
 #include "says.h"

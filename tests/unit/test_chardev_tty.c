@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include <portcullis/chardev.h>
-#include <portcullis/devices.h>
 #include <portcullis/err.h>
+#include <portcullis/serial.h>
 #include <portcullis/sys.h>
 
 #define WAIT_MS 5000

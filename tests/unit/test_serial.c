@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <portcullis/devices.h>
+#include <portcullis/serial.h>
 #include <portcullis/sys.h>
 
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };
