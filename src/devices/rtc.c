@@ -104,13 +104,18 @@ static int64_t host_now(void)
  */
 #define NOW_MAX (INT64_MAX - 2 * 86400 * NS)
 
-static int64_t guest_now(const struct rtc *rtc)
+static int64_t guest_at(const struct rtc *rtc, int64_t host)
 {
 	int64_t now;
 
-	if (__builtin_add_overflow(rtc->now(), rtc->offset_ns, &now) || now > NOW_MAX)
+	if (__builtin_add_overflow(host, rtc->offset_ns, &now) || now > NOW_MAX)
 		return NOW_MAX;
 	return now;
+}
+
+static int64_t guest_now(const struct rtc *rtc)
+{
+	return guest_at(rtc, rtc->now());
 }
 
 static uint8_t encode(const struct rtc *rtc, unsigned value)
@@ -268,7 +273,7 @@ static bool catch_up(struct rtc *rtc)
  */
 static int64_t next_event(const struct rtc *rtc, int64_t host)
 {
-	int64_t now = host + rtc->offset_ns, period = period_ns(rtc), second = floor_div(now, NS);
+	int64_t now = guest_at(rtc, host), period = period_ns(rtc), second = floor_div(now, NS);
 	uint8_t enabled = rtc->cmos[REG_B];
 	int64_t at = NEVER, alarm;
 

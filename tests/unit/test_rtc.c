@@ -461,6 +461,31 @@ static void test_unacknowledged(void **state)
 	}
 }
 
+/* As far from now as a guest and the host's clock together get it: what is computed is still a
+ * time. */
+static void test_far_future(void **state)
+{
+	struct bench *b = *state;
+
+	set_time(b, (uint8_t[]){ 0x00, 0x00, 0x00, 0x31, 0x12, 0x99, 0x21 });
+	wr(b, 1, 0xff);
+	wr(b, 3, 0xff);
+	wr(b, 5, 0xff);
+	clock_ns += 200ll * 365 * 86400 * NS;
+	wr(b, REG_B, 0x72);
+	rd(b, REG_C);
+	fire(b, NS);
+	assert_true(b->rtc.timer.armed);
+	assert_true(b->rtc.look_ns > clock_ns - 2 * NS && b->rtc.look_ns < clock_ns + 2 * NS);
+	wr(b, REG_B, 0x02);
+	set_time(b, (uint8_t[]){ 0x00, 0x00, 0x00, 0x01, 0x01, 0x70, 0x19 });
+	clock_ns -= 200ll * 365 * 86400 * NS;
+	wr(b, REG_B, 0x72);
+	rd(b, REG_C);
+	fire(b, NS);
+	assert_true(b->rtc.timer.armed);
+}
+
 static void test_memory(void **state)
 {
 	struct bench *b = *state;
@@ -499,6 +524,7 @@ int main(void)
 		T(test_periodic),
 		T(test_mail),
 		T(test_unacknowledged),
+		T(test_far_future),
 		T(test_memory),
 	};
 
