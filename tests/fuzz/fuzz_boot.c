@@ -12,6 +12,7 @@
 
 #include <portcullis/err.h>
 
+#include "../unit/boot_cost.h"
 #include "../unit/boot_fixture.h"
 
 static const struct fixture_range ranges[] = { { 0, 20 * MIB }, { 22 * MIB, 2 * MIB } };
@@ -86,7 +87,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (boot_recognise(&image, &err) == 0 &&
 		boot_place(&image, &ram, 0xe0000, &load, &entry, &err) == 0) {
+		must(!boot_cost_plan(&load, &image, &ram, false));
 		fixture_load(&load);
+		must(!boot_cost_loaded(&load, false));
 		check_entry(&entry, &ram);
 	} else {
 		must(err.text[0] && err.code);
