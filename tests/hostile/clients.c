@@ -123,7 +123,8 @@ __attribute__((format(printf, 4, 5))) static void ask(
 
 static void ask_add(struct client *c)
 {
-	static const char *const on_error[] = { "stop", "unplug", "reset", "report" };
+	static const char *const on_error[] = { "stop", "unplug", "reset", "report", "report",
+		"report" };
 	unsigned card = chance_below(host_cards()), port = 1 + chance_below(HOSTILE_PORTS);
 	char id[16];
 
@@ -131,7 +132,7 @@ static void ask_add(struct client *c)
 	ask(c, DEVICE_ADD, id,
 		"\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"id\":\"%s\","
 		"\"host\":\"%s\",\"bus\":\"rp%u\",\"unplug-timeout\":1,\"on-error\":\"%s\"%s%s}",
-		id, host_card_name(card), port, on_error[chance_below(4)],
+		id, host_card_name(card), port, on_error[chance_below(6)],
 		one_in(4) ? ",\"iommufd\":\"iommu\"" : "",
 		one_in(8) ? ",\"addr\":\"0.1\",\"multifunction\":true" : "");
 }

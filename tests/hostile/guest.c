@@ -103,7 +103,7 @@ static void config(struct guest *g)
 	for (unsigned n = 1 + chance_below(4); n; n--) {
 		uint64_t at = GPA_ECAM + some_function() + some_register();
 
-		if (one_in(3))
+		if (one_in(6))
 			wr(g, at, some_size(), some_value());
 		else
 			rd(g, at, some_size());
@@ -119,22 +119,50 @@ static void cf8(struct guest *g)
 		in(g, (uint16_t)(0xcfc + chance_below(4)), some_size());
 }
 
-/* As an operating system sizes and places BARs; sometimes over one another. */
+/* What a port forwards, as firmware sets it up: all the other routines soon spoil that. */
+#define WINDOW(port) (GPA_PCI32 + 0x1000000u * (port))
+static void bridge(struct guest *g, unsigned port)
+{
+	uint64_t fn = GPA_ECAM + ((uint64_t)port << 15);
+	uint32_t base = WINDOW(port) >> 16;
+
+	wr(g, fn + PCI_PRIMARY_BUS, 4, port << 16 | port << 8);
+	wr(g, fn + PCI_MEMORY_BASE, 4, (base | 0xf0) << 16 | base);
+	wr(g, fn + PCI_BRIDGE_CONTROL, 2, 0);
+	wr(g, fn + PCI_COMMAND, 2, 7);
+}
+
+/* As an operating system sizes and places BARs; sometimes over one another, or none. */
 static void bars(struct guest *g)
 {
-	uint64_t fn = GPA_ECAM + some_function();
-	uint32_t at = 0xd0000000 + 0x100000 * chance_below(64);
+	unsigned port = 1 + chance_below(HOSTILE_PORTS);
+	uint64_t fn = GPA_ECAM + ((uint64_t)port << 20) + (one_in(4) ? 1 << 12 : 0);
+	uint32_t at = WINDOW(port) + 0x100000 * chance_below(8);
 
-	if (!one_in(4))
-		wr(g, fn + PCI_COMMAND, 2, 0);
+	bridge(g, port);
+	rd(g, fn + PCI_VENDOR_ID, 4);
+	wr(g, fn + PCI_COMMAND, 2, 0);
 	for (unsigned i = 0; i < 6; i++) {
-		if (one_in(2))
-			continue;
 		wr(g, fn + PCI_BASE_ADDRESS_0 + 4 * i, 4, 0xffffffff);
 		rd(g, fn + PCI_BASE_ADDRESS_0 + 4 * i, 4);
-		wr(g, fn + PCI_BASE_ADDRESS_0 + 4 * i, 4, one_in(3) ? 0 : at + 0x40000 * i);
+		wr(g, fn + PCI_BASE_ADDRESS_0 + 4 * i, 4, one_in(8) ? 0 : at + 0x40000 * i);
 	}
-	wr(g, fn + PCI_COMMAND, 2, chance_below(8));
+	wr(g, fn + PCI_COMMAND, 2, one_in(3) ? chance_below(8) : 7);
+}
+
+/* A driver that looks at what only the card itself knows. */
+static void live(struct guest *g)
+{
+	static const uint16_t registers[] = { PCI_COMMAND, PCI_STATUS, PCI_STATUS, 0x64, 0x8a, 0xcc,
+		0xea, 0x104, 0x110, 0x150, 0x200 };
+	unsigned port = 1 + chance_below(HOSTILE_PORTS);
+	uint64_t fn = GPA_ECAM + ((uint64_t)port << 20);
+
+	if (one_in(10))
+		bridge(g, port);
+	for (unsigned n = 1 + chance_below(20); n; n--)
+		rd(g, fn + registers[chance_below(sizeof(registers) / sizeof(registers[0]))],
+			one_in(2) ? 4 : 2);
 }
 
 /* Where the fake cards have MSI-X, MSI, PM and Express. */
@@ -372,9 +400,24 @@ static void crash(struct guest *g)
 static const struct {
 	void (*fn)(struct guest *g);
 	unsigned weight;
-} routines[] = { { config, 20 }, { cf8, 6 }, { bars, 8 }, { interrupts, 8 }, { memory, 15 },
-	{ hotplug, 12 }, { slots, 4 }, { ged, 3 }, { rtc, 5 }, { serial, 6 }, { nonsense, 4 },
-	{ odd_exits, 4 }, { halt, 12 }, { function_reset, 2 }, { bus_reset, 1 } };
+} routines[] = {
+	{ live, 40 },
+	{ memory, 20 },
+	{ config, 15 },
+	{ hotplug, 12 },
+	{ halt, 8 },
+	{ bars, 6 },
+	{ serial, 6 },
+	{ cf8, 5 },
+	{ interrupts, 5 },
+	{ rtc, 5 },
+	{ slots, 4 },
+	{ odd_exits, 4 },
+	{ nonsense, 4 },
+	{ ged, 3 },
+	{ function_reset, 1 },
+	{ bus_reset, 1 },
+};
 #define ROUTINES (sizeof(routines) / sizeof(routines[0]))
 #define ENDS_OF 1000 /* plan.resets and .power: times in so many routines */
 

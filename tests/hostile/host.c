@@ -54,18 +54,23 @@ static struct {
 	struct vfio_host lying;
 } host = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Who may do what: main nothing that a device could hold up, vCPUs reads and writes. */
-static void check_role(const char *what, bool access)
+static bool on_vcpu(void)
 {
 	static _Thread_local char name[16];
 
-	if (phase_now() != PHASE_RUN && phase_now() != PHASE_CALM)
-		return;
 	if (!name[0])
 		prctl(PR_GET_NAME, name);
+	return !strncmp(name, "vcpu", 4);
+}
+
+/* Who may do what: main nothing that a device could hold up, vCPUs reads and writes. */
+static void check_role(const char *what, bool access)
+{
+	if (phase_now() != PHASE_RUN && phase_now() != PHASE_CALM)
+		return;
 	if (gettid() == atomic_load(&hostile.main_tid))
 		violation("main waits for a device: %s", what);
-	if (!access && !strncmp(name, "vcpu", 4))
+	if (!access && on_vcpu())
 		violation("a vCPU makes a call that is a worker's: %s", what);
 }
 
@@ -191,8 +196,9 @@ static void access_begin(struct card *card, uint64_t offset)
 		pthread_mutex_lock(&card->busy);
 		pthread_mutex_unlock(&card->busy);
 	}
-	if (one_in(10))
-		lie_delay(LIE_ACCESS);
+	/* A worker reads all of config space; one register is enough to be held at. */
+	if (on_vcpu() || one_in(64))
+		lie_delay_access();
 }
 
 static ssize_t lying_pread(struct vfio_device_io *io, void *buf, size_t len, uint64_t offset)

@@ -52,6 +52,7 @@ struct plan {
 	unsigned fail_one_in;	/* a call of the kernel's fails */
 	unsigned delay_one_in;	/* takes milliseconds */
 	unsigned hold_one_in;	/* takes up to seconds */
+	unsigned access_one_in; /* an access to a card takes up to 30 ms, or now and then seconds */
 	unsigned resets, power; /* weights of what vCPUs do; 0: never */
 	unsigned pull_one_in;	/* an error or a request event instead of an interrupt */
 };

@@ -19,15 +19,25 @@ static const struct {
 	[LIE_CLOSE] = { 30, 500 },
 	[LIE_IRQS] = { 5, 300 },
 	[LIE_RESET] = { 100, 1500 },
-	[LIE_ACCESS] = { 4, 2500 },
+	[LIE_ACCESS] = { 30, 2500 },
 };
+
+static void delay(unsigned delay_one_in, unsigned hold_one_in, enum lie lie)
+{
+	if (one_in(hold_one_in))
+		sleep_ms(1 + chance_below(longest[lie].hold_ms));
+	else if (one_in(delay_one_in))
+		sleep_ms(1 + chance_below(longest[lie].delay_ms));
+}
 
 void lie_delay(enum lie lie)
 {
-	if (one_in(hostile.plan.hold_one_in))
-		sleep_ms(1 + chance_below(longest[lie].hold_ms));
-	else if (one_in(hostile.plan.delay_one_in))
-		sleep_ms(1 + chance_below(longest[lie].delay_ms));
+	delay(hostile.plan.delay_one_in, hostile.plan.hold_one_in, lie);
+}
+
+void lie_delay_access(void)
+{
+	delay(hostile.plan.access_one_in, 20 * hostile.plan.access_one_in, LIE_ACCESS);
 }
 
 bool lie_fails(void)

@@ -19,6 +19,8 @@ enum lie {
 };
 
 void lie_delay(enum lie lie);
+/* There are many more accesses than calls. */
+void lie_delay_access(void);
 bool lie_fails(void);
 /* A random errno of those that calls on devices fail with. */
 int lie_errno(void);

@@ -18,6 +18,7 @@
 #include <portcullis/sys.h>
 
 #include "machine.h"
+#include "promises.h"
 
 struct options {
 	unsigned seconds;
@@ -52,7 +53,8 @@ static struct plan make_plan(uint64_t seed, unsigned number)
 		.fail_one_in = PICK(0, 1000, 200, 60),
 		.delay_one_in = PICK(0, 100, 20),
 		.hold_one_in = PICK(0, 400, 100),
-		.resets = PICK(0, 0, 1, 20, 300),
+		.access_one_in = PICK(0, 200, 20),
+		.resets = PICK(0, 0, 1, 4, 200),
 		.power = PICK(0, 0, 0, 1),
 		.pull_one_in = PICK(0, 2000, 200),
 	};
@@ -62,13 +64,14 @@ static void print_plan(const struct plan *p)
 {
 	static const char *const endings[] = { "quit", "quit at once", "SIGTERM", "guest" };
 
-	printf("machine %u: %u ms, then %s;%s%s%s%s fails 1/%u, delays 1/%u, holds 1/%u, resets "
+	printf("machine %u: %u ms, then %s;%s%s%s%s fails 1/%u, delays 1/%u, holds 1/%u, accesses "
+	       "1/%u, resets "
 	       "%u, "
 	       "power %u, pulls 1/%u\n",
 		p->number, p->life_ms, endings[p->ending], p->native ? " native" : "",
 		p->no_reboot ? " no-reboot" : "", p->no_shutdown ? " no-shutdown" : "",
 		p->polite ? " polite" : "", p->fail_one_in, p->delay_one_in, p->hold_one_in,
-		p->resets, p->power, p->pull_one_in);
+		p->access_one_in, p->resets, p->power, p->pull_one_in);
 }
 
 static void parse(struct options *o, int argc, char *argv[])
@@ -116,13 +119,26 @@ const char *__tsan_default_options(void)
 	return "halt_on_error=1:second_deadlock_stack=1";
 }
 
-static bool run(const struct plan *plan)
+static void print_counts(void)
+{
+	uint64_t exits = 0;
+
+	for (unsigned i = 0; i < HOSTILE_CPUS; i++)
+		exits += kvm_exits(i);
+	printf("  %llu exits, %u devices asked for, %u added, %u deleted,",
+		(unsigned long long)exits, promises_count(PROMISE_ASKED),
+		promises_count(PROMISE_KEPT), promises_count(PROMISE_DELETED));
+}
+
+static bool run(const struct plan *plan, bool verbose)
 {
 	pid_t child = fork();
 	int status = 0;
 
 	if (child == 0) {
 		machine_life(plan);
+		if (verbose)
+			print_counts();
 		exit(0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child || status) {
@@ -157,10 +173,10 @@ int main(int argc, char *argv[])
 
 		if (o.verbose)
 			print_plan(&plan);
-		if (!run(&plan))
+		if (!run(&plan, o.verbose))
 			return 1;
 		if (o.verbose)
-			printf("  %.2f s\n", now() - began);
+			printf(" %.2f s\n", now() - began);
 		number++;
 	} while (o.machine < 0 && now() - start < o.seconds);
 	printf("%u machines, no promise broken, %.0f s\n", number, now() - start);
