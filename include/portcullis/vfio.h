@@ -81,8 +81,6 @@ int vfio_context_new(struct vfio_context **out, const struct vfio_env *env);
 void vfio_context_free(struct vfio_context *context);
 /* Guest RAM, once laid out (borrowed; must outlive the context's devices). */
 void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
-/* Bytes of guest memory mapped for DMA now, over all containers. */
-uint64_t vfio_context_mapped_bytes(struct vfio_context *context);
 
 /* -object iommufd,...: /dev/iommu, opened with the first device that names the object. */
 extern const struct prop_type vfio_iommufd_type;

@@ -291,17 +291,3 @@ const struct json *json_get(const struct json *object, const char *key)
 			return member;
 	return NULL;
 }
-
-const char *json_kind_name(enum json_kind kind)
-{
-	static const char *const names[] = {
-		[JSON_NULL] = "null",
-		[JSON_BOOL] = "boolean",
-		[JSON_INT] = "integer",
-		[JSON_NUMBER] = "number",
-		[JSON_STRING] = "string",
-		[JSON_ARRAY] = "array",
-		[JSON_OBJECT] = "object",
-	};
-	return names[kind];
-}

@@ -58,8 +58,6 @@ int json_parse(struct json_arena *arena, const char *text, size_t len, const str
 	struct err *err);
 /* Member of an object, NULL if there is none. */
 const struct json *json_get(const struct json *object, const char *key);
-/* "object", "string", ... */
-const char *json_kind_name(enum json_kind kind);
 
 /* Length of the UTF-8 sequence at s (shortest form, no surrogates, RFC 3629), 0 if it is none. */
 size_t json_utf8_length(const unsigned char *s);

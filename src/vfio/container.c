@@ -104,25 +104,19 @@ int vfio_container_map(struct vfio_container *container, const struct ledger_ent
 	if (ret < 0)
 		return ret;
 	ret = container->ops->map(container, entry->iova, hva, entry->size, writable);
-	if (ret < 0) {
+	if (ret < 0)
 		strike(container, entry->iova, entry->size);
-		return ret;
-	}
-	if (entry->kind == LEDGER_RAM)
-		atomic_fetch_add(&container->context->mapped, entry->size);
-	return 0;
+	return ret < 0 ? ret : 0;
 }
 
 int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64_t size)
 {
 	/* Only this thread changes the ledger (context->lock), so reading needs no lock. */
 	const struct ledger_entry *entry = ledger_find(&container->ledger, iova, size);
-	bool ram;
 	int ret;
 
 	if (!entry || entry->iova != iova || entry->size != size)
 		return -ENOENT;
-	ram = entry->kind == LEDGER_RAM;
 	ret = container->ops->unmap(container, iova, size);
 	/* The kernel drops it with the container at the latest; nobody could repeat the call
 	 * usefully. */
@@ -130,8 +124,6 @@ int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64
 		log_guest("vfio: cannot unmap IOVA 0x%" PRIx64 "+0x%" PRIx64 ": %s", iova, size,
 			strerror(-ret));
 	strike(container, iova, size);
-	if (ram)
-		atomic_fetch_sub(&container->context->mapped, size);
 	return 0;
 }
 

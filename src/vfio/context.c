@@ -56,11 +56,6 @@ void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram)
 	atomic_store(&context->ram, ram);
 }
 
-uint64_t vfio_context_mapped_bytes(struct vfio_context *context)
-{
-	return atomic_load(&context->mapped);
-}
-
 void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, void *opaque)
 {
 	pthread_mutex_lock(&context->tables);

@@ -112,8 +112,7 @@ struct vfio_context {
 	struct vfio_attachment *attachments;
 	struct vfio_iommufd *iommufds;
 	unsigned next_container;
-	atomic_bool quiet;	 /* no guest runs, or it is being reset with all it has */
-	_Atomic uint64_t mapped; /* bytes of guest RAM */
+	atomic_bool quiet; /* no guest runs, or it is being reset with all it has */
 };
 
 /* Mappings besides RAM that one device may ask for (its BARs' pieces). */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the compiler knows: thread roles, what a vCPU can reach, and global state."""
+import collections
 import concurrent.futures
 import functools
 import os
@@ -149,6 +150,25 @@ def check_state(tree):
                 yield f"{name}: '{cells[0]}' is writable and outlives its caller ({cells[6]})"
 
 
+# Functions that nothing in the product calls: (name, reason).
+UNCALLED = {
+    "main": "the C library calls it",
+}
+
+
+def check_uncalled(tree):
+    """a function with a contract is called somewhere in the product, not only by tests"""
+    code = "\n".join(tree.code(p) for p in tree.glob("src/", "threads/", "seccomp/", ext=".c"))
+    code += "\n".join(re.findall(r"\n\t[^\n]*", "\n".join(
+        tree.code(p) for p in tree.glob("src/", "include/", "seccomp/", ext=".h"))))
+    words = collections.Counter(re.findall(r"\b[A-Za-z_]\w*\b", code))
+    for name, path in compiled(tree):
+        for line in symbols(path).splitlines():
+            cells = [c.strip() for c in line.split("|")]
+            if len(cells) >= 7 and cells[2] == "T" and words[cells[0]] < 2 and cells[0] not in UNCALLED:
+                yield f"{name}: nothing calls {cells[0]}()"
+
+
 def role_errors(tree, path):
     done = subprocess.run(
         [CLANG, *FLAGS, "-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety", "-x", "c", "-"],
@@ -181,6 +201,8 @@ CHECKS = [
         "void *planted_access(void) { return deep(); }\n"}),
     ("no global state", check_state, {
         "src/devices/planted.c": "int planted_count = 3;\n"}),
+    ("uncalled functions", check_uncalled, {
+        "src/devices/planted.c": "int planted_lonely(void) { return 3; }\n"}),
     ("thread roles", check_roles, {
         "src/devices/planted.c": "#include <portcullis/bus.h>\n"
         "int f(struct bus *bus);\nint f(struct bus *bus) { return bus_publish(bus); }\n"}),

@@ -107,13 +107,13 @@ static void test_incompatible_groups(void **state)
 	assert_int_equal(fake_vfio_open_fds(&vfio.fake, FAKE_FD_CONTAINER), 2);
 	vfio_context_set_ram(vfio.context, &vfio.ram);
 	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 2 * vfio.ram.layout.size);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 2 * vfio.ram.layout.size);
 	vfio_detach(a);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	vfio_detach(c);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 0);
 }
 
 static void test_not_viable(void **state)

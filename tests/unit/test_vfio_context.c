@@ -58,7 +58,7 @@ static void test_ram_mapped(void **state)
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
 	for (unsigned i = 0; i < 5; i++)
 		assert_true(vfio.fake.spaces[0].maps[i].writable);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	/* Once per container, whoever asks. */
 	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	c = attach(DEV_C);
@@ -68,7 +68,7 @@ static void test_ram_mapped(void **state)
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
 	vfio_detach(c);
 	assert_int_equal(vfio.fake.unmaps, 5);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 0);
 }
 
 static void test_no_ram_yet(void **state)
@@ -163,7 +163,7 @@ static void test_out_of_memory_rolls_back(void **state)
 	assert_says(vfio.err.hint, "locked memory");
 	assert_int_equal(vfio.fake.maps, 4);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 0);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 0);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ENOMEM);
 	assert_int_equal(a->container->ledger.capacity, VFIO_DEVICE_MAPS + 5);
@@ -252,7 +252,7 @@ static void test_bars(void **state)
 	assert_int_equal(map_piece(c, 0xd0010000, bar, 0x1000, false), 0);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 7);
 	/* Only RAM counts as guest memory. */
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), vfio.ram.layout.size);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), vfio.ram.layout.size);
 	unmap_piece(a, 0xd0000000, 0x8000);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 7);
 	unmap_piece(a, 0xd0000000, 0x10000);

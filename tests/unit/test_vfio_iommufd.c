@@ -137,7 +137,7 @@ static void test_ram(void **state)
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 4);
 	vfio_detach(c);
 	assert_int_equal(vfio.fake.maps, vfio.fake.unmaps);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 0);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 0);
 }
 
 static void test_more_ranges_than_room(void **state)
@@ -311,7 +311,7 @@ static void test_mixed(void **state)
 	assert_ptr_not_equal(a->container, c->container);
 	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 2 * vfio.ram.layout.size);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 2 * vfio.ram.layout.size);
 	vfio_detach(a);
 	vfio_detach(c);
 }

@@ -123,7 +123,7 @@ static void test_pieces(void **state)
 	assert_false(fake_vfio_mapped(&vfio.fake, 0xd0008000, 0x1000, BAR_HVA + 2 * MIB + 0x8000));
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 3);
 	/* It does not count as guest memory. */
-	assert_int_equal(vfio_context_mapped_bytes(vfio.context), 128 * MIB);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 128 * MIB);
 	/* It moves: gone there before it is here. */
 	show(a, 2, 0xd0100000);
 	assert_true(reachable(0xd0100000, 2));

@@ -46,6 +46,9 @@ int vfio_fixture_teardown(void **state);
 void vfio_fixture_ram(struct vfio_fixture *fixture, uint64_t page_size,
 	const uint64_t (*segments)[2], unsigned n);
 
+/* Bytes of guest memory that are mapped for DMA now, over all containers. Any thread. */
+uint64_t vfio_fixture_mapped_bytes(struct vfio_context *context);
+
 /* Of a card without an address in the guest. A bdf that is none is vfio_attach()'s to refuse. */
 struct vfio_pci_options vfio_fixture_options(const char *bdf);
 /* By its group. Several threads may at once, so err is the caller's. */
