@@ -30,7 +30,8 @@ enum chardev_kind {
 
 struct chardev_options {
 	enum chardev_kind kind;
-	const char *path; /* borrowed until chardev_free(); NULL for stdio */
+	const char *path; /* borrowed until chardev_free(); NULL for stdio and fd */
+	int fd;		  /* unix without path: a socket that was handed over; taken */
 	bool wait;	  /* unix server: chardev_new() returns when the first client is there */
 };
 

@@ -14,13 +14,14 @@
 
 struct err;
 
-enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_UNIX };
+enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_UNIX, SERIAL_FD };
 
 struct config_serial {
 	enum serial_kind kind;
 	char *path;  /* file, unix */
-	bool server; /* unix: listen ("server" was given) or connect */
-	bool wait;   /* unix server: wait for the first client before the guest starts */
+	int fd;	     /* SERIAL_FD: a socket that was handed over; chardev_new() takes it */
+	bool server; /* unix, fd: listen ("server" was given) or connect */
+	bool wait;   /* server: wait for the first client before the guest starts */
 };
 
 /* One -device or -object: its type and options object (type->size bytes, owned). */
@@ -29,12 +30,13 @@ struct config_device {
 	void *options;
 };
 
-enum qmp_kind { QMP_UNIX, QMP_TCP };
+enum qmp_kind { QMP_UNIX, QMP_TCP, QMP_FD };
 struct config_qmp {
 	enum qmp_kind kind;
 	char *path;    /* unix */
 	char *host;    /* tcp: a numeric IPv4 or IPv6 address, without brackets */
 	uint16_t port; /* never 0 */
+	int fd;	       /* QMP_FD: a listening socket that was handed over; qmp_open() takes it */
 	bool wait;     /* "wait": the machine starts after the first client connected */
 };
 

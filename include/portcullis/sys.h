@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 enum fd_zone {
-	FD_ZONE_ANY = 3,	/* lowest free number */
+	FD_ZONE_ANY = 3,	/* any number below the zones */
 	FD_ZONE_DEVICE = 0x200, /* VFIO device fds: pread/pwrite by vCPUs; 512 of them */
 	FD_ZONE_EVENT = 0x400,	/* and up; eventfds: write(8) by vCPUs */
 };

@@ -9,6 +9,7 @@
 #ifndef PORTCULLIS_UNIXSOCK_H
 #define PORTCULLIS_UNIXSOCK_H
 
+#include <stdbool.h>
 #include <sys/un.h>
 
 struct err;
@@ -22,5 +23,12 @@ int unixsock_new(const char *what, struct err *err);
  * -EADDRINUSE: somebody listens; -EACCES: whether somebody does cannot be found out.
  */
 int unixsock_make_way(const struct sockaddr_un *addr, const char *what, struct err *err);
+/*
+ * Sockets that whoever started us hands over, of any family. Is fd (borrowed) an open stream
+ * socket, and does it listen, or is it connected? -EBADF, -ENOTSOCK, -EINVAL; what: "-qmp:".
+ */
+int unixsock_check(int fd, bool listening, const char *what, struct err *err);
+/* Takes fd, on failure too, checks it and returns the number it has from now on; non-blocking. */
+int unixsock_adopt(int fd, bool listening, const char *what, struct err *err);
 
 #endif

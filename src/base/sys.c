@@ -194,7 +194,7 @@ int sys_fd_move(int fd, enum fd_zone zone)
 
 	if (fd < 0)
 		return -EBADF;
-	if (zone == FD_ZONE_ANY)
+	if (zone == FD_ZONE_ANY && fd < FD_ZONE_DEVICE)
 		return fd;
 	if (zone == FD_ZONE_DEVICE && ((unsigned)fd & FD_ZONE_DEVICE_MASK) == FD_ZONE_DEVICE)
 		return fd;
@@ -204,8 +204,8 @@ int sys_fd_move(int fd, enum fd_zone zone)
 	if (moved < 0) /* EINVAL: the zone begins above RLIMIT_NOFILE */
 		moved = errno == EINVAL ? -EMFILE : -errno;
 	close(fd);
-	if (moved >= 0 && zone == FD_ZONE_DEVICE &&
-		moved >= FD_ZONE_DEVICE + FD_ZONE_DEVICE_COUNT) {
+	if ((zone == FD_ZONE_ANY && moved >= FD_ZONE_DEVICE) ||
+		(zone == FD_ZONE_DEVICE && moved >= FD_ZONE_DEVICE + FD_ZONE_DEVICE_COUNT)) {
 		close(moved);
 		return -EMFILE;
 	}

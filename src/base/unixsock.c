@@ -2,6 +2,7 @@
 /* unixsock.c - a unix socket's name outlives its program; who is in the way is found out by
  * calling. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -73,4 +74,66 @@ int unixsock_make_way(const struct sockaddr_un *addr, const char *what, struct e
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_set_errno(err, errno, "%s: cannot remove the stale '%s'", what, path);
 	return 0;
+}
+
+static int is_stream(int fd, const char *what, struct err *err)
+{
+	int type;
+	socklen_t len = sizeof(type);
+
+	if (fcntl(fd, F_GETFD) < 0) {
+		err_set(err, EBADF, "%s fd %d is not open", what, fd);
+		err_hint(err, "start this program with it open, and without close-on-exec");
+		return -EBADF;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return err_set(err, ENOTSOCK, "%s fd %d is not a socket", what, fd);
+	if (type != SOCK_STREAM)
+		return err_set(err, EINVAL, "%s fd %d is not a stream socket", what, fd);
+	return 0;
+}
+
+int unixsock_check(int fd, bool listening, const char *what, struct err *err)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer), size = sizeof(int);
+	int ret = is_stream(fd, what, err), accepts = 0;
+
+	if (ret < 0)
+		return ret;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) < 0)
+		return err_set_errno(err, errno, "%s fd %d", what, fd);
+	if (listening && !accepts) {
+		err_set(err, EINVAL, "%s fd %d is not a listening socket", what, fd);
+		err_hint(err, "bind it and call listen() on it before it is handed over");
+		return -EINVAL;
+	}
+	if (!listening && accepts) {
+		err_set(err, EINVAL, "%s fd %d is a listening socket", what, fd);
+		err_hint(err, "add 'server=on'");
+		return -EINVAL;
+	}
+	if (!listening && getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+		return err_set(err, EINVAL, "%s fd %d is not connected", what, fd);
+	return 0;
+}
+
+int unixsock_adopt(int fd, bool listening, const char *what, struct err *err)
+{
+	int ret = unixsock_check(fd, listening, what, err), flags;
+
+	if (ret == -EBADF)
+		return ret;
+	if (!ret && fd >= FD_ZONE_DEVICE) { /* numbers that mean something to the filters */
+		fd = sys_fd_move(fd, FD_ZONE_ANY);
+		if (fd < 0)
+			return err_set_errno(err, -fd, "%s a lower number for the socket", what);
+	}
+	flags = ret ? 0 : fcntl(fd, F_GETFL);
+	if (!ret && (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+			    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0))
+		ret = err_set_errno(err, errno, "%s fd %d", what, fd);
+	if (ret < 0)
+		sys_close(fd);
+	return ret < 0 ? ret : fd;
 }

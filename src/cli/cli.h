@@ -23,7 +23,8 @@ struct socket_spec {
 	char *path; /* unix */
 	char *host; /* tcp */
 	char *port;
-	bool server, wait;
+	int fd; /* has_fd: a socket that is handed over */
+	bool has_fd, server, wait, has_wait;
 };
 
 struct chardev_spec {
@@ -147,7 +148,11 @@ int opt_version(struct parse *p, const char *value);
 /* Once all options were read. */
 int finish_devices(struct parse *p);
 int finish_monitors(struct parse *p);
-/* "unix:PATH,..." or "tcp:HOST:PORT,..." (allow_tcp) into spec; release it in every case. */
+/* One pair of a socket's (opaque: struct socket_spec), and whether all of them make a socket. */
+int socket_pair(struct parse *p, const char *key, const char *value, void *opaque);
+int check_socket(struct parse *p, struct socket_spec *spec);
+/* "unix:PATH,...", "unix:fd=N,..." or "tcp:HOST:PORT,..." (allow_tcp) into spec; release it in
+ * every case. */
 int parse_socket(struct parse *p, const char *value, bool allow_tcp, struct socket_spec *spec);
 void socket_spec_release(struct socket_spec *spec);
 

@@ -23,6 +23,7 @@
 #include <portcullis/sys.h>
 #include <portcullis/thread.h>
 
+#include "inherited.h"
 #include "process.h"
 
 /* File names and what devices say must not steer the terminal. */
@@ -133,10 +134,10 @@ static int run_machine(struct config *config, struct err *err) ON_MAIN
 static int run(struct config *config, struct err *err) ON_MAIN
 {
 	struct pidfile pidfile = { .fd = -1 };
-	int ret = 0;
+	int ret = inherited_check(config, err);
 
 	signal(SIGPIPE, SIG_IGN);
-	if (config->daemonize)
+	if (!ret && config->daemonize)
 		ret = go_to_background(config, err);
 	if (!ret)
 		ret = fd_limit(err);

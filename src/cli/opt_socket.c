@@ -1,148 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* opt_socket.c - where others connect: -serial, -qmp, -chardev and -mon. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "cli.h"
 
-void socket_spec_release(struct socket_spec *spec)
+/* What QEMU has there and this program has not. A word that ends in ':' or '/' is a beginning. */
+struct elsewhere {
+	const char *word, *cure;
+};
+
+#define USE_UNIX "use unix:PATH,server=on,wait=off"
+#define USE_SOCAT USE_UNIX ", and socat from there"
+
+static const struct elsewhere not_for_serial[] = {
+	{ "vc", "there is no display: use stdio, or unix:PATH,server=on,wait=off" },
+	{ "vc:", "there is no display: use stdio, or unix:PATH,server=on,wait=off" },
+	{ "pty", USE_UNIX ", and 'socat -,raw,echo=0 UNIX:PATH' from a terminal" },
+	{ "tcp:", USE_SOCAT " to a port: whoever reaches it has the guest's console" },
+	{ "telnet:", USE_SOCAT " to a port: whoever reaches it has the guest's console" },
+	{ "tn3270:", USE_UNIX },
+	{ "websocket:", USE_UNIX },
+	{ "udp:", USE_SOCAT },
+	{ "pipe:", "use file:PATH, or unix:PATH,server=on,wait=off" },
+	{ "chardev:", "name the socket here: unix:PATH,server=on,wait=off" },
+	{ "mon:", "there is no human monitor to share it with: leave 'mon:' out" },
+	{ "/dev/", USE_SOCAT " to the device" },
+	{ "COM", USE_UNIX },
+	{ "braille", USE_UNIX },
+	{ "msmouse", USE_UNIX },
+	{ "wctablet", USE_UNIX },
+	{ "testdev", "use -device isa-debug-exit" },
+	{ NULL, NULL },
+};
+
+static const struct elsewhere not_for_qmp[] = {
+	{ "none", "leave -qmp out" },
+	{ "null", "leave -qmp out" },
+	{ "stdio", USE_UNIX },
+	{ "vc", USE_UNIX },
+	{ "vc:", USE_UNIX },
+	{ "pty", USE_UNIX },
+	{ "file:", "clients talk and listen: " USE_UNIX },
+	{ "pipe:", USE_UNIX },
+	{ "udp:", USE_UNIX },
+	{ "telnet:", "use tcp:ADDRESS:PORT,server=on,wait=off" },
+	{ "tn3270:", USE_UNIX },
+	{ "websocket:", USE_UNIX },
+	{ "mon:", "there is no human monitor to share it with: leave 'mon:' out" },
+	{ "chardev:", "use -mon chardev=ID,mode=control" },
+	{ "/dev/", USE_UNIX },
+	{ NULL, NULL },
+};
+
+/* 0: none of them. */
+static int check_elsewhere(struct parse *p, const struct elsewhere *table, const char *value)
 {
-	free(spec->path);
-	free(spec->host);
-	free(spec->port);
-	*spec = (struct socket_spec){ 0 };
-}
+	for (; table->word; table++) {
+		size_t len = strlen(table->word);
+		bool begins = table->word[len - 1] == ':' || table->word[len - 1] == '/';
 
-static int take_switch(struct parse *p, const char *key, const char *value, bool *out)
-{
-	return parse_bool(value, out) < 0
-		       ? option_error(p, "'%s' is 'on' or 'off', not '%s'", key, value)
-		       : 0;
-}
-
-/* What -qmp, -serial unix: and -chardev socket have in common. */
-static int socket_pair(struct parse *p, const char *key, const char *value, void *opaque)
-{
-	static const char *const keys[] = { "path", "host", "port", "server", "wait", NULL };
-	struct socket_spec *spec = opaque;
-
-	if (!strcmp(key, "path"))
-		return copy_string(p, &spec->path, value);
-	if (!strcmp(key, "host"))
-		return copy_string(p, &spec->host, value);
-	if (!strcmp(key, "port"))
-		return copy_string(p, &spec->port, value);
-	if (!strcmp(key, "server"))
-		return take_switch(p, key, value, &spec->server);
-	if (!strcmp(key, "wait"))
-		return take_switch(p, key, value, &spec->wait);
-	if (!strcmp(key, "nodelay") || !strcmp(key, "ipv4") || !strcmp(key, "ipv6"))
-		return 0;
-	if (!strcmp(key, "telnet") && !strcmp(value, "off"))
-		return 0;
-	return unknown_key(p, key, keys);
-}
-
-/* Numeric, because looking names up would open files and sockets before any check is done. */
-static bool host_is_numeric(const char *host)
-{
-	unsigned char address[sizeof(struct in6_addr)];
-
-	return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
-}
-
-static int check_tcp(struct parse *p, struct socket_spec *spec)
-{
-	uint64_t port;
-	int ret;
-
-	if (!spec->host && !spec->port)
-		return option_error(p, "a socket needs a path, or a host and a port");
-	if (!spec->port)
-		return option_error(p, "a TCP socket needs a port");
-	if (parse_u64(spec->port, &port) < 0 || !port || port > UINT16_MAX)
-		return option_error(
-			p, "'%s' is not a port: it is a number from 1 to 65535", spec->port);
-	if (spec->host && !strcmp(spec->host, "localhost"))
-		return copy_string(p, &spec->host, "127.0.0.1");
-	if (spec->host && host_is_numeric(spec->host))
-		return 0;
-	ret = option_error(p, "'%s' is not an IP address", spec->host ? spec->host : "");
-	err_hint(p->err,
-		"anyone who reaches the port controls the machine: name the address to listen "
-		"on, such as 127.0.0.1");
-	return ret;
-}
-
-static int check_socket(struct parse *p, struct socket_spec *spec)
-{
-	size_t longest = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
-
-	if (spec->path && (spec->host || spec->port))
-		return option_error(p, "a socket has a path, or a host and a port, not both");
-	if (!spec->path)
-		return check_tcp(p, spec);
-	if (strlen(spec->path) > longest)
-		return option_error(
-			p, "the socket's path is longer than %zu bytes: '%s'", longest, spec->path);
-	return 0;
-}
-
-/* "HOST:PORT,..." with the host in brackets if it is IPv6 -> host, port; the rest are pairs. */
-static int parse_tcp(struct parse *p, const char *value, struct socket_spec *spec)
-{
-	const char *end = strchrnul(value, ','),
-		   *colon = memrchr(value, ':', (size_t)(end - value));
-	size_t len;
-
-	if (!colon)
-		return option_error(p, "'tcp:%s' is not tcp:ADDRESS:PORT", value);
-	len = (size_t)(colon - value);
-	spec->port = strndup(colon + 1, (size_t)(end - colon - 1));
-	if (len >= 2 && value[0] == '[' && colon[-1] == ']')
-		spec->host = strndup(value + 1, len - 2);
-	else
-		spec->host = strndup(value, len);
-	if (!spec->port || !spec->host)
-		return out_of_memory(p);
-	return *end ? option_pairs(p, end + 1, NULL, socket_pair, spec) : 0;
-}
-
-/* "PATH,..." with any character in the path, commas doubled -> path; the rest are pairs. */
-static int parse_unix(struct parse *p, const char *value, struct socket_spec *spec)
-{
-	char *out = malloc(strlen(value) + 1);
-
-	if (!out)
-		return out_of_memory(p);
-	spec->path = out;
-	for (; *value && (*value != ',' || value[1] == ','); value++) {
-		if (*value == ',')
-			value++;
-		*out++ = *value;
+		if (begins ? strncmp(value, table->word, len) : strcmp(value, table->word))
+			continue;
+		option_error(p, "'%s' is not supported here", value);
+		err_hint(p->err, "%s", table->cure);
+		return -EINVAL;
 	}
-	*out = '\0';
-	if (!*spec->path)
-		return option_error(p, "the socket's path is missing");
-	return *value ? option_pairs(p, value + 1, NULL, socket_pair, spec) : 0;
-}
-
-int parse_socket(struct parse *p, const char *value, bool allow_tcp, struct socket_spec *spec)
-{
-	int ret;
-
-	*spec = (struct socket_spec){ .wait = true };
-	if (!strncmp(value, "unix:", 5))
-		ret = parse_unix(p, value + 5, spec);
-	else if (allow_tcp && !strncmp(value, "tcp:", 4))
-		ret = parse_tcp(p, value + 4, spec);
-	else
-		return option_error(p, "'%s' is not %sunix:PATH,server,nowait", value,
-			allow_tcp ? "tcp:ADDRESS:PORT,server,nowait or " : "");
-	return ret < 0 ? ret : check_socket(p, spec);
+	return 0;
 }
 
 static int serial_unix(struct parse *p, const char *value)
@@ -151,10 +76,15 @@ static int serial_unix(struct parse *p, const char *value)
 	struct socket_spec spec;
 	int ret = parse_socket(p, value, false, &spec);
 
+	if (!ret && spec.has_wait && !spec.server) {
+		ret = option_error(p, "'wait' is for a socket that is listened on");
+		err_hint(p->err, "add 'server=on', or leave 'wait' out");
+	}
 	if (!ret) {
-		serial->kind = SERIAL_UNIX;
+		serial->kind = spec.has_fd ? SERIAL_FD : SERIAL_UNIX;
 		free(serial->path); /* of an earlier -serial, which is an error in a moment */
 		serial->path = spec.path;
+		serial->fd = spec.fd;
 		serial->server = spec.server;
 		serial->wait = spec.server && spec.wait;
 		spec.path = NULL;
@@ -186,8 +116,10 @@ int opt_serial(struct parse *p, const char *value)
 	}
 	if (!strncmp(value, "unix:", 5))
 		return serial_unix(p, value);
+	if (check_elsewhere(p, not_for_serial, value) < 0)
+		return -EINVAL;
 	option_error(p, "unknown destination '%s'", value);
-	err_hint(p->err, "it is stdio, none, null, file:PATH or unix:PATH[,server[,nowait]]");
+	err_hint(p->err, "it is stdio, none, null, file:PATH or unix:PATH[,server=on[,wait=off]]");
 	return -EINVAL;
 }
 
@@ -200,7 +132,8 @@ static int add_qmp(struct parse *p, struct socket_spec *spec)
 
 	if (!spec->server) {
 		option_error(p, "QMP is served here: it connects to nobody");
-		err_hint(p->err, "add ',server,nowait'");
+		err_hint(p->err, "add ',server=on,wait=off'%s",
+			spec->has_fd ? " and hand over a listening socket" : "");
 		return -EINVAL;
 	}
 	grown = array_grow(p, c->qmp, &c->n_qmp, sizeof(*c->qmp));
@@ -208,7 +141,8 @@ static int add_qmp(struct parse *p, struct socket_spec *spec)
 		return -ENOMEM;
 	c->qmp = grown;
 	qmp = &c->qmp[c->n_qmp - 1];
-	qmp->kind = spec->path ? QMP_UNIX : QMP_TCP;
+	qmp->kind = spec->has_fd ? QMP_FD : spec->path ? QMP_UNIX : QMP_TCP;
+	qmp->fd = spec->fd;
 	qmp->path = spec->path;
 	qmp->host = spec->host;
 	if (spec->port && parse_u64(spec->port, &port) == 0)
@@ -221,8 +155,10 @@ static int add_qmp(struct parse *p, struct socket_spec *spec)
 int opt_qmp(struct parse *p, const char *value)
 {
 	struct socket_spec spec = { 0 };
-	int ret = parse_socket(p, value, true, &spec);
+	int ret = check_elsewhere(p, not_for_qmp, value);
 
+	if (!ret)
+		ret = parse_socket(p, value, true, &spec);
 	if (!ret)
 		ret = add_qmp(p, &spec);
 	socket_spec_release(&spec);

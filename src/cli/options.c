@@ -177,6 +177,8 @@ static int finish_sockets(struct parse *p)
 
 			if (a->kind != b->kind)
 				continue;
+			if (a->kind == QMP_FD) /* inherited.h */
+				continue;
 			if (a->kind == QMP_UNIX && !strcmp(a->path, b->path))
 				return err_set(p->err, EINVAL,
 					"two QMP servers on the same socket '%s'", a->path);

@@ -62,21 +62,27 @@ const struct option options[] = {
 		.help = "Changes a property's default for all devices of a type, hot-plugged ones "
 			"included." },
 
-	{ "serial", "stdio|none|null|file:PATH|unix:PATH[,server[,nowait]]", GROUP_CONSOLE, false,
-		opt_serial,
+	{ "serial", "stdio|none|null|file:PATH|unix:PATH|unix:fd=FD[,server=on[,wait=off]]",
+		GROUP_CONSOLE, false, opt_serial,
 		.help = "Where the serial port (ttyS0) leads: this terminal (Ctrl-A X quits), "
-			"nowhere (none: the default), a file, or a unix socket. With 'server' it "
-			"is listened on, and the guest waits for the first client unless 'nowait' "
-			"is given; without, it is connected to." },
+			"nowhere (none: the default), a file, or a unix socket. With 'server=on' "
+			"it "
+			"is listened on, and the guest waits for the first client unless "
+			"'wait=off' "
+			"is given; without, it is connected to. 'unix:fd=FD' is a socket that is "
+			"open already, listening or connected." },
 	{ "nographic", NULL, GROUP_CONSOLE, true, opt_nographic,
 		.help = "Same as '-serial stdio' unless -serial is given." },
 
-	{ "qmp", "unix:PATH,server,nowait|tcp:ADDRESS:PORT,server,nowait", GROUP_QMP, true, opt_qmp,
-		.help = "Serves QMP on a socket; may be repeated. Without 'nowait' the guest "
+	{ "qmp", "unix:PATH|unix:fd=FD|tcp:ADDRESS:PORT,server=on,wait=off", GROUP_QMP, true,
+		opt_qmp,
+		.help = "Serves QMP on a socket; may be repeated. Without 'wait=off' the guest "
 			"starts when the first client has connected. Whoever can connect controls "
-			"the machine." },
-	{ "chardev", "socket,id=ID,path=PATH|host=ADDRESS,port=PORT,server=on,wait=off", GROUP_QMP,
-		true, opt_chardev, .help = "A socket that -mon refers to." },
+			"the machine. 'fd=FD' is a listening socket that is handed over. 'server' "
+			"and "
+			"'nowait' may be written for 'server=on' and 'wait=off'." },
+	{ "chardev", "socket,id=ID,path=PATH|fd=FD|host=ADDR,port=PORT,server=on,wait=off",
+		GROUP_QMP, true, opt_chardev, .help = "A socket that -mon refers to." },
 	{ "mon", "chardev=ID,mode=control", GROUP_QMP, true, opt_mon,
 		.help = "Serves QMP on a -chardev; both together are the same as -qmp." },
 

@@ -124,7 +124,7 @@ static int wait_for_client(struct chardev *c, struct err *err)
 	return fd < 0 ? err_set_errno(err, -fd, "accepting a client on '%s'", c->path) : 0;
 }
 
-static int open_server(struct chardev *c, bool wait, struct err *err)
+static int open_named_server(struct chardev *c, struct err *err)
 {
 	struct sockaddr_un addr;
 	struct stat st;
@@ -147,10 +147,33 @@ static int open_server(struct chardev *c, bool wait, struct err *err)
 	}
 	if (listen(c->listen.lfd.fd, 1) != 0)
 		return err_set_errno(err, errno, "cannot listen on socket '%s'", c->path);
-	return wait ? wait_for_client(c, err) : 0;
+	return 0;
 }
 
-static int open_client(struct chardev *c, struct err *err)
+/* Its name, if it has one, is whose it was: it is not removed. */
+static int open_given(struct chardev *c, int fd, bool listening, struct err *err)
+{
+	snprintf(c->given, sizeof(c->given), "fd %d", fd);
+	c->path = c->given;
+	return unixsock_adopt(fd, listening, "-serial:", err);
+}
+
+static int open_server(struct chardev *c, const struct chardev_options *options, struct err *err)
+{
+	int ret;
+
+	if (options->path) {
+		ret = open_named_server(c, err);
+	} else {
+		ret = open_given(c, options->fd, true, err);
+		c->listen.lfd.fd = ret < 0 ? -1 : ret;
+	}
+	if (ret < 0)
+		return ret;
+	return options->wait ? wait_for_client(c, err) : 0;
+}
+
+static int open_named_client(struct chardev *c, struct err *err)
 {
 	struct sockaddr_un addr;
 	int ret = unixsock_address(c->path, SOCKET, &addr, err), fd;
@@ -166,6 +189,16 @@ static int open_client(struct chardev *c, struct err *err)
 		sys_close(fd);
 		return ret;
 	}
+	return fd;
+}
+
+static int open_client(struct chardev *c, const struct chardev_options *options, struct err *err)
+{
+	int fd = options->path ? open_named_client(c, err) : open_given(c, options->fd, false, err);
+	int ret;
+
+	if (fd < 0)
+		return fd;
 	ret = chardev_attach(c, fd);
 	return ret < 0 ? err_set_errno(err, -ret, "socket '%s'", c->path) : 0;
 }
@@ -178,9 +211,9 @@ int chardev_open(struct chardev *c, const struct chardev_options *options, struc
 	case CHARDEV_FILE:
 		return open_file(c, err);
 	case CHARDEV_UNIX_SERVER:
-		return open_server(c, options->wait, err);
+		return open_server(c, options, err);
 	case CHARDEV_UNIX_CLIENT:
-		return open_client(c, err);
+		return open_client(c, options, err);
 	}
 	return err_set(err, EINVAL, "unknown kind of serial port");
 }

@@ -30,6 +30,7 @@ struct chardev {
 	struct loop *loop;
 	enum chardev_kind kind;
 	const char *path;
+	char given[20]; /* what a socket that was handed over is called in messages */
 	void (*on_quit)(void *opaque);
 	void *opaque;
 

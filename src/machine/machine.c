@@ -92,7 +92,9 @@ static void on_quit(void *opaque)
 static int console_init(struct machine *m, struct err *err)
 {
 	const struct config_serial *serial = &m->config->serial;
-	struct chardev_options options = { .path = serial->path, .wait = serial->wait };
+	struct chardev_options options = {
+		.path = serial->path, .fd = serial->fd, .wait = serial->wait
+	};
 
 	switch (serial->kind) {
 	case SERIAL_NONE:
@@ -104,6 +106,7 @@ static int console_init(struct machine *m, struct err *err)
 		options.kind = CHARDEV_FILE;
 		break;
 	case SERIAL_UNIX:
+	case SERIAL_FD:
 		options.kind = serial->server ? CHARDEV_UNIX_SERVER : CHARDEV_UNIX_CLIENT;
 		break;
 	}

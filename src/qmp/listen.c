@@ -95,6 +95,11 @@ int listen_open(struct listen_socket *s, const struct config_qmp *config, struct
 	int ret;
 
 	*s = (struct listen_socket){ .fd = -1 };
+	if (config->kind == QMP_FD) {
+		ret = unixsock_adopt(config->fd, true, "-qmp:", err);
+		s->fd = ret < 0 ? -1 : ret;
+		return ret < 0 ? ret : 0;
+	}
 	ret = config->kind == QMP_UNIX ? open_unix(s, config->path, err) : open_tcp(s, config, err);
 	if (!ret && listen(s->fd, BACKLOG) < 0)
 		ret = err_set_errno(err, errno, "-qmp: cannot listen on '%s'",
@@ -132,7 +137,7 @@ int listen_wait(const struct listen_socket *s, struct err *err)
 {
 	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 
-	log_info("waiting for a QMP client on '%s'", s->path ? s->path : "tcp");
+	log_info("waiting for a QMP client on '%s'", s->path ? s->path : "its socket");
 	if (poll(&p, 1, -1) < 0)
 		return err_set_errno(err, errno, "waiting for a QMP client");
 	return 0;

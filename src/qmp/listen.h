@@ -14,7 +14,7 @@ struct err;
 
 struct listen_socket {
 	int fd;		  /* owned, -1: closed */
-	const char *path; /* borrowed; NULL: TCP */
+	const char *path; /* borrowed; NULL: TCP, or handed over */
 	dev_t dev;	  /* of the name we made, so that only that is removed */
 	ino_t ino;
 };

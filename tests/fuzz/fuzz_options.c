@@ -41,8 +41,10 @@ static void check_config(const struct config *c)
 		must(c->devices[i].type && c->devices[i].options &&
 			props_check(c->devices[i].type, c->devices[i].options, NULL) == 0);
 	for (unsigned i = 0; i < c->n_qmp; i++)
-		must(c->qmp[i].kind == QMP_UNIX ? c->qmp[i].path && c->qmp[i].path[0]
-						: c->qmp[i].host && c->qmp[i].port);
+		must(c->qmp[i].kind == QMP_UNIX	   ? c->qmp[i].path && c->qmp[i].path[0]
+			: c->qmp[i].kind == QMP_FD ? c->qmp[i].fd > 2
+						   : c->qmp[i].host && c->qmp[i].port);
+	must(c->serial.kind != SERIAL_FD || c->serial.fd > 2);
 }
 
 static char *make_word(const uint8_t *data, size_t len)

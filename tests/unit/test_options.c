@@ -186,7 +186,13 @@ static void serial(void **state)
 		{ "-serial unix:s,server", SERIAL_UNIX, "s", true, true },
 		{ "-serial unix:s,server,nowait", SERIAL_UNIX, "s", true, false },
 		{ "-serial unix:a,,b,server=on,wait=off", SERIAL_UNIX, "a,b", true, false },
-		{ "-serial unix:a=b,server=on,wait=on", SERIAL_UNIX, "a=b", true, true },
+		{ "-serial unix:path=a=b,server=on,wait=on", SERIAL_UNIX, "a=b", true, true },
+		{ "-serial unix:server=on,path=s,wait=off", SERIAL_UNIX, "s", true, false },
+		{ "-serial unix:,,a,server,nowait", SERIAL_UNIX, ",a", true, false },
+		{ "-serial unix:fd=7,server=on,wait=off", SERIAL_FD, NULL, true, false },
+		{ "-serial unix:fd=7", SERIAL_FD, NULL, false, false },
+		{ "-serial unix:s,abstract=off,tight=on,reconnect=0,mux=off", SERIAL_UNIX, "s",
+			false, false },
 		{ "-serial unix:s,noserver", SERIAL_UNIX, "s", false, false },
 		{ "-daemonize -nographic -serial none", SERIAL_NONE, NULL, false, false } };
 	struct cmdline c;
@@ -203,6 +209,7 @@ static void serial(void **state)
 			assert_null(c.config.serial.path);
 		assert_int_equal(c.config.serial.server, cases[i].server);
 		assert_int_equal(c.config.serial.wait, cases[i].wait);
+		assert_int_equal(c.config.serial.fd, cases[i].kind == SERIAL_FD ? 7 : 0);
 		cmdline_release(&c);
 	}
 }
@@ -213,12 +220,13 @@ static void qmp(void **state)
 	const struct config_qmp *q;
 
 	(void)state;
-	good(&c,
-		"-kernel k -qmp unix:/run/q,server,nowait -qmp tcp:127.0.0.1:4444,server "
-		"-qmp tcp:[::1]:5,server=on,wait=off "
-		"-mon chardev=c,mode=control -chardev socket,id=c,path=/run/c,server,nowait "
-		"-chardev socket,host=localhost,id=d,port=7,server=on,wait=on -mon d,mode=control");
-	assert_int_equal(c.config.n_qmp, 5);
+	good(&c, "-kernel k -qmp unix:/run/q,server,nowait -qmp tcp:127.0.0.1:4444,server "
+		 "-qmp tcp:[::1]:5,server=on,wait=off "
+		 "-mon chardev=c,mode=control -chardev socket,id=c,path=/run/c,server,nowait "
+		 "-chardev socket,host=localhost,id=d,port=7,server=on,wait=on -mon d,mode=control "
+		 "-qmp unix:fd=8,server=on,wait=off -qmp unix:path=/run/p,server=on,wait=off "
+		 "-chardev socket,id=e,fd=9,server=on,wait=off -mon e,mode=control");
+	assert_int_equal(c.config.n_qmp, 8);
 	q = c.config.qmp;
 	assert_int_equal(q[0].kind, QMP_UNIX);
 	assert_string_equal(q[0].path, "/run/q");
@@ -230,11 +238,18 @@ static void qmp(void **state)
 	assert_string_equal(q[2].host, "::1");
 	assert_int_equal(q[2].port, 5);
 	assert_false(q[2].wait);
-	assert_string_equal(q[3].path, "/run/c");
+	assert_int_equal(q[3].kind, QMP_FD);
+	assert_int_equal(q[3].fd, 8);
+	assert_null(q[3].path);
 	assert_false(q[3].wait);
-	assert_string_equal(q[4].host, "127.0.0.1");
-	assert_int_equal(q[4].port, 7);
-	assert_true(q[4].wait);
+	assert_string_equal(q[4].path, "/run/p");
+	assert_string_equal(q[5].path, "/run/c");
+	assert_false(q[5].wait);
+	assert_string_equal(q[6].host, "127.0.0.1");
+	assert_int_equal(q[6].port, 7);
+	assert_true(q[6].wait);
+	assert_int_equal(q[7].kind, QMP_FD);
+	assert_int_equal(q[7].fd, 9);
 	cmdline_release(&c);
 }
 

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inherited.c - are the fds that options name open, and named once? */
+#include "inherited.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <portcullis/config.h>
+#include <portcullis/err.h>
+#include <portcullis/unixsock.h>
+
+struct named {
+	const char *option;
+	int fd;
+	enum { ANY, LISTENING, CONNECTED } what;
+};
+
+static bool device_fd(const struct config_device *device, int *out)
+{
+	const struct prop *prop = prop_find(device->type, "fd");
+	const char *text;
+	uint64_t fd;
+
+	if (!prop || prop->kind != PROP_STRING)
+		return false;
+	text = *(char *const *)((const char *)device->options + prop->offset);
+	if (!text || parse_u64(text, &fd) < 0 || fd > INT_MAX)
+		return false; /* what is wrong with the text is the device's to say */
+	*out = (int)fd;
+	return true;
+}
+
+static unsigned collect(const struct config *c, struct named *all)
+{
+	unsigned n = 0;
+	int fd;
+
+	for (unsigned i = 0; i < c->n_qmp; i++)
+		if (c->qmp[i].kind == QMP_FD)
+			all[n++] = (struct named){ "-qmp", c->qmp[i].fd, LISTENING };
+	if (c->serial.kind == SERIAL_FD)
+		all[n++] = (struct named){ "-serial", c->serial.fd,
+			c->serial.server ? LISTENING : CONNECTED };
+	for (unsigned i = 0; i < c->n_objects; i++)
+		if (device_fd(&c->objects[i], &fd))
+			all[n++] = (struct named){ "-object", fd, ANY };
+	for (unsigned i = 0; i < c->n_devices; i++)
+		if (device_fd(&c->devices[i], &fd))
+			all[n++] = (struct named){ "-device", fd, ANY };
+	return n;
+}
+
+static int check(const struct named *all, unsigned i, struct err *err)
+{
+	const struct named *one = &all[i];
+	char what[16];
+
+	for (unsigned j = 0; j < i; j++)
+		if (all[j].fd == one->fd)
+			return err_set(err, EINVAL,
+				"fd %d is handed over once, but %s and %s name it", one->fd,
+				all[j].option, one->option);
+	snprintf(what, sizeof(what), "%s:", one->option);
+	if (one->what != ANY)
+		return unixsock_check(one->fd, one->what == LISTENING, what, err);
+	if (fcntl(one->fd, F_GETFD) >= 0)
+		return 0;
+	err_set(err, EBADF, "%s fd %d is not open", what, one->fd);
+	err_hint(err, "start this program with it open, and without close-on-exec");
+	return -EBADF;
+}
+
+int inherited_check(const struct config *c, struct err *err)
+{
+	unsigned most = c->n_qmp + 1 + c->n_objects + c->n_devices, n;
+	struct named *all = calloc(most, sizeof(*all));
+	int ret = 0;
+
+	if (!all)
+		return err_set(err, ENOMEM, "no memory for the command line");
+	n = collect(c, all);
+	for (unsigned i = 0; !ret && i < n; i++)
+		ret = check(all, i, err);
+	free(all);
+	return ret;
+}
