@@ -76,8 +76,12 @@ static bool is_socket(const struct chardev *c)
 static void write_failed(struct chardev *c, int error)
 {
 	c->out_pos = c->out_len = 0;
+	/* The peer hears nothing more. What it has sent is the guest's, until the next one comes.
+	 */
 	if (is_socket(c)) {
-		client_gone(c);
+		watch_close(c, &c->out);
+		if (is_server(c))
+			watch_set(c, &c->listen, EPOLLIN);
 		return;
 	}
 	if (!c->out_failed)
@@ -249,10 +253,12 @@ static void on_listen(void *opaque, uint32_t events)
 	int fd = accept4(c->listen.lfd.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
-	if (fd >= 0)
+	if (fd >= 0) {
+		watch_close(c, &c->in);
 		fd = chardev_attach(c, fd);
-	else
+	} else {
 		fd = -errno;
+	}
 	if (fd == -EAGAIN || fd == -EINTR || fd == -ECONNABORTED)
 		return;
 	watch_set(c, &c->listen, 0);

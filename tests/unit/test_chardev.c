@@ -329,6 +329,45 @@ static void test_threads(void **state)
 	close(e.fd);
 }
 
+/*
+ * `cat script | socat - UNIX:...` while the guest prints: the output fails, and the guest, which is
+ * the slower one, gets it all.
+ */
+static void test_leaving(void **state)
+{
+	struct bench *b = *state;
+	uint8_t *m = message(), got[16];
+	size_t n, received;
+	int fd;
+
+	open_as(b, CHARDEV_UNIX_SERVER);
+	out(b, 2, 1);
+	for (unsigned round = 0; round < 3; round++) {
+		fd = client(b);
+		assert_int_equal(write(fd, m, 20000), 20000);
+		close(fd);
+		received = 0;
+		for (unsigned i = 0; i < 20000 && received < 20000; i++) {
+			assert_true(guest_write(b, (const uint8_t *)"login: ", 7) <= 7);
+			loop_step(&b->loop, 0);
+			n = guest_read(b, got, sizeof(got));
+			assert_true(is_pattern(got, received, n));
+			received += n;
+		}
+		assert_int_equal(received, 20000);
+	}
+	/* A guest that takes nothing keeps nobody from the console. */
+	fd = client(b);
+	assert_int_equal(write(fd, m, 20000), 20000);
+	close(fd);
+	guest_says(b, "again: ");
+	fd = client(b);
+	guest_says(b, "and again: ");
+	hears(b, fd, "and again: ");
+	close(fd);
+	free(m);
+}
+
 static void test_clients(void **state)
 {
 	struct bench *b = *state;
@@ -524,6 +563,7 @@ int main(void)
 		T(test_paste),
 		T(test_slow_client),
 		T(test_threads),
+		T(test_leaving),
 		T(test_clients),
 		T(test_last_words),
 		T(test_stale_socket),

@@ -183,8 +183,8 @@ def iommufd_refusals(lab):
     other.bind_vfio()
     lab.refused(devices=[words], mentions=["no iommufd object with id 'iommufd0'", "-object iommufd,id=iommufd0"])
     lab.refused(*OBJECT, *OBJECT, devices=[words], mentions=["iommufd0", "already"])
-    lab.refused("-object", "iommufd,id=iommufd0,fd=77", devices=[words], mentions=["fd 77", "not open on /dev/iommu"])
-    lab.refused(*OBJECT, devices=[f"{words},fd=77"], mentions=["fd 77", "Bad file descriptor"])
+    lab.refused("-object", "iommufd,id=iommufd0,fd=77", devices=[words], mentions=["fd 77 is not open"])
+    lab.refused(*OBJECT, devices=[f"{words},fd=77"], mentions=["fd 77 is not open"])
     zero, node = os.open("/dev/zero", os.O_RDWR), os.open(cdev(other), os.O_RDWR)
     lab.refused("-object", f"iommufd,id=iommufd0,fd={zero}", devices=[words], fds=(zero,),
                 mentions=[f"fd {zero}", "not open on /dev/iommu"])
