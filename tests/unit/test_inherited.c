@@ -24,6 +24,7 @@
 #include <portcullis/chardev.h>
 #include <portcullis/devices.h>
 #include <portcullis/loop.h>
+#include <portcullis/serial.h>
 #include <portcullis/sys.h>
 #include <portcullis/unixsock.h>
 
