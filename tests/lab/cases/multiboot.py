@@ -3,10 +3,13 @@
 
 import pathlib
 import re
+import struct
 
 from l1.case import case, check, check_equal
+from l1.qmp import Qmp
 
 SOURCE = pathlib.Path(__file__).parent.parent / "l2" / "multiboot.s"
+SOCKET = "/tmp/qmp.sock"
 EXIT = "isa-debug-exit,iobase=0xf4,iosize=4"
 MIB = 1 << 20
 RAM = 1     # type of a memory map entry
@@ -108,3 +111,34 @@ def multiboot_refused(lab):
                              ("isa-debug-exit,iobase=0xf4,iosize=8", ["iosize", "8"])):
         lab.refused("-append", "", kernel=elf, initrd=None, append=None, devices=[device], mentions=mentions)
     lab.refused(kernel=elf, initrd=f"{elf},/nowhere", devices=[EXIT], mentions=["/nowhere"])
+    overlapping = lab.folder / "overlapping"
+    data = elf.read_bytes()     # the first program header twice, behind the rest
+    overlapping.write_bytes(data[:28] + struct.pack("<I", len(data)) + data[32:44] + struct.pack("<H", 2) + data[46:]
+                            + 2 * data[52:84])
+    lab.refused(kernel=overlapping, initrd=None, append=None, mentions=["overlapping", "0 and 1", "0x100000"])
+
+
+def processor_seconds(vmm):
+    """{name of a thread: seconds it has run}"""
+    tasks = [(thread.comm, pathlib.Path(f"/proc/{vmm.pid}/task/{thread.tid}/schedstat")) for thread in vmm.threads()]
+    return {name: int(path.read_text().split()[0]) / 1e9 for name, path in tasks}
+
+
+@case(vmms=("portcullis",))
+def multiboot_zeros(lab):
+    """A kernel of some KiB that wants a GiB zeroed has its own vCPU do it, at each reset: main has no part in it."""
+    kernel = build(lab, "zeros", ["--defsym ZEROS=0x40000000"])
+    with lab.vmm("-qmp", f"unix:{SOCKET},server,nowait", kernel=kernel, initrd=None, append=None,
+                 memory="1200M", ready=False) as vmm:
+        qmp = Qmp(SOCKET)
+        vmm.guest.wait_for("alive", 100, "the kernel's last word")
+        before = processor_seconds(vmm)
+        for _ in range(3):
+            qmp.cmd("system_reset")
+            vmm.guest.wait_for("alive", 60, "the kernel's last word after a reset")
+        spent = {name: seconds - before[name] for name, seconds in processor_seconds(vmm).items()}
+        qmp.cmd("quit")
+        check_equal(vmm.wait_exit(60), 0, "exit status")
+    main, vcpu = spent["main"], spent["vcpu0"]
+    lab.note(f"main {main * 1000:.0f} ms, vcpu0 {vcpu * 1000:.0f} ms")
+    check(main < vcpu / 4, f"main ran for {main:.3f} s, vcpu0 for {vcpu:.3f} s")

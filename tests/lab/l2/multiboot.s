@@ -2,7 +2,8 @@
 #
 # A kernel that tells on COM1 how it was started (Multiboot 0.6.96, chapter 3) and ends through isa-debug-exit at
 # port 0xf4 with 0x10 plus the number of its modules. cases/multiboot.py assembles it, as an ELF file and, with
-# FLAT defined, as a flat binary whose header says where it is to be loaded.
+# FLAT defined, as a flat binary whose header says where it is to be loaded. ZEROS is how many bytes more it wants
+# zeroed.
 
 .set MAGIC, 0x1badb002
 .set COM1, 0x3f8
@@ -201,3 +202,6 @@ magic:	.long	0
 zero:	.space	4
 stack:	.space	4096
 stack_top:
+.ifdef ZEROS
+	.space	ZEROS
+.endif
