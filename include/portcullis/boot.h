@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <portcullis/kvm.h>
+#include <portcullis/kvm_vcpu.h>
 
 struct err;
 struct ram;

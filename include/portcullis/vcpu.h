@@ -16,7 +16,7 @@
 
 #include <portcullis/boot.h>
 #include <portcullis/bus.h>
-#include <portcullis/kvm.h>
+#include <portcullis/kvm_vcpu.h>
 #include <portcullis/loop.h>
 #include <portcullis/role.h>
 

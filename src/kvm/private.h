@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <portcullis/kvm.h>
+#include <portcullis/kvm_vcpu.h>
 
 /* --- host.c --- */
 /* Opens the KVM device; the error says who may open it and how to become one of them. */

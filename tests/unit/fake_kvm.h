@@ -5,6 +5,7 @@
 #define TESTS_FAKE_KVM_H
 
 #include <portcullis/kvm.h>
+#include <portcullis/kvm_vcpu.h>
 
 #define FAKE_KVM_SLOTS 64
 
