@@ -51,7 +51,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT = $(UNIT_SRC:%.c=$(B)/%)
 # Stand in for src/kvm, so only for the tests that name them.
 MACHINE_RIG = tests/unit/fake_kvm.c tests/unit/machine_rig.c
-UNIT_HELPERS := $(filter-out $(UNIT_SRC) $(MACHINE_RIG),$(sort $(wildcard tests/unit/*.c)))
+FAKE_VCPU = tests/unit/fake_vcpu.c
+UNIT_HELPERS := $(filter-out $(UNIT_SRC) $(MACHINE_RIG) $(FAKE_VCPU),$(sort $(wildcard tests/unit/*.c)))
 UNIT_HELPER_OBJ = $(UNIT_HELPERS:%.c=$(B)/%.o)
 
 # An archive: a test gets the fakes it names, and those stand before what they replace.
@@ -63,8 +64,9 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
 # Tests that run a whole machine.
-RIG_TESTS = test_plug test_plug_slots test_errors test_query test_held test_stop
+RIG_TESTS = test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
+$(B)/tests/unit/test_vcpu: $(FAKE_VCPU:%.c=$(B)/%.o)
 
 # A whole machine with its threads among hostile guests, clients and kernels: tests/hostile/hostile.h.
 HOSTILE_SRC := $(sort $(wildcard tests/hostile/*.c))
@@ -149,4 +151,4 @@ format: ## clang-format every C file
 
 .PHONY: docs all help bench fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d)

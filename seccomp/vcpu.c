@@ -19,6 +19,7 @@
 
 static const struct sc_rule rules_vcpu[] = {
 	VCPU_IOCTL(KVM_RUN, "running the guest"),
+	VCPU_IOCTL(KVM_KVMCLOCK_CTRL, "after a pause: the guest's watchdogs forgive it"),
 	RULE(pread64, "trapped BAR pages and config space of a passed-through device",
 		ARG_BITS(0, FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE)),
 	RULE(pwrite64, "trapped BAR pages and config space of a passed-through device",

@@ -125,7 +125,10 @@ static bool pass_gate(struct vcpu *v) ON_VCPU
 {
 	if (!gate_open(v))
 		return false;
-	return !atomic_load(&v->needs_reset) || start(v);
+	if (atomic_load(&v->needs_reset))
+		return start(v);
+	kvm_vcpu_resumed(&v->kvm);
+	return true;
 }
 
 /* From one opening of the gate to the next closing. */

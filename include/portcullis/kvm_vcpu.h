@@ -85,6 +85,12 @@ struct kvm_exit {
 };
 /* KVM_RUN once. Fills data in place; the next call completes the access. */
 void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit) ON_VCPU;
+/*
+ * Before the first KVM_RUN after a pause (not after creation or reset: there is nothing to
+ * forgive): the guest's watchdogs do not take the time it stood still for a processor that hangs.
+ * Only a guest that uses kvmclock can be told so; its clock runs on as the host's does.
+ */
+void kvm_vcpu_resumed(struct kvm_vcpu *vcpu) ON_VCPU;
 /* Signal-safe, any thread: the next KVM_RUN returns at once (on = true) until cleared. */
 void kvm_vcpu_immediate_exit(struct kvm_vcpu *vcpu, bool on);
 /* Text for a fatal exit: reason and registers. */

@@ -6,6 +6,7 @@
  *   kvm_state_restore()   KVM_SET_NESTED_STATE KVM_SET_SREGS KVM_SET_REGS KVM_SET_XSAVE
  * KVM_SET_XCRS KVM_SET_DEBUGREGS KVM_SET_LAPIC KVM_SET_MSRS KVM_SET_VCPU_EVENTS KVM_SET_MP_STATE
  *   kvm_vcpu_run(), kvm_vcpu_reset()   KVM_RUN
+ *   kvm_vcpu_resumed()   KVM_KVMCLOCK_CTRL
  *   kvm_vcpu_describe()   KVM_GET_REGS KVM_GET_SREGS
  */
 #include <errno.h>

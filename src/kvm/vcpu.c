@@ -125,6 +125,12 @@ void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 	exit->reason = vcpu->run->exit_reason;
 }
 
+void kvm_vcpu_resumed(struct kvm_vcpu *vcpu)
+{
+	/* EINVAL: the guest has no kvmclock, so it has nobody to ask. */
+	(void)sys_ioctl_int(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+}
+
 /*
  * After an access KVM holds a half-done instruction and would finish it, on top of the new
  * registers, in the next KVM_RUN. So it is finished now; immediate_exit keeps the guest from

@@ -9,6 +9,7 @@ from cases.edu import address_of
 from cases.nvme import SIZE, wait_for_drive
 from l1.case import case, check, check_equal
 from l1.host import checksum, wait_for, write_random
+from l1.qmp import Qmp
 
 GIB = 1 << 30
 
@@ -231,6 +232,29 @@ def clock_and_rtc(lab):
         apart = abs(int(guest.check("date +%s")) - int(time.time()))
         check(apart < 120, f"the guest's clock is {apart} s from the host's")
         guest.check("hwclock -u -r -f /dev/rtc0")
+        vmm.poweroff()
+
+
+@case(vmms=("portcullis",), deadline=400)
+def long_stop(lab):
+    """A guest that was stopped for longer than its watchdog's patience does not complain; its clock is right."""
+    socket_path = lab.folder / "qmp.socket"
+    with lab.vmm("-qmp", f"unix:{socket_path},server,nowait", smp="2") as vmm:
+        guest, qmp = vmm.guest, Qmp(socket_path)
+        check_equal(guest.check("cat /proc/sys/kernel/soft_watchdog"), "1", "the guest's watchdog for soft lockups")
+        patience = 2 * int(guest.check("cat /proc/sys/kernel/watchdog_thresh"))
+        before = int(guest.check("date +%s")) - time.time()
+        # Processors that are idle have watchdogs that sleep.
+        guest.check("for c in 0 1; do taskset -c $c sh -c 'while :; do :; done' >/dev/null 2>&1 & done; sleep 5")
+        qmp.cmd("stop")
+        time.sleep(patience + 10)
+        qmp.cmd("cont")
+        time.sleep(10)
+        said = guest.check("dmesg | grep -iE 'lockup|stall|hung' || true")
+        check(not said, f"after {patience + 10} s of stop, the guest's kernel says: {said}")
+        apart = int(guest.check("date +%s")) - time.time() - before
+        check(abs(apart) < patience, f"the guest's clock went {apart:+.0f} s from the host's in {patience + 10} s of stop")
+        lab.note(f"clocks {apart:+.1f} s apart after a stop of {patience + 10} s")
         vmm.poweroff()
 
 
