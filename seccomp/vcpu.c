@@ -35,7 +35,9 @@ static const struct sc_rule rules_vcpu[] = {
 	VCPU_IOCTL(KVM_SET_VCPU_EVENTS, "reset: no pending exception or interrupt"),
 	VCPU_IOCTL(KVM_SET_MSRS, "reset: model-specific registers"),
 	VCPU_IOCTL(KVM_GET_REGS, "the report of a fatal exit"),
-	VCPU_IOCTL(KVM_GET_SREGS, "the report of a fatal exit"),
+	VCPU_IOCTL(KVM_GET_SREGS, "the report of a fatal exit; may it take a machine check"),
+	VCPU_IOCTL(KVM_GET_MSRS, "may the guest take a machine check"),
+	VCPU_IOCTL(KVM_X86_SET_MCE, "its memory has an uncorrectable error: a machine check"),
 	RULES_END,
 };
 

@@ -32,6 +32,7 @@ struct kvm_vm {
 	size_t run_size;	    /* of struct kvm_run's mapping */
 	size_t xsave_size, nested_size; /* bytes of a vCPU's state; nested_size 0: none */
 	bool tsc_deadline, has_xcrs;
+	uint64_t mcg_cap; /* machine checks as the guest is offered them, 0: none (mce.h) */
 	unsigned max_vcpus, max_slots;
 	uint8_t phys_bits;	      /* guest physical address width */
 	struct kvm_cpuid2 *cpuid;     /* KVM_GET_SUPPORTED_CPUID, owned */

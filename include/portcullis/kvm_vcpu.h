@@ -26,7 +26,9 @@ struct kvm_vcpu {
 	struct kvm_run *run;
 	size_t run_size;
 	struct kvm_vcpu_state *initial; /* owned */
-	bool io_pending; /* the last exit was a port or memory access that KVM has yet to finish */
+	bool io_pending;  /* the last exit was a port or memory access that KVM has yet to finish */
+	uint64_t mcg_cap; /* IA32_MCG_CAP; 0: this host has no machine checks for guests (mce.h) */
+	bool amd;	  /* what the guest takes the processor for */
 };
 
 struct kvm_topology {

@@ -83,6 +83,15 @@ int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_
 void ram_release(struct ram *ram);
 /* HVA of [gpa, gpa + len), NULL unless all of it lies in one segment. Overflow-checked. */
 void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len);
+/* The way back: *gpa of the byte at hva; false: it is none of guest RAM. Signal-safe, any thread.
+ */
+bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa);
+/*
+ * Puts fresh memory, all zeroes, in the place of the page around gpa, whose own cannot be used any
+ * more (a hardware error, a file that ends before it). It is anonymous memory whatever the backing,
+ * and DMA that was mapped before still goes to the page that was. Signal-safe. -errno.
+ */
+int ram_replace(const struct ram *ram, uint64_t gpa);
 /* Bytes the host could give: MemAvailable + SwapFree from /proc/meminfo. 0 if unknown. */
 uint64_t ram_host_available(void);
 

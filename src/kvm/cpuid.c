@@ -152,6 +152,13 @@ static void set_amd_leaf(struct kvm_cpuid_entry2 *e, const struct place *p)
 		else
 			e->ecx &= ~(1u << 1);
 		break;
+	case 0x80000007:
+		/*
+		 * OVERFLOW_RECOV, SUCCOR: the guest may go on after a machine check that mce.c
+		 * injects, whatever the host can do. Linux would not try without.
+		 */
+		e->ebx |= 3;
+		break;
 	case 0x80000008:
 		e->ecx = (e->ecx & ~0xf0ffu) | p->package_bits << 12 | (p->package - 1);
 		break;
@@ -191,10 +198,15 @@ static void add_topology(struct kvm_cpuid2 *c, const struct place *p, uint32_t f
 	}
 }
 
-static bool is_amd(const struct kvm_cpuid_entry2 *leaf0)
+bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid)
 {
-	return leaf0 &&
-	       (leaf0->ebx == 0x68747541 /* Auth */ || leaf0->ebx == 0x6f677948 /* Hygo */);
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+
+		if (e->function == 0)
+			return e->ebx == 0x68747541 /* Auth */ || e->ebx == 0x6f677948 /* Hygo */;
+	}
+	return false;
 }
 
 static void drop_features(struct kvm_cpuid_entry2 *e)
@@ -221,7 +233,7 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topolo
 			out->entries[out->nent++] = supported->entries[i];
 	}
 	leaf0 = find(out, 0, 0);
-	amd = is_amd(leaf0);
+	amd = kvm_cpuid_is_amd(out);
 	if (leaf0 && leaf0->eax < 0xb)
 		leaf0->eax = 0xb;
 	for (uint32_t i = 0; i < out->nent; i++) {

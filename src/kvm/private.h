@@ -14,6 +14,7 @@
 
 #include <portcullis/kvm.h>
 #include <portcullis/kvm_vcpu.h>
+#include <portcullis/mce.h>
 
 /* --- host.c --- */
 /* Opens the KVM device; the error says who may open it and how to become one of them. */
@@ -30,6 +31,7 @@ int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out);
 /* supported -> what this vCPU's guest sees. out has room for supported->nent + KVM_CPUID_ROOM. */
 void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
 	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out);
+bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid);
 /* Guest-physical address width, 36 when the leaf is missing. */
 uint8_t kvm_cpuid_phys_bits(const struct kvm_cpuid2 *cpuid);
 
@@ -67,6 +69,21 @@ int kvm_state_restore(const struct kvm_vcpu *vcpu, const struct kvm_regs *regs,
 /* Pure: turns the registers at creation into those a kernel is entered with. */
 void kvm_entry_registers(
 	const struct kvm_entry *entry, struct kvm_regs *regs, struct kvm_sregs *sregs);
+
+/* --- mce.c, pure but for the first two --- */
+/* What this host can offer its guests, from its CPUID on: vm->mcg_cap. */
+void kvm_mce_read_host(struct kvm_vm *vm);
+/* Before the vCPU's state is saved: the machine checks it has. */
+void kvm_mce_set_up(struct kvm_vcpu *vcpu, const struct kvm_vm *vm);
+/* IA32_MCG_CAP for the guest, 0: no machine checks. supported, banks: KVM's. */
+uint64_t kvm_mce_capabilities(const struct kvm_cpuid2 *cpuid, uint64_t supported, int banks);
+void kvm_mce_compose(enum mce_kind kind, bool amd, uint64_t gpa, struct kvm_x86_mce *mce);
+/* What the guest has made of its registers. */
+struct mce_state {
+	uint64_t cr4, mcg_status, mcg_ctl, bank_ctl;
+};
+/* exception: it raises #MC, and is not only logged. */
+enum mce_fate kvm_mce_fate(enum mce_kind kind, const struct mce_state *state, bool exception);
 
 /* --- exit.c --- */
 /* Pure: what *run says about the last KVM_RUN that returned 0. */

@@ -7,6 +7,7 @@
  * KVM_SET_XCRS KVM_SET_DEBUGREGS KVM_SET_LAPIC KVM_SET_MSRS KVM_SET_VCPU_EVENTS KVM_SET_MP_STATE
  *   kvm_vcpu_run(), kvm_vcpu_reset()   KVM_RUN
  *   kvm_vcpu_resumed()   KVM_KVMCLOCK_CTRL
+ *   kvm_vcpu_mce()   KVM_GET_SREGS KVM_GET_MSRS KVM_X86_SET_MCE
  *   kvm_vcpu_describe()   KVM_GET_REGS KVM_GET_SREGS
  */
 #include <errno.h>
@@ -54,6 +55,7 @@ static const struct {
 	{ 0x250, 0x250 },				      /* fixed MTRRs */
 	{ 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 }, /* PAT */
 	{ 0x2ff, 0x2ff },				      /* MTRRdefType */
+	{ 0x400, 0x427 },				      /* machine check banks (mce.c) */
 };
 
 #define MSR_MISC_ENABLE 0x1a0

@@ -50,6 +50,7 @@ static int vcpu_set_up(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 	ret = set_cpuid(vcpu, vm, topology);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "KVM_SET_CPUID2 for vCPU %u", vcpu->index);
+	kvm_mce_set_up(vcpu, vm);
 	ret = kvm_state_save(vcpu, vm);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "saving vCPU %u's initial state", vcpu->index);

@@ -131,6 +131,7 @@ static int vm_read_limits(struct kvm_vm *vm, struct err *err)
 	if (ret < 0)
 		return err_set_errno(err, -ret, "KVM_GET_SUPPORTED_CPUID");
 	vm->phys_bits = kvm_cpuid_phys_bits(vm->cpuid);
+	kvm_mce_read_host(vm);
 	return 0;
 }
 

@@ -200,6 +200,14 @@ static int place_segments(struct ram *ram, struct err *err)
 	return 0;
 }
 
+/* A kernel that does not take it is no reason to fail. */
+static void advise(void *hva, size_t size, bool huge)
+{
+	(void)madvise(hva, size, MADV_DONTDUMP);
+	if (huge)
+		(void)madvise(hva, size, MADV_HUGEPAGE);
+}
+
 static int map_segment(const struct ram *ram, const struct ram_segment *s, bool share, bool hugetlb)
 {
 	/* Of hugetlbfs pages are reserved now: one that is missing later would be a SIGBUS. */
@@ -213,10 +221,7 @@ static int map_segment(const struct ram *ram, const struct ram_segment *s, bool 
 		s->hva, s->size, PROT_READ | PROT_WRITE, flags, ram->fd, (off_t)s->offset, &got);
 	if (ret < 0)
 		return ret;
-	/* Advice: a kernel that does not take it is no reason to fail. */
-	(void)madvise(s->hva, s->size, MADV_DONTDUMP);
-	if (ram->fd < 0)
-		(void)madvise(s->hva, s->size, MADV_HUGEPAGE);
+	advise(s->hva, s->size, ram->fd < 0);
 	return 0;
 }
 
@@ -292,4 +297,32 @@ void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len)
 			return s->hva + (gpa - s->gpa);
 	}
 	return NULL;
+}
+
+bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa)
+{
+	for (unsigned i = 0; i < ram->layout.count; i++) {
+		const struct ram_segment *s = &ram->layout.segment[i];
+		uintptr_t offset = (uintptr_t)hva - (uintptr_t)s->hva;
+
+		if (!s->hva || (uintptr_t)hva < (uintptr_t)s->hva || offset >= s->size)
+			continue;
+		*gpa = s->gpa + offset;
+		return true;
+	}
+	return false;
+}
+
+int ram_replace(const struct ram *ram, uint64_t gpa)
+{
+	void *hva = ram_hva(ram, gpa & ~(ram->page_size - 1), ram->page_size), *got;
+	int ret;
+
+	if (!hva)
+		return -EFAULT;
+	ret = sys_mmap(hva, ram->page_size, PROT_READ | PROT_WRITE,
+		MAP_FIXED | MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &got);
+	if (ret == 0)
+		advise(hva, ram->page_size, ram->fd < 0);
+	return ret;
 }

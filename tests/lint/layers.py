@@ -30,7 +30,7 @@ HEADERS = {
     "serial": "devices",
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "options": "cli", "thread": "threads",
-    "vfio_fault": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm",
+    "vfio_fault": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
 }
 
 # What a contract's users need although its module is not theirs: (file or folder, header, reason).

@@ -70,6 +70,7 @@ static struct kvm_cpuid2 *amd(void)
 	add(c, 0, 0, 0xd, 0x68747541, 0x444d4163, 0x69746e65);
 	add(c, 1, 0, 0x800f12, 0x05100800, 0x7ed8320b, 0x178bfbff);
 	add(c, 0x80000001, 0, 0x800f12, 0, 0x75c237ff, 0x2fd3fbff);
+	add(c, 0x80000007, 0, 0, 0, 0, 0x100);
 	add(c, 0x80000008, 0, 0x3030, 0x1007, 0x703f, 0);
 	add(c, 0x8000001d, 0, 0x4121, 0x1c0003f, 0x3f, 0);
 	add(c, 0x8000001d, 3, 0x1c163, 0x3c0003f, 0x1fff, 1);
@@ -208,6 +209,8 @@ static void test_amd_topology(void **state)
 	check_level(c, 0xb, 1, 3, 8, 0x201, 13);
 	assert_null(get(c, 0x1f, 0)); /* beyond the highest leaf */
 	assert_int_equal(get(c, 0x80000001, 0)->ecx >> 1 & 1, 1);
+	assert_int_equal(get(c, 0x80000007, 0)->ebx, 3); /* may recover from machine checks */
+	assert_int_equal(get(c, 0x80000007, 0)->edx, 0x100);
 	assert_int_equal(get(c, 0x80000008, 0)->ecx, 3u << 12 | 7);
 	assert_int_equal(get(c, 0x80000008, 0)->ebx, 0x1007);
 	assert_int_equal(get(c, 0x8000001d, 0)->eax, 0x121 | 1u << 14);

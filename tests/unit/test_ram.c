@@ -42,6 +42,26 @@ static unsigned entries(const char *path)
 	return n;
 }
 
+/* From HVA to GPA, and nothing but guest RAM. */
+static void check_back(struct ram *ram, uint64_t high)
+{
+	const uint8_t *first = ram->layout.segment[0].hva, *second = ram->layout.segment[1].hva;
+	uint64_t gpa = 1;
+
+	assert_true(ram_gpa(ram, first, &gpa));
+	assert_int_equal(gpa, 0);
+	assert_true(ram_gpa(ram, first + 4 * MIB - 1, &gpa));
+	assert_int_equal(gpa, 4 * MIB - 1);
+	assert_true(ram_gpa(ram, second + 77, &gpa));
+	assert_int_equal(gpa, high + 77);
+	assert_false(ram_gpa(ram, first - 1, &gpa));
+	assert_false(ram_gpa(ram, first + 4 * MIB, &gpa));
+	assert_false(ram_gpa(ram, second - 1, &gpa));
+	assert_false(ram_gpa(ram, second + 2 * MIB, &gpa));
+	assert_false(ram_gpa(ram, NULL, &gpa));
+	assert_false(ram_gpa(ram, &gpa, &gpa));
+}
+
 /* Everything that must hold of a mapping of `two`. */
 static void check_two(struct ram *ram)
 {
@@ -63,6 +83,7 @@ static void check_two(struct ram *ram)
 	assert_null(ram_hva(ram, high, UINT64_MAX));
 	assert_null(ram_hva(ram, UINT64_MAX, 2));
 	assert_null(ram_hva(ram, high + 1, UINT64_MAX - high));
+	check_back(ram, high);
 	*low_end = 0x5a;
 	memset(ram_hva(ram, high, 2 * MIB), 0xa5, 2 * MIB);
 	assert_int_equal(*low_end, 0x5a);
@@ -154,12 +175,49 @@ static void test_host_available(void **state)
 	assert_int_equal(bytes % 1024, 0);
 }
 
+static void fill_and_replace(struct ram *ram)
+{
+	const uint64_t at = ram->layout.segment[1].gpa + 5 * ram->page_size;
+	uint8_t *hva = ram_hva(ram, at, 2 * ram->page_size);
+
+	memset(hva - 1, 0x33, 2 * ram->page_size);
+	assert_int_equal(ram_replace(ram, at + 7), 0);
+	assert_int_equal(hva[-1], 0x33);
+	for (uint64_t i = 0; i < ram->page_size; i++)
+		assert_int_equal(hva[i], 0);
+	assert_int_equal(hva[ram->page_size], 0x33);
+	hva[3] = 1; /* it is memory */
+	assert_int_equal(ram_replace(ram, ram->layout.top), -EFAULT);
+}
+
+static void test_replace(void **state)
+{
+	char folder[] = "/tmp/portcullis-test-XXXXXX";
+	struct ram_options options = { .path = NULL };
+	struct ram ram;
+
+	(void)state;
+	assert_int_equal(ram_init(&ram, &two, &options, NULL), 0);
+	fill_and_replace(&ram);
+	ram_release(&ram);
+	options.path = mkdtemp(folder);
+	assert_int_equal(ram_init(&ram, &two, &options, NULL), 0);
+	fill_and_replace(&ram);
+	/* A file that ends too soon: what is behind its end can be replaced, too. */
+	assert_int_equal(ftruncate(ram.fd, 4 * MIB), 0);
+	assert_int_equal(ram_replace(&ram, ram.layout.segment[1].gpa), 0);
+	assert_int_equal(*ram.layout.segment[1].hva, 0);
+	ram_release(&ram);
+	rmdir(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_anonymous),
 		cmocka_unit_test(test_folder),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_host_available),
 	};
 
