@@ -22,7 +22,7 @@ const struct sc_rule rules_common[] = {
 		ARG_FROM(0, FD_ZONE_EVENT)),
 	RULE(write, "log lines", ARG_FD(0, POLICY_FD_LOG)),
 	RULE(poll, "does the log take a line, now", ARG_IS(1, 1), ARG_IS(2, 0)),
-	RULE(clock_gettime, "time, on hosts whose clock the vDSO cannot read"),
+	RULE(clock_gettime, "main's processor time; any time, where the vDSO cannot read the clock"),
 	RULE(rt_sigreturn, "end of a signal handler"),
 	RULE(rt_sigprocmask, "libc around the end of a thread and pthread_kill"),
 	RULE(restart_syscall, "the kernel resumes an interrupted wait with it"),

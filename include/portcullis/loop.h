@@ -2,7 +2,7 @@
 /*
  * loop.h - an event loop with a mailbox: how threads ask each other for work.
  *
- * Layer: L0, includes nothing of ours.
+ * Layer: L0.
  * Who:   loop_post() may be called by any thread. Everything else only by the loop's own thread
  *        (or before that thread starts).
  * Mail:  a struct mail lives in the sender's object (no allocation); the receiver runs mail->run on
@@ -18,6 +18,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include <portcullis/loop_away.h>
 
 struct mail {
 	struct mail *next;
@@ -54,6 +56,7 @@ struct loop {
 	struct loop_fd wake;
 	struct loop_frame *frame; /* events being handled, innermost loop_step() first */
 	bool stop;
+	struct loop_away away; /* measured when away.on is set, before the first step */
 };
 
 /* -errno, and then nothing is left behind. */

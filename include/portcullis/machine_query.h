@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <portcullis/loop_away.h>
 #include <portcullis/machine.h>
 #include <portcullis/pci.h>
 #include <portcullis/role.h>
@@ -50,6 +51,8 @@ struct machine_limit {
 };
 typedef void (*machine_limit_fn)(const struct machine_limit *limit, void *opaque);
 void machine_query_limits(struct machine *machine, machine_limit_fn fn, void *opaque) ON_MAIN;
+/* How long main was away from its loop; anew: the next answer counts from here. */
+struct loop_away machine_query_main_loop(struct machine *machine, bool anew) ON_MAIN;
 /* What is mapped for DMA where, neighbouring pieces of guest memory as one. */
 void machine_query_mappings(struct machine *machine, vfio_mapping_fn fn, void *opaque) ON_MAIN;
 

@@ -262,8 +262,10 @@ void loop_step(struct loop *loop, int timeout_ms)
 {
 	struct loop_frame frame = { .outer = loop->frame };
 
-	frame.count =
-		epoll_wait(loop->epoll_fd, frame.events, EVENTS_AT_ONCE, wait_ms(loop, timeout_ms));
+	timeout_ms = wait_ms(loop, timeout_ms);
+	loop_away_end(&loop->away);
+	frame.count = epoll_wait(loop->epoll_fd, frame.events, EVENTS_AT_ONCE, timeout_ms);
+	loop_away_begin(&loop->away);
 	loop->frame = &frame;
 	for (int i = 0; i < frame.count; i++) { /* -1 after a signal: nothing came */
 		struct loop_fd *lfd = frame.events[i].data.ptr;

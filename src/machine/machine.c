@@ -145,6 +145,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 		goto fail;
 	sink_init(m);
 	ret = loop_init(&m->loop);
+	m->loop.away.on = true;
 	if (!ret)
 		ret = bus_init(&m->bus);
 	if (!ret)

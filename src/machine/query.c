@@ -88,6 +88,15 @@ void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
 	fn(&(struct machine_limit){ "workers", workers, m->n_workers }, opaque);
 }
 
+struct loop_away machine_query_main_loop(struct machine *m, bool anew)
+{
+	struct loop_away away = m->loop.away;
+
+	if (anew)
+		loop_away_forget(&m->loop.away);
+	return away;
+}
+
 /* RAM is cut into pieces to the kernel's liking, which is nobody else's concern. */
 struct merge {
 	struct vfio_mapping last; /* guest memory; size 0: none */

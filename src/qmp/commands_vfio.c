@@ -226,6 +226,21 @@ int qmp_cmd_query_vfio_limits(struct qmp_request *r, struct err *err)
 	return 0;
 }
 
+int qmp_cmd_query_vfio_main_loop(struct qmp_request *r, struct err *err)
+{
+	const struct json *reset = r->args ? json_get(r->args, "reset") : NULL;
+	struct loop_away away =
+		machine_query_main_loop(r->context->machine, reset && reset->boolean);
+
+	(void)err;
+	json_begin_object(r->out, QMP_RETURN);
+	json_put_uint(r->out, "steps", away.steps);
+	json_put_uint(r->out, "longest-step-us", away.longest_ns / 1000);
+	json_put_uint(r->out, "longest-step-cpu-us", away.longest_cpu_ns / 1000);
+	json_end_object(r->out);
+	return 0;
+}
+
 static void put_mapping(const struct vfio_mapping *mapping, void *opaque)
 {
 	struct json_writer *w = opaque;

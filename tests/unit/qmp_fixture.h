@@ -142,6 +142,12 @@ void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
 	fn(&(struct machine_limit){ "memslots", 3, 509 }, opaque);
 }
 
+struct loop_away machine_query_main_loop(struct machine *m, bool anew)
+{
+	machine_note(m, anew ? "main-loop-anew" : "main-loop");
+	return (struct loop_away){ .steps = 7, .longest_ns = 2000999, .longest_cpu_ns = 1000999 };
+}
+
 void machine_query_mappings(struct machine *m, vfio_mapping_fn fn, void *opaque)
 {
 	static const struct vfio_mapping mappings[] = {

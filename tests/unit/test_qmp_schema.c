@@ -94,9 +94,9 @@ static void test_commands_are_there(void **state)
 		"query-events", "query-qmp-schema", "query-status", "query-name", "query-uuid",
 		"query-kvm", "query-machines", "query-target", "query-cpus", "query-cpus-fast",
 		"query-pci", "query-vfio", "query-vfio-mappings", "query-vfio-limits",
-		"device-list-properties", "stop", "cont", "system_reset", "system_powerdown",
-		"quit", "device_add", "device_del", "object-add", "object-del", "getfd", "closefd",
-		"add-fd", "remove-fd", "query-fdsets" };
+		"query-vfio-main-loop", "device-list-properties", "stop", "cont", "system_reset",
+		"system_powerdown", "quit", "device_add", "device_del", "object-add", "object-del",
+		"getfd", "closefd", "add-fd", "remove-fd", "query-fdsets" };
 	const char *commands;
 	char quoted[64];
 	(void)state;
@@ -244,6 +244,24 @@ static void test_query_pci(void **state)
 	assert_null(region->next);
 }
 
+static void test_query_main_loop(void **state)
+{
+	const struct json *reply = ask("query-vfio-main-loop", NULL);
+	struct err err = { 0 };
+	(void)state;
+
+	if (qmp_check_value("VfioMainLoop", reply, "query-vfio-main-loop", &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(json_get(reply, "steps")->integer, 7);
+	assert_int_equal(json_get(reply, "longest-step-us")->integer, 2000);
+	assert_int_equal(json_get(reply, "longest-step-cpu-us")->integer, 1000);
+	assert_null(strstr(machine.calls, "main-loop-anew"));
+	ask("query-vfio-main-loop", "{\"reset\": false}");
+	assert_null(strstr(machine.calls, "main-loop-anew"));
+	ask("query-vfio-main-loop", "{\"reset\": true}");
+	assert_non_null(strstr(machine.calls, "main-loop-anew"));
+}
+
 static void test_properties(void **state)
 {
 	const struct json *list = ask("device-list-properties", "{\"typename\": \"vfio-pci\"}");
@@ -364,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_replies_fit),
 		cmocka_unit_test(test_query_pci),
 		cmocka_unit_test(test_query_vfio),
+		cmocka_unit_test(test_query_main_loop),
 		cmocka_unit_test(test_properties),
 		cmocka_unit_test(test_introspection),
 		cmocka_unit_test(test_check_value),

@@ -12,6 +12,8 @@
 
 #include <linux/pci_regs.h>
 
+#include <portcullis/machine_query.h>
+
 #include "../../src/qmp/schema.h"
 #include "machine_rig.h"
 
@@ -210,6 +212,25 @@ static void test_limits(void **state)
 		assert_int_equal(limit(names[i], "used"), before[i]);
 }
 
+/* Asking anew begins anew. */
+static void test_main_loop(void **state)
+{
+	struct loop_away away;
+	(void)state;
+
+	rig.m.loop.away.on = true;
+	loop_step(&rig.m.loop, 0);
+	loop_step(&rig.m.loop, 0);
+	away = machine_query_main_loop(&rig.m, false);
+	assert_true(away.steps > 0);
+	assert_true(away.longest_ns > 0);
+	away = machine_query_main_loop(&rig.m, true);
+	assert_true(away.steps > 0);
+	away = machine_query_main_loop(&rig.m, false);
+	assert_int_equal(away.steps, 0);
+	assert_int_equal(away.longest_ns, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -219,6 +240,7 @@ int main(void)
 		CASE(test_stages),
 		CASE(test_mappings),
 		CASE(test_limits),
+		CASE(test_main_loop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
