@@ -54,8 +54,11 @@ static void scan(struct acpi_slots *slots)
 
 		if (port >= ACPI_SLOTS_PORTS) {
 			must(port == UINT32_MAX && !acpi_slots_pending(slots));
+			for (unsigned i = 0; i < ACPI_SLOTS_PORTS; i++)
+				must(!slots->slot[i].inserted && !slots->slot[i].eject);
 			return;
 		}
+		must(slots->slot[port].inserted || slots->slot[port].eject);
 		for (unsigned reg = 0; reg < 2; reg++) {
 			uint64_t bits = access_at(slots, at + reg, 1, false, 0);
 
@@ -83,8 +86,8 @@ static void guest_access(struct acpi_slots *slots, const uint8_t *in)
 		must(in[0] & 0x80 || (a->inserted == b->inserted && a->eject == b->eject));
 	}
 	if (ejects != heard)
-		must(size == 1 && offset >= 0x800 && offset % 8 == 3 && ejected == in[2] &&
-			ejected_port == (offset - 0x800) / 8);
+		must(ejects == heard + 1 && size == 1 && offset >= 0x800 && offset % 8 == 3 &&
+			ejected == in[2] && ejected_port == (offset - 0x800) / 8);
 }
 
 static void step(struct acpi_slots *slots, const uint8_t *in)
