@@ -17,7 +17,9 @@
 
 #include "chardev_private.h"
 
-#define TURN_BYTES 65536 /* then the loop's other work has its turn */
+/* Then the loop's other work has its turn: a file's disk may make each write wait. */
+#define TURN_BYTES 65536
+#define TURN_MS 2
 #define TURN_PAUSE_MS 1
 #define MAY_BLOCK_BYTES 512
 #define RETRY_MS 1000
@@ -138,9 +140,10 @@ static enum turn write_some(struct chardev *c)
 /* From the serial port's ring to the outside, until one of them has no more. True: the ring. */
 static bool pump_out(struct chardev *c)
 {
+	uint64_t start = loop_now_ms();
 	size_t turn = 0;
 
-	while (turn < TURN_BYTES) {
+	while (turn < TURN_BYTES && loop_now_ms() - start < TURN_MS) {
 		if (c->out_pos == c->out_len) {
 			c->out_pos = 0;
 			c->out_len = serial_take_output(c->serial, c->out_buf, sizeof(c->out_buf));
