@@ -47,12 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 								     << (data[0] >> 2 & 31);
 			ged_raise(&ged, (uint32_t)data[1] << (data[0] >> 2 & 31));
 			must(atomic_load(&ged.events) == waiting);
-			must(ged_pending(&ged) == (waiting != 0));
 			must(sys_eventfd_drain(fd) == (waiting != 0));
 			break;
 		case 1:
 			ged_reset(&ged);
-			must(!ged_pending(&ged) && !sys_eventfd_drain(fd));
+			must(!atomic_load(&ged.events) && !sys_eventfd_drain(fd));
 			break;
 		default:
 			guest_access(&ged, data[0] & 4 ? data[1] % GED_SIZE : data[1] & 7,
