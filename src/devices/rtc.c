@@ -321,7 +321,6 @@ static void rearm(struct rtc *rtc)
 	bool pulse;
 
 	pthread_mutex_lock(&rtc->lock);
-	rtc->arm_posted = false;
 	pulse = catch_up(rtc);
 	host = rtc->now();
 	/* A guest that does not acknowledge is waited for; one that is in time wakes nobody. */
@@ -343,7 +342,13 @@ static void on_timer(void *opaque)
 
 static void on_arm(struct mail *mail)
 {
-	rearm((struct rtc *)((char *)mail - offsetof(struct rtc, arm)));
+	struct rtc *rtc = (struct rtc *)((char *)mail - offsetof(struct rtc, arm));
+
+	/* Only here: when the timer goes off the mail may still be under way. */
+	pthread_mutex_lock(&rtc->lock);
+	rtc->arm_posted = false;
+	pthread_mutex_unlock(&rtc->lock);
+	rearm(rtc);
 }
 
 static bool is_time(uint8_t index)
