@@ -17,7 +17,8 @@
 #include "promises.h"
 
 #define ASKED_MAX 32
-#define ANSWER_MS 30000 /* of its session's first command that waits */
+#define ANSWER_MS 20000 /* of its session's first command that waits */
+#define REVIVE_MS 20000
 #define IN_SIZE (1 << 17)
 
 enum command { DEVICE_ADD, DEVICE_DEL, OTHER };
@@ -35,7 +36,8 @@ struct client {
 	int fd;
 	struct asked asked[ASKED_MAX];
 	unsigned n_asked, number;
-	uint64_t since; /* the first of them waits, by the watchdog's clock */
+	bool guest_is_dead; /* it cannot go on before a reset */
+	uint64_t since;	    /* the first of them waits, by the watchdog's clock */
 	char out[8192];
 	size_t out_used;
 	char in[IN_SIZE];
@@ -125,10 +127,11 @@ static void ask_add(struct client *c)
 {
 	static const char *const on_error[] = { "stop", "unplug", "reset", "report", "report",
 		"report" };
-	unsigned card = chance_below(host_cards()), port = 1 + chance_below(HOSTILE_PORTS);
 	char id[16];
+	unsigned port = promises_new_id(id, sizeof(id));
+	/* Mostly one that is nowhere else. */
+	unsigned card = one_in(4) ? chance_below(host_cards()) : port - 1;
 
-	promises_new_id(id, sizeof(id));
 	ask(c, DEVICE_ADD, id,
 		"\"device_add\",\"arguments\":{\"driver\":\"vfio-pci\",\"id\":\"%s\","
 		"\"host\":\"%s\",\"bus\":\"rp%u\",\"unplug-timeout\":1,\"on-error\":\"%s\"%s%s}",
@@ -141,26 +144,33 @@ static void ask_del(struct client *c)
 {
 	char id[16];
 
-	promises_some_id(id, sizeof(id));
+	if (!promises_some_id(id, sizeof(id)) && !one_in(8)) {
+		ask_add(c);
+		return;
+	}
 	for (unsigned n = one_in(3) ? 2 : 1; n && c->n_asked < ASKED_MAX; n--)
 		ask(c, DEVICE_DEL, id, "\"device_del\",\"arguments\":{\"id\":\"%s\"%s}", id,
-			one_in(5) ? ",\"force\":true" : "");
+			one_in(hostile.plan.force_one_in) ? ",\"force\":true" : "");
 }
 
 static void ask_something(struct client *c)
 {
-	static const char *const others[] = { "\"stop\"", "\"cont\"", "\"cont\"", "\"cont\"",
-		"\"query-status\"", "\"query-vfio\"", "\"query-pci\"", "\"query-cpus-fast\"",
-		"\"query-vfio-mappings\"", "\"no-such-command\"", "\"system_powerdown\"" };
+	static const char *const others[] = { "\"stop\"", "\"cont\"", "\"query-status\"",
+		"\"query-vfio\"", "\"query-pci\"", "\"query-cpus-fast\"", "\"query-vfio-mappings\"",
+		"\"no-such-command\"", "\"system_powerdown\"" };
 
-	if (one_in(3))
-		ask_add(c);
-	else if (one_in(2))
-		ask_del(c);
-	else if (one_in(12))
+	if (c->guest_is_dead || one_in(40)) {
 		ask(c, OTHER, "", "\"system_reset\"");
-	else
+		c->guest_is_dead = false;
+	} else if (one_in(3)) {
+		ask(c, OTHER, "", "\"cont\""); /* mostly the guest runs */
+	} else if (one_in(4)) {
+		ask_add(c);
+	} else if (one_in(3)) {
+		ask_del(c);
+	} else {
 		ask(c, OTHER, "", "%s", others[chance_below(sizeof(others) / sizeof(others[0]))]);
+	}
 }
 
 /* --- answers --- */
@@ -174,6 +184,8 @@ static void answered(struct client *c, unsigned number, const char *line)
 			c->index, number, c->n_asked ? first->number : c->number, line);
 	if (first->command == DEVICE_ADD)
 		promises_added(first->id, strstr(line, "\"return\"") ? OUTCOME_OK : OUTCOME_ERROR);
+	if (strstr(line, "Resetting the Virtual Machine is required"))
+		c->guest_is_dead = true;
 	memmove(first, first + 1, --c->n_asked * sizeof(*first));
 	c->since = watchdog_alive_ms();
 	atomic_fetch_sub(&waiting, 1);
@@ -255,7 +267,7 @@ static void act(struct client *c)
 {
 	unsigned n = one_in(4) ? 1 + chance_below(6) : 1;
 
-	if (c->n_asked < ASKED_MAX / 2 && one_in(3)) {
+	if (c->n_asked < ASKED_MAX / 2 && one_in(2)) {
 		while (n--)
 			ask_something(c);
 		flush(c);
@@ -311,6 +323,25 @@ static bool talk(int fd, const char *text, const char *expected, char *buf, size
 #define ENTER "{\"execute\":\"qmp_capabilities\",\"id\":\"hello\"}"
 #define ANSWER(id) "\"id\": \"" id "\"}"
 
+/* After whatever has happened, a reset brings every vCPU back. */
+static void revive(int fd, char *buf, size_t size)
+{
+	static const char text[] = "{\"execute\":\"system_reset\"}"
+				   "{\"execute\":\"cont\",\"id\":\"cont\"}";
+	uint64_t start = watchdog_alive_ms();
+	bool ok = true;
+
+	for (unsigned i = 0; i < hostile.plan.cpus && ok;) {
+		uint64_t before = kvm_exits(i);
+
+		if (watchdog_alive_ms() - start > REVIVE_MS)
+			violation("vcpu%u does not run any more", i);
+		ok = talk(fd, text, ANSWER("cont"), buf, size);
+		sleep_ms(20);
+		i += kvm_exits(i) != before;
+	}
+}
+
 /* Every device is pulled, and nothing may be left of any. */
 static void clear(void)
 {
@@ -335,6 +366,7 @@ static void clear(void)
 		promises_check_all_gone();
 		kvm_check_empty();
 		host_check_empty();
+		revive(fd, buf, sizeof(buf));
 	}
 	if (fd >= 0)
 		close(fd);

@@ -11,6 +11,7 @@
 #include <portcullis/acpi_slots.h>
 #include <portcullis/devices.h>
 #include <portcullis/memory.h>
+#include <portcullis/serial.h>
 
 #include "hostile.h"
 
@@ -233,6 +234,12 @@ static void memory(struct guest *g)
 
 #define SLOT(port, reg) (ACPI_SLOTS_BASE + 0x800 + 8u * (port) + (reg))
 
+/* Some guests eject what they are asked for and more, others next to nothing. */
+static bool lets_go(void)
+{
+	return hostile.plan.polite ? !one_in(4) : one_in(200000);
+}
+
 /* The DSDT's method, and what an operating system does then. */
 static void acpi_event(struct guest *g)
 {
@@ -244,7 +251,7 @@ static void acpi_event(struct guest *g)
 	wr(g, SLOT(port, 0), 1, 0xff);
 	rd(g, SLOT(port, 1), 1);
 	wr(g, SLOT(port, 1), 1, 0xff);
-	if (hostile.plan.polite ? !one_in(4) : one_in(30))
+	if (lets_go())
 		wr(g, SLOT(port, 3), 1, one_in(2) ? 0xff : 1 << chance_below(8));
 	if (one_in(3))
 		wr(g, SLOT(port, 4), 4, 3u << 16 | chance_below(3) << 8);
@@ -255,8 +262,7 @@ static void slots(struct guest *g)
 	uint64_t at = one_in(2) ? ACPI_SLOTS_BASE + chance_below(ACPI_SLOTS_SIZE)
 				: SLOT(some_port(), chance_below(8));
 
-	/* An eject by mistake is one in a few hundred machines' lives, not one in ten accesses. */
-	if (one_in(3) && (at & 7) != 3)
+	if (one_in(3) && ((at & 7) != 3 || lets_go()))
 		wr(g, at, some_size(), some_value());
 	else
 		rd(g, at, some_size());
@@ -269,8 +275,8 @@ static void pciehp(struct guest *g)
 
 	rd(g, exp + PCI_EXP_SLTSTA, 2);
 	wr(g, exp + PCI_EXP_SLTSTA, 2, chance() & 0x1ff);
-	wr(g, exp + PCI_EXP_SLTCTL, 2, chance() & 0x17ff);
-	if (hostile.plan.polite && one_in(2))
+	wr(g, exp + PCI_EXP_SLTCTL, 2, chance() & (lets_go() ? 0x17ff : 0x13ff));
+	if (lets_go())
 		wr(g, exp + PCI_EXP_SLTCTL, 2,
 			PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF | 0x3f);
 	if (one_in(2))
@@ -431,7 +437,7 @@ static void next_routine(struct guest *g)
 			return power_off(g);
 		pick = chance_below(ENDS_OF);
 		if (pick < hostile.plan.resets)
-			return one_in(10) ? crash(g) : reset(g);
+			return one_in(40) ? crash(g) : reset(g);
 		if (ENDS_OF - 1 - pick < hostile.plan.power)
 			return power_off(g);
 	}

@@ -46,6 +46,7 @@ struct plan {
 	unsigned number;
 	unsigned life_ms;
 	enum ending ending;
+	unsigned cpus;
 	bool native; /* pciehp instead of ACPI */
 	bool no_reboot, no_shutdown;
 	bool polite;		/* the guest ejects what it is asked for */
@@ -54,6 +55,7 @@ struct plan {
 	unsigned hold_one_in;	/* takes up to seconds */
 	unsigned access_one_in; /* an access to a card takes up to 30 ms, or now and then seconds */
 	unsigned resets, power; /* weights of what vCPUs do; 0: never */
+	unsigned force_one_in;	/* device_del does not ask the guest */
 	unsigned pull_one_in;	/* an error or a request event instead of an interrupt */
 };
 
@@ -97,6 +99,8 @@ void thread_name(const char *name);
 /* A promise was broken: does not return. */
 void violation(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 void watchdog_start(void);
+/* The machine is about to be freed; time is still watched. */
+void watchdog_look_away(void);
 void watchdog_stop(void);
 /* Milliseconds that this process could run: a tick of sleep counts as that, however late it ended.
  */
@@ -117,7 +121,7 @@ void kvm_world_start(void);
 /* What is left of devices is a violation. */
 void kvm_check_empty(void);
 void kvm_world_end(void);
-uint64_t kvm_exits(void);
+uint64_t kvm_exits(unsigned vcpu);
 /* KVM takes what is signalled on irqfds, and tells of ends of interrupt. */
 void kvm_deliver(void);
 /* An address that a memslot serves: touched there. False: none, it exits. */

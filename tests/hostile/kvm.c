@@ -53,7 +53,7 @@ static struct {
 	unsigned n_irqfds;
 	pthread_rwlock_t slots_lock;
 	struct slot slot[HOSTILE_KVM_SLOTS];
-	_Atomic uint64_t exits;
+	_Atomic uint64_t exits[HOSTILE_CPUS];
 } kvm = { .lock = PTHREAD_MUTEX_INITIALIZER, .slots_lock = PTHREAD_RWLOCK_INITIALIZER };
 
 int __real_sys_open(const char *path, int flags, mode_t mode);
@@ -337,7 +337,7 @@ static long run_vcpu(unsigned vcpu)
 
 		if (__atomic_load_n(&run->immediate_exit, __ATOMIC_SEQ_CST))
 			return -EINTR;
-		atomic_fetch_add(&kvm.exits, 1);
+		atomic_fetch_add(&kvm.exits[vcpu], 1);
 		ret = guest_next(vcpu, run);
 		if (ret <= 0)
 			return ret;
@@ -414,15 +414,14 @@ int __wrap_sys_open(const char *path, int flags, mode_t mode)
 	return strcmp(path, "/dev/kvm") ? __real_sys_open(path, flags, mode) : fd_new(SYSTEM, 0);
 }
 
-uint64_t kvm_exits(void)
+uint64_t kvm_exits(unsigned vcpu)
 {
-	return atomic_load(&kvm.exits);
+	return atomic_load(&kvm.exits[vcpu]);
 }
 
 void kvm_world_start(void)
 {
 	kvm.n_fds = 0;
-	atomic_store(&kvm.exits, 0);
 }
 
 void kvm_check_empty(void)

@@ -19,7 +19,7 @@ static const struct {
 	[LIE_CLOSE] = { 30, 500 },
 	[LIE_IRQS] = { 5, 300 },
 	[LIE_RESET] = { 100, 1500 },
-	[LIE_ACCESS] = { 30, 2500 },
+	[LIE_ACCESS] = { 30, 4000 },
 };
 
 static void delay(unsigned delay_one_in, unsigned hold_one_in, enum lie lie)
@@ -37,7 +37,7 @@ void lie_delay(enum lie lie)
 
 void lie_delay_access(void)
 {
-	delay(hostile.plan.access_one_in, 20 * hostile.plan.access_one_in, LIE_ACCESS);
+	delay(hostile.plan.access_one_in, 10 * hostile.plan.access_one_in, LIE_ACCESS);
 }
 
 bool lie_fails(void)

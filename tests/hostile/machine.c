@@ -142,6 +142,7 @@ static void live(struct life *life) ON_MAIN
 	atomic_store(&hostile.phase, PHASE_FREE);
 	qmp_free(life->qmp);
 	end_others(life);
+	watchdog_look_away();
 	machine_free(hostile.machine);
 	watchdog_stop();
 	if (abandoned && !atomic_load(&insisted))
@@ -162,10 +163,10 @@ static void write_kernel(const char *path)
 static void command_line(char *line, size_t size)
 {
 	int used = snprintf(line, size,
-		"-smp 4 -m 128M -kernel %s/kernel -append x -qmp unix:%s,server,nowait "
+		"-smp %u -m 128M -kernel %s/kernel -append x -qmp unix:%s,server,nowait "
 		"-serial file:%s/serial -device isa-debug-exit,iobase=0xf4,iosize=4 "
 		"-object iommufd,id=iommu%s%s",
-		hostile.folder, hostile.socket, hostile.folder,
+		hostile.plan.cpus, hostile.folder, hostile.socket, hostile.folder,
 		hostile.plan.no_reboot ? " -no-reboot" : "",
 		hostile.plan.no_shutdown ? " -no-shutdown" : "");
 

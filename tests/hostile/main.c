@@ -46,16 +46,18 @@ static struct plan make_plan(uint64_t seed, unsigned number)
 		.number = number,
 		.life_ms = 200 + chance_below(3000),
 		.ending = one_in(2) ? END_QUIT : (enum ending)chance_below(ENDINGS),
+		.cpus = one_in(5) ? 1 : HOSTILE_CPUS,
 		.native = one_in(3),
 		.no_reboot = one_in(12),
 		.no_shutdown = one_in(6),
-		.polite = !one_in(4),
+		.polite = one_in(2),
 		.fail_one_in = PICK(0, 1000, 200, 60),
 		.delay_one_in = PICK(0, 100, 20),
 		.hold_one_in = PICK(0, 400, 100),
 		.access_one_in = PICK(0, 200, 20),
-		.resets = PICK(0, 0, 1, 4, 200),
+		.resets = PICK(0, 1, 4, 200),
 		.power = PICK(0, 0, 0, 1),
+		.force_one_in = PICK(0, 4, 20),
 		.pull_one_in = PICK(0, 2000, 200),
 	};
 }
@@ -64,14 +66,15 @@ static void print_plan(const struct plan *p)
 {
 	static const char *const endings[] = { "quit", "quit at once", "SIGTERM", "guest" };
 
-	printf("machine %u: %u ms, then %s;%s%s%s%s fails 1/%u, delays 1/%u, holds 1/%u, accesses "
+	printf("machine %u: %u CPUs, %u ms, then %s;%s%s%s%s fails 1/%u, delays 1/%u, holds 1/%u, "
+	       "accesses "
 	       "1/%u, resets "
 	       "%u, "
-	       "power %u, pulls 1/%u\n",
-		p->number, p->life_ms, endings[p->ending], p->native ? " native" : "",
+	       "power %u, force 1/%u, pulls 1/%u\n",
+		p->number, p->cpus, p->life_ms, endings[p->ending], p->native ? " native" : "",
 		p->no_reboot ? " no-reboot" : "", p->no_shutdown ? " no-shutdown" : "",
 		p->polite ? " polite" : "", p->fail_one_in, p->delay_one_in, p->hold_one_in,
-		p->access_one_in, p->resets, p->power, p->pull_one_in);
+		p->access_one_in, p->resets, p->power, p->force_one_in, p->pull_one_in);
 }
 
 static void parse(struct options *o, int argc, char *argv[])
@@ -112,11 +115,24 @@ static void block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* The sanitizers' own options: the first fault is one too many. */
+/* The sanitizers' own options: the first fault is one too many, and a broken rule shows its place.
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "handle_abort=1";
+}
+
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void)
+{
+	return "print_stacktrace=1";
+}
+
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
-	return "halt_on_error=1:second_deadlock_stack=1";
+	return "halt_on_error=1:second_deadlock_stack=1:handle_abort=1";
 }
 
 static void print_counts(void)

@@ -12,41 +12,77 @@
 #include "hostile.h"
 
 #define IDS 4096
-#define RECENT 6
+#define LATEST 100
+#define RECENT 8
 #define EVENT_MS 10000 /* until an event has reached the client that listens */
 
 static struct {
 	pthread_mutex_t lock;
 	unsigned n;
 	struct {
-		unsigned asked, ok, failed, unknown, deleted;
+		unsigned asked, ok, failed, unknown, deleted, port;
 	} id[IDS];
 } p = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-void promises_new_id(char *id, size_t size)
+/* There, or about to be, as far as anybody has heard. */
+static bool may_exist(unsigned i)
 {
-	unsigned i;
+	return p.id[i].asked > p.id[i].deleted + p.id[i].failed;
+}
+
+/* Of the latest ids those that may exist. */
+static unsigned existing(unsigned which[static RECENT])
+{
+	unsigned n = 0;
+
+	for (unsigned i = p.n; i-- > 0 && n < RECENT && p.n - i < LATEST;)
+		if (may_exist(i))
+			which[n++] = i;
+	return n;
+}
+
+static bool taken(unsigned port)
+{
+	unsigned which[RECENT], n = existing(which);
+
+	for (unsigned i = 0; i < n; i++)
+		if (p.id[which[i]].port == port)
+			return true;
+	return false;
+}
+
+unsigned promises_new_id(char *id, size_t size)
+{
+	unsigned i, port = 1 + chance_below(HOSTILE_PORTS);
 
 	pthread_mutex_lock(&p.lock);
+	for (unsigned tries = one_in(4) ? 0 : HOSTILE_PORTS; tries && taken(port); tries--)
+		port = 1 + port % HOSTILE_PORTS;
 	i = p.n && one_in(12) ? p.n - 1 : p.n;
 	if (i == p.n)
 		p.n++;
 	if (p.n == IDS)
 		violation("more than %u devices in one machine's life", IDS);
 	p.id[i].asked++;
+	p.id[i].port = port;
 	pthread_mutex_unlock(&p.lock);
 	snprintf(id, size, "d%u", i);
+	return port;
 }
 
-void promises_some_id(char *id, size_t size)
+bool promises_some_id(char *id, size_t size)
 {
-	unsigned n, back;
+	unsigned which[RECENT], n, i;
 
 	pthread_mutex_lock(&p.lock);
-	n = p.n;
+	n = existing(which);
+	if (n && !one_in(6))
+		i = which[chance_below(n)];
+	else
+		i = p.n ? p.n - 1 - chance_below(p.n) : 0;
 	pthread_mutex_unlock(&p.lock);
-	back = chance_below(RECENT);
-	snprintf(id, size, "d%u", n > back ? n - 1 - back : 0);
+	snprintf(id, size, "d%u", i);
+	return n;
 }
 
 static unsigned number_of(const char *id)
@@ -110,6 +146,17 @@ void promises_check_all_gone(void)
 				which, p.id[which].ok, p.id[which].deleted);
 		sleep_ms(5);
 	}
+}
+
+unsigned promises_count(enum promise promise)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < p.n; i++)
+		sum += promise == PROMISE_ASKED	 ? p.id[i].asked
+		       : promise == PROMISE_KEPT ? p.id[i].ok
+						 : p.id[i].deleted;
+	return sum;
 }
 
 void promises_start(void)

@@ -6,10 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A new id, or now and then one that is in use. */
-void promises_new_id(char *id, size_t size);
-/* One that was asked for lately. */
-void promises_some_id(char *id, size_t size);
+/* For device_add: a new id, or now and then one that is in use; a port (1 ..), mostly a free one.
+ */
+unsigned promises_new_id(char *id, size_t size);
+/* For device_del: mostly one that is there, or being added. False: there may be none at all. */
+bool promises_some_id(char *id, size_t size);
 
 enum outcome { OUTCOME_OK, OUTCOME_ERROR, OUTCOME_UNKNOWN /* its client left */ };
 void promises_added(const char *id, enum outcome outcome);
@@ -17,6 +18,8 @@ void promises_added(const char *id, enum outcome outcome);
 void promises_deleted(const char *id);
 /* No device is left: whatever was added was told to be deleted. */
 void promises_check_all_gone(void);
+enum promise { PROMISE_ASKED, PROMISE_KEPT, PROMISE_DELETED };
+unsigned promises_count(enum promise promise);
 void promises_start(void);
 
 #endif
