@@ -46,6 +46,8 @@ $(B)/gen/dsdt.h: src/acpi/dsdt.asl
 	iasl -vs -we -p $(B)/gen/dsdt -tc $< > $(B)/gen/dsdt.log 2>&1 || { cat $(B)/gen/dsdt.log; exit 1; }
 	sed 's/^unsigned char/static const unsigned char/' $(B)/gen/dsdt.hex > $@
 
+comma := ,
+
 # Unit tests: tests/unit/test_X.c is one cmocka program.
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT = $(UNIT_SRC:%.c=$(B)/%)
@@ -61,20 +63,21 @@ $(B)/tests/unit/libhelpers.a: $(UNIT_HELPER_OBJ)
 
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
 	$(call SAY,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(SAN) -o $@ $(WRAP:%=-Wl$(comma)--wrap=%) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
+
+# A test that stands between src/kvm and the kernel.
+$(B)/tests/unit/test_kvm_mce: WRAP = sys_ioctl
 
 # Tests that run a whole machine.
-RIG_TESTS = test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu
+RIG_TESTS = test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu test_memory_failure
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
-$(B)/tests/unit/test_vcpu: $(FAKE_VCPU:%.c=$(B)/%.o)
+$(B)/tests/unit/test_vcpu $(B)/tests/unit/test_memory_failure: $(FAKE_VCPU:%.c=$(B)/%.o)
 
 # A whole machine with its threads among hostile guests, clients and kernels: tests/hostile/hostile.h.
 HOSTILE_SRC := $(sort $(wildcard tests/hostile/*.c))
 HOSTILE = $(B)/tests/hostile/hostile_machine
 # What it stands between: the door to the kernel, and where a machine meets its host and its end.
 HOSTILE_WRAP = sys_open sys_ioctl sys_ioctl_int sys_ioctl_once vfio_context_new vfio_device_new machine_end
-comma := ,
-
 $(HOSTILE): $(HOSTILE_SRC:%.c=$(B)/%.o) $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
 	$(call SAY,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(HOSTILE_WRAP:%=-Wl$(comma)--wrap=%) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)

@@ -11,6 +11,7 @@
 #include <linux/kvm.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "rules.h"
 
@@ -27,6 +28,9 @@ static const struct sc_rule rules_main[] = {
 	VM_IOCTL(KVM_SET_USER_MEMORY_REGION, "BARs mapped into the guest, or taken away"),
 	VM_IOCTL(KVM_SET_IRQCHIP, "reset: PIC and IOAPIC"),
 	VM_IOCTL(KVM_SET_PIT2, "reset: timer"),
+	RULE(madvise, "a fresh page for a broken one: not in core dumps", ARG_IS(2, MADV_DONTDUMP)),
+	RULE(madvise, "a fresh page for a broken one: part of a huge page",
+		ARG_IS(2, MADV_HUGEPAGE)),
 	RULE(getpid, "libc's pthread_kill"),
 	RULE(tgkill, "getting a vCPU out of KVM_RUN", ARG_IS(2, SIGUSR1)),
 

@@ -70,6 +70,8 @@ static int signals_init(struct main_thread *t, struct err *err)
 	int fd;
 
 	sigaction(THREAD_KICK_SIGNAL, &kick, NULL);
+	sigbus_init();
+	sigbus_is_main(t->machine);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);

@@ -60,6 +60,7 @@ static int create(pthread_t *out, struct start *start)
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
 	sigdelset(&all, THREAD_KICK_SIGNAL);
+	sigdelset(&all, SIGBUS); /* blocked, it would kill without a word, or never be heard */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(out, &attr, entry, start);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -95,6 +96,12 @@ static void handle(struct vcpu *v, struct kvm_exit *exit) ON_VCPU
 		stop(v, exit->kind, kvm_vcpu_describe(&v->kvm, exit, why, sizeof(why)));
 		break;
 	case KVM_EXITED_INTERRUPTED:
+		/*
+		 * Whoever wants it to stop has closed the gate, or asked for something, before
+		 * it interrupted KVM_RUN: that is looked at before the next one.
+		 */
+		kvm_vcpu_immediate_exit(&v->kvm, false);
+		break;
 	case KVM_EXITED_OTHER:
 		break;
 	}
@@ -105,17 +112,45 @@ static bool gate_open(const struct vcpu *v)
 	return atomic_load(&v->gate->open) == GATE_OPEN;
 }
 
+struct step {
+	struct boot_load *load;
+	bool more;
+};
+
+static void load_step(void *opaque)
+{
+	struct step *step = opaque;
+
+	step->more = boot_load_step(step->load);
+}
+
+/* False: there is nothing left to load, or it cannot be (halted). */
+static bool load_more(struct vcpu *v) ON_VCPU
+{
+	struct step step = { .load = &v->gate->load };
+	struct sigbus_note note;
+
+	if (sigbus_try(load_step, &step, &note))
+		return step.more;
+	if (vcpu_load_fault(v, note.code, note.addr))
+		return true; /* the same step again */
+	atomic_store(&v->halted, true);
+	return false;
+}
+
 /*
  * After a reset. The kernel is copied here and not by main, whom nobody may hold up; when the gate
  * closes meanwhile (false), the rest is copied when it opens again.
  */
 static bool start(struct vcpu *v) ON_VCPU
 {
-	while (v->kvm.index == 0 && boot_load_step(&v->gate->load))
+	atomic_store(&v->halted, false);
+	while (v->kvm.index == 0 && load_more(v))
 		if (!gate_open(v))
 			return false;
 	atomic_store(&v->needs_reset, false);
-	atomic_store(&v->halted, false);
+	if (atomic_load(&v->halted))
+		return true;
 	if (kvm_vcpu_reset(&v->kvm, v->kvm.index ? NULL : &v->gate->entry))
 		stop(v, KVM_EXITED_ERROR, "its registers cannot be reset");
 	return true;
@@ -131,6 +166,21 @@ static bool pass_gate(struct vcpu *v) ON_VCPU
 	return true;
 }
 
+/* KVM_RUN once. It may meet an error in memory, and then SIGBUS says where. */
+static void run_guest(struct vcpu *v, struct kvm_exit *exit) ON_VCPU
+{
+	volatile struct sigbus_note note = { 0 };
+
+	sigbus_watch(&note);
+	kvm_vcpu_run(&v->kvm, exit);
+	sigbus_watch(NULL);
+	if (note.code) {
+		vcpu_memory_error(v, note.code == BUS_MCEERR_AR, note.addr);
+		if (exit->kind == KVM_EXITED_ERROR) /* EFAULT or EHWPOISON, and that was it */
+			exit->kind = KVM_EXITED_INTERRUPTED;
+	}
+}
+
 /* From one opening of the gate to the next closing. */
 static void run(struct vcpu *v) ON_VCPU
 {
@@ -144,7 +194,9 @@ static void run(struct vcpu *v) ON_VCPU
 	set_state(v, VCPU_RUNNING);
 	if (pass_gate(v))
 		while (gate_open(v) && !atomic_load(&v->halted)) {
-			kvm_vcpu_run(&v->kvm, &exit);
+			if (atomic_load(&v->memory.asked) && vcpu_memory_tell(v))
+				continue;
+			run_guest(v, &exit);
 			handle(v, &exit);
 		}
 	set_state(v, VCPU_PARKED);

@@ -52,6 +52,7 @@ enum machine_event_kind {
 	MACHINE_DEVICE_DELETED,
 	MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
 	MACHINE_VFIO_DEVICE_ERROR,
+	MACHINE_MEMORY_FAILURE,
 };
 struct machine_event {
 	enum machine_event_kind kind;
@@ -59,7 +60,9 @@ struct machine_event {
 	const char *reason; /* SHUTDOWN, RESET: QEMU's ShutdownCause; *_ERROR: stage or severity */
 	const char *device; /* id */
 	const char *path;
-	const char *action; /* VFIO_DEVICE_ERROR: what is done about it */
+	const char *action;    /* VFIO_DEVICE_ERROR, MEMORY_FAILURE: what is done about it */
+	const char *recipient; /* MEMORY_FAILURE: QEMU's MemoryFailureRecipient */
+	bool action_required, recursive; /* MEMORY_FAILURE: its flags */
 };
 
 /*

@@ -10,6 +10,7 @@
 #ifndef PORTCULLIS_MEMORY_H
 #define PORTCULLIS_MEMORY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@ struct err;
 #define GPA_HIGH_RAM 0x100000000ull    /* RAM above 4 GiB starts here */
 
 #define RAM_SEGMENTS_MAX 32
+#define RAM_REPLACED_MAX 256
 
 struct range {
 	uint64_t start, end; /* inclusive end, so that a whole 64-bit space can be said */
@@ -70,6 +72,9 @@ struct ram {
 	size_t length;
 	int fd;		    /* owned, -1 for anonymous */
 	uint64_t page_size; /* of the backing: 4 KiB, or hugetlbfs's */
+	/* GPAs of pages that ram_replace() gave fresh memory, in that order. */
+	uint64_t replaced[RAM_REPLACED_MAX];
+	_Atomic unsigned n_replaced;
 };
 
 /*
@@ -88,10 +93,11 @@ void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len);
 bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa);
 /*
  * Puts fresh memory, all zeroes, in the place of the page around gpa, whose own cannot be used any
- * more (a hardware error, a file that ends before it). It is anonymous memory whatever the backing,
- * and DMA that was mapped before still goes to the page that was. Signal-safe. -errno.
+ * more (a hardware error, a file that ends before it). It is anonymous memory whatever the backing.
+ * DMA that was mapped before goes to the page that was until it is mapped anew. One thread at a
+ * time, signal-safe. -ENOSPC: too many have been already; -errno.
  */
-int ram_replace(const struct ram *ram, uint64_t gpa);
+int ram_replace(struct ram *ram, uint64_t gpa);
 /* Bytes the host could give: MemAvailable + SwapFree from /proc/meminfo. 0 if unknown. */
 uint64_t ram_host_available(void);
 

@@ -30,11 +30,30 @@ void threads_init(void);
 
 /*
  * Creates a joinable thread named name (15 characters, shown in /proc/PID/task/TID/comm) that
- * blocks all signals but the kick, stores its thread id in tid (NULL: nowhere), installs filter
- * (NULL: none) and calls fn. 256 KiB stack. -errno.
+ * blocks all signals but the kick and SIGBUS, stores its thread id in tid (NULL: nowhere), installs
+ * filter (NULL: none) and calls fn. 256 KiB stack. -errno.
  */
 int thread_start(pthread_t *out, const char *name, const struct policy_filter *filter,
 	_Atomic int *tid, void *(*fn)(void *), void *arg);
+
+/*
+ * sigbus.c: memory that cannot be had - an uncorrectable error, a file that ends too soon. Once,
+ * before threads start: the handler, and main as the thread that hears of errors nobody has met.
+ * A thread without a machine or a note says what happened and ends the process.
+ */
+void sigbus_init(void);
+void sigbus_is_main(struct machine *machine); /* what main is to ask; NULL: nobody */
+struct sigbus_note {
+	int code; /* BUS_MCEERR_AR, BUS_MCEERR_AO; 0: nothing came */
+	void *addr;
+};
+/*
+ * fn(arg), which holds nothing. False: it met memory that cannot be had, and was left there; *note
+ * says where.
+ */
+bool sigbus_try(void (*fn)(void *arg), void *arg, struct sigbus_note *note);
+/* While this thread is in KVM_RUN, such a signal is written there. NULL: it is not. */
+void sigbus_watch(volatile struct sigbus_note *note);
 
 /* The roles: struct vcpu *, struct worker *. */
 void *vcpu_thread(void *vcpu);

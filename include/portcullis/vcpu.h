@@ -31,6 +31,24 @@ enum vcpu_state {
 	VCPU_ENDED,
 };
 
+/*
+ * Uncorrectable errors in the guest's memory, on their way between a vCPU, which alone can tell the
+ * guest, and main, which tells everybody else (memory_failure.c).
+ */
+struct vcpu_memory {
+	_Atomic uint32_t asked;		     /* enum memory_ask: what the vCPU is to tell */
+	_Atomic uint64_t required, optional; /* addresses in the VMM of what is asked */
+	struct mail mail;		     /* to main: there is news */
+	_Atomic bool posted;
+	_Atomic uint32_t news; /* what became of errors, a bit for each outcome */
+	_Atomic uint64_t last; /* address of the last one */
+};
+enum memory_ask {
+	MEMORY_ASK_REQUIRED = 1, /* by the vCPU's own thread: KVM_RUN ran into it */
+	MEMORY_ASK_OPTIONAL = 2, /* by main: the host found it */
+	MEMORY_ASK_SHARE = 4,	 /* by main: another vCPU has one, and it is broadcast */
+};
+
 struct vcpu {
 	struct kvm_vcpu kvm;
 	struct bus_reader reader;
@@ -44,6 +62,7 @@ struct vcpu {
 	_Atomic bool needs_reset;
 	_Atomic bool halted; /* cannot go on before a reset */
 	struct mail stopped; /* how it reports why it cannot go on */
+	struct vcpu_memory memory;
 	char why[256];
 	int exit_kind; /* enum kvm_exit_kind that stopped it */
 };
@@ -68,5 +87,27 @@ struct worker {
 
 /* vCPU threads: why one cannot go on. The machine stops (internal error) or resets/ends. */
 void vcpu_report(struct vcpu *vcpu, int exit_kind, const char *why) ON_VCPU;
+
+/*
+ * KVM_RUN met an uncorrectable error: SIGBUS with BUS_MCEERR_AR or (required false) _AO. Written
+ * down for vcpu_memory_tell().
+ */
+void vcpu_memory_error(struct vcpu *vcpu, bool required, void *addr) ON_VCPU;
+/*
+ * Outside KVM_RUN, when memory.asked is set: tells the guest, and the gate is to be looked at
+ * again. False: the next KVM_RUN comes first; it completes an access and returns.
+ */
+bool vcpu_memory_tell(struct vcpu *vcpu) ON_VCPU;
+/*
+ * Guest memory at addr could not be written (a SIGBUS, si_code code). Waits for main, outside the
+ * map: true when there is fresh memory; false: the machine ends.
+ */
+bool vcpu_load_fault(struct vcpu *vcpu, int code, void *addr) ON_VCPU;
+
+/*
+ * Main got a SIGBUS: false when it cannot go on. Called in the signal handler: writes down, wakes
+ * the loop, replaces a page of guest memory that main itself was writing.
+ */
+bool machine_sigbus(struct machine *machine, int code, void *addr);
 
 #endif

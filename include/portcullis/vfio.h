@@ -110,7 +110,10 @@ struct vfio_constraints {
 };
 void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *out);
 
-/* Maps all RAM in the device's container unless it is already. Pins memory: may take seconds. */
+/*
+ * Maps all RAM in the device's container unless it is already; what ram_replace() replaced since is
+ * mapped anew, in pieces during which the device must not use it. Pins memory: may take seconds.
+ */
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* Ends a map_ram under way early (-ECANCELED). Between open's and close's return only. */
 void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;

@@ -99,8 +99,12 @@ static size_t describe_reason(
 	int n;
 
 	if (exit->error)
-		n = snprintf(buf, size, "KVM_RUN failed: error %d (%s)", exit->error,
-			strerrorname_np(exit->error) ? strerrorname_np(exit->error) : "unknown");
+		n = snprintf(buf, size, "KVM_RUN failed: error %d (%s)%s", exit->error,
+			strerrorname_np(exit->error) ? strerrorname_np(exit->error) : "unknown",
+			exit->error == EFAULT
+				? ": guest memory that the host cannot provide (-mem-path: a "
+				  "truncated file, or too few huge pages)"
+				: "");
 	else if (!name)
 		n = snprintf(buf, size, "exit reason %u is not known here", exit->reason);
 	else if (exit->reason == KVM_EXIT_FAIL_ENTRY)

@@ -207,6 +207,12 @@ int device_realize_job(struct device *device, struct err *err)
 	return ret ? ret : vfio_pci_realize(device->vfio, err);
 }
 
+int device_memory_job(struct device *device, struct err *err)
+{
+	role_enter_worker();
+	return vfio_pci_map_ram(device->vfio, err);
+}
+
 int device_reset_job(struct device *device, struct err *err)
 {
 	role_enter_worker();

@@ -117,6 +117,7 @@ static int console_init(struct machine *m, struct err *err)
 static int (*const parts[])(struct machine *m, struct err *err) = {
 	vcpus_init,
 	workers_init,
+	memory_failures_init,
 	platform_init,
 	console_init,
 	topology_init,
@@ -134,7 +135,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	m->config = config;
 	m->vm.kvm_fd = m->vm.vm_fd = m->vm.vfio_fd = -1;
 	m->ram.fd = -1;
-	m->loop.epoll_fd = m->loop.wake_fd = -1;
+	m->loop.epoll_fd = m->loop.wake_fd = m->memory.wake_fd = -1;
 	m->runstate = RUNSTATE_PRELAUNCH;
 	for (unsigned i = 0; i < KVM_GSI_PINS; i++)
 		m->irq_fd[i] = -1;
@@ -193,6 +194,7 @@ void machine_free(struct machine *m)
 		ram_release(&m->ram);
 	boot_release(&m->boot);
 	bus_release(&m->bus);
+	memory_failures_release(m);
 	loop_release(&m->loop);
 	free(m);
 }

@@ -194,6 +194,8 @@ int machine_realize(struct machine *m, struct err *err)
 		slots_show(p, false);
 	if (!ret)
 		ret = machine_load(m, err);
+	if (!ret) /* as it is after that */
+		ret = all_devices(m, device_memory_job, DEVICE_PLUGGED, err);
 	vfio_context_set_quiet(m->vfio, false);
 	return ret;
 }
@@ -225,6 +227,7 @@ int machine_load(struct machine *m, struct err *err)
 	uint64_t rsdp = 0;
 	int ret;
 
+	memory_failures_mend(m);
 	topology_program(m);
 	ret = acpi_place(&m->acpi, &m->ram, &rsdp, err);
 	if (!ret)
@@ -233,5 +236,5 @@ int machine_load(struct machine *m, struct err *err)
 		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.load, &m->gate.entry, err);
 	place_reset_vector(m);
 	vcpus_reset(m);
-	return ret;
+	return ret ? ret : memory_failures_check(m, err);
 }

@@ -15,15 +15,13 @@
 
 #define IN_FLIGHT_RETRY_MS 1
 
-static void reset_finish(struct machine *m) ON_MAIN
+/* The last step. */
+static void reset_go(struct machine *m, const struct err *err) ON_MAIN
 {
-	struct err err = { 0 };
-
-	platform_reset(m);
-	if (kvm_vm_reset(&m->vm))
-		log_guest("cannot reset the interrupt controllers");
-	if (machine_load(m, &err)) {
-		log_error("cannot restart the guest: %s", err.text);
+	if (m->ending)
+		return;
+	if (err) {
+		log_error("cannot restart the guest: %s", err->text);
 		machine_shutdown(m, SHUTDOWN_HOST_ERROR);
 		return;
 	}
@@ -36,6 +34,19 @@ static void reset_finish(struct machine *m) ON_MAIN
 		vcpus_go(m);
 	else /* no guest has run since: as before the first cont */
 		m->runstate = RUNSTATE_PRELAUNCH;
+}
+
+static void reset_finish(struct machine *m) ON_MAIN
+{
+	struct err err = { 0 };
+
+	platform_reset(m);
+	if (kvm_vm_reset(&m->vm))
+		log_guest("cannot reset the interrupt controllers");
+	if (machine_load(m, &err))
+		reset_go(m, &err);
+	else
+		memory_failures_follow(m, reset_go);
 }
 
 static void device_was_reset(struct device *device, int status) ON_MAIN

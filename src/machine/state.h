@@ -100,6 +100,34 @@ struct port {
 	unsigned bus_resets_left;
 };
 
+/*
+ * memory_failure.c: pages of guest memory with uncorrectable errors. Main's, and what the signal
+ * handler on main writes.
+ */
+#define MEMORY_PAGES 64
+#define MEMORY_RING 16
+#define MEMORY_OUTCOMES 32
+struct memory_failures {
+	uint64_t page[MEMORY_PAGES]; /* GPAs, each once */
+	unsigned n_pages;
+	uint64_t told_ms[MEMORY_OUTCOMES]; /* when clients last heard of each */
+	/* Signal handler -> loop: errors that nobody has met yet, by address. */
+	void *_Atomic ring[MEMORY_RING];
+	_Atomic unsigned head, tail;
+	int wake_fd; /* owned; -1 */
+	struct loop_fd wake;
+	/* What main met while it wrote guest memory. */
+	_Atomic unsigned faults;
+	_Atomic uint64_t fault_page;
+	_Atomic int fault_code;
+	/* memory_failures_follow() is under way: jobs of devices, the first error, what comes then
+	 */
+	unsigned jobs_left;
+	struct err err;
+	void (*then)(struct machine *m, const struct err *err);
+	struct io_request *load_fault; /* vCPU 0 waits for it */
+};
+
 struct machine {
 	struct config *config; /* borrowed; device options are moved out of it */
 	struct loop loop;
@@ -149,6 +177,7 @@ struct machine {
 	enum runstate stop_as;
 	struct loop_timer stop_timer;
 	struct machine_op *stop_ops; /* who waits for it */
+	struct memory_failures memory;
 	/* end.c */
 	struct loop_timer end_timer;
 	bool abandoned;
@@ -199,6 +228,8 @@ void device_cancel(struct device *device) ON_MAIN;
 bool device_jobs_running(const struct machine *m);
 int device_open_job(struct device *device, struct err *err);
 int device_realize_job(struct device *device, struct err *err);
+/* DMA goes to guest memory as it is now (vfio_pci_map_ram()). */
+int device_memory_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);
 int device_fence_job(struct device *device, struct err *err);
 int device_close_job(struct device *device, struct err *err);
@@ -219,7 +250,27 @@ bool shutdown_by_guest(enum shutdown_cause cause);
  */
 void machine_stop(struct machine *m, enum runstate as, struct machine_op *op) ON_MAIN;
 
+/* memory_failure.c */
+int memory_failures_init(struct machine *m, struct err *err) ON_MAIN;
+void memory_failures_release(struct machine *m);
+/*
+ * Around the writing of guest memory, no vCPU runs: broken pages are replaced. Then: was there one
+ * that could not be? The error names it.
+ */
+void memory_failures_mend(struct machine *m) ON_MAIN;
+int memory_failures_check(struct machine *m, struct err *err) ON_MAIN;
+/*
+ * Has devices' DMA go to what was replaced, on their workers, and calls then: at once when nothing
+ * was; err NULL: it does. The guest does not run meanwhile.
+ */
+void memory_failures_follow(
+	struct machine *m, void (*then)(struct machine *m, const struct err *err)) ON_MAIN;
+/* A vCPU's errors do not outlive its reset. */
+void memory_failures_forget(struct vcpu *v);
+
 /* vcpus.c */
+/* Gets a vCPU out of KVM_RUN; what it is to see there was written before. */
+void vcpu_kick(struct vcpu *v);
 /* Closes the gate and calls the vCPUs back; waits for none of them. */
 void vcpus_stop(struct machine *m);
 /* No vCPU executes the guest. One may still be inside an access, and parks after it. */

@@ -21,16 +21,18 @@ static void futex_wake_all(_Atomic uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+void vcpu_kick(struct vcpu *v)
+{
+	kvm_vcpu_immediate_exit(&v->kvm, true);
+	if (atomic_load(&v->state) == VCPU_RUNNING)
+		pthread_kill(v->thread, SIGUSR1);
+}
+
 void vcpus_stop(struct machine *m)
 {
 	atomic_store(&m->gate.open, GATE_CLOSED);
-	for (unsigned i = 0; i < m->n_vcpus; i++) {
-		struct vcpu *v = &m->vcpus[i];
-
-		kvm_vcpu_immediate_exit(&v->kvm, true);
-		if (atomic_load(&v->state) == VCPU_RUNNING)
-			pthread_kill(v->thread, SIGUSR1);
-	}
+	for (unsigned i = 0; i < m->n_vcpus; i++)
+		vcpu_kick(&m->vcpus[i]);
 }
 
 /*
@@ -103,6 +105,7 @@ void vcpus_reset(struct machine *m)
 		struct vcpu *v = &m->vcpus[i];
 
 		(void)loop_take_back(&m->loop, &v->stopped);
+		memory_failures_forget(v);
 		atomic_store(&v->needs_reset, true);
 	}
 }

@@ -313,16 +313,23 @@ bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa)
 	return false;
 }
 
-int ram_replace(const struct ram *ram, uint64_t gpa)
+int ram_replace(struct ram *ram, uint64_t gpa)
 {
-	void *hva = ram_hva(ram, gpa & ~(ram->page_size - 1), ram->page_size), *got;
+	const uint64_t page = gpa & ~(ram->page_size - 1);
+	const unsigned n = atomic_load(&ram->n_replaced);
+	void *hva = ram_hva(ram, page, ram->page_size), *got;
 	int ret;
 
 	if (!hva)
 		return -EFAULT;
+	if (n == RAM_REPLACED_MAX)
+		return -ENOSPC;
 	ret = sys_mmap(hva, ram->page_size, PROT_READ | PROT_WRITE,
 		MAP_FIXED | MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &got);
-	if (ret == 0)
-		advise(hva, ram->page_size, ram->fd < 0);
-	return ret;
+	if (ret < 0)
+		return ret;
+	advise(hva, ram->page_size, ram->fd < 0);
+	ram->replaced[n] = page;
+	atomic_store(&ram->n_replaced, n + 1);
+	return 0;
 }

@@ -5,6 +5,8 @@
 #include "schema.h"
 #include "session.h"
 
+static void put_members(struct json_writer *w, const char *type, const struct machine_event *event);
+
 /* Members of an event's data and where their values come from. */
 static void put_member(
 	struct json_writer *w, const struct qmp_member *m, const struct machine_event *event)
@@ -13,11 +15,20 @@ static void put_member(
 		const char *name, *value;
 	} strings[] = { { "reason", event->reason }, { "stage", event->reason },
 		{ "severity", event->reason }, { "device", event->device }, { "path", event->path },
-		{ "action", event->action } };
+		{ "action", event->action }, { "recipient", event->recipient } };
+	const struct {
+		const char *name;
+		bool value;
+	} bools[] = { { "guest", event->guest }, { "action-required", event->action_required },
+		{ "recursive", event->recursive } };
 
-	if (!strcmp(m->name, "guest")) {
-		json_put_bool(w, m->name, event->guest);
-		return;
+	for (unsigned i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
+		if (!strcmp(m->name, bools[i].name))
+			json_put_bool(w, m->name, bools[i].value);
+	if (!strcmp(m->name, "flags")) {
+		json_begin_object(w, m->name);
+		put_members(w, m->type, event);
+		json_end_object(w);
 	}
 	for (unsigned i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		if (!strcmp(m->name, strings[i].name) && (strings[i].value || !m->optional))
@@ -25,13 +36,17 @@ static void put_member(
 				w, m->name, strings[i].value ? strings[i].value : "unknown");
 }
 
+static void put_members(struct json_writer *w, const char *type, const struct machine_event *event)
+{
+	for (const struct qmp_member *m = qmp_type_find(type)->members; m->name; m++)
+		put_member(w, m, event);
+}
+
 static void put_data(struct json_writer *w, const void *opaque)
 {
 	const struct machine_event *event = opaque;
-	const struct qmp_type *type = qmp_type_find(qmp_event_find(event->kind)->data);
 
-	for (const struct qmp_member *m = type->members; m->name; m++)
-		put_member(w, m, event);
+	put_members(w, qmp_event_find(event->kind)->data, event);
 }
 
 void qmp_on_machine_event(void *opaque, const struct machine_event *event)

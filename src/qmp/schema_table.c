@@ -197,6 +197,17 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("VfioErrorData", HAS("device", "str", "id"), HAS("path", "str", NULL),
 		HAS("severity", "VfioSeverity", "lost: it does not answer after a reset"),
 		HAS("action", "VfioOnError", "what is done about it")),
+	ENUM("MemoryFailureRecipient", "hypervisor", "guest"),
+	ENUM("MemoryFailureAction", "ignore", "inject", "fatal", "reset"),
+	OBJECT("MemoryFailureFlags",
+		HAS("action-required", "bool", "somebody needs the memory now"),
+		HAS("recursive", "bool", "the guest was still busy with the last one")),
+	OBJECT("MemoryFailureData",
+		HAS("recipient", "MemoryFailureRecipient", "whose memory it is"),
+		HAS("action", "MemoryFailureAction",
+			"inject: the guest is told; ignore: it is not, or the memory was replaced; "
+			"reset: it cannot take it; fatal: the machine ends"),
+		HAS("flags", "MemoryFailureFlags", NULL)),
 	{ .name = NULL },
 };
 
@@ -360,5 +371,8 @@ const struct qmp_event_type qmp_events[] = {
 		"An unplug did not get on within its deadline." },
 	{ MACHINE_VFIO_DEVICE_ERROR, "VFIO_DEVICE_ERROR", "VfioErrorData",
 		"A passed-through device reported an error (AER), or was lost in a reset." },
+	{ MACHINE_MEMORY_FAILURE, "MEMORY_FAILURE", "MemoryFailureData",
+		"The host's memory has an uncorrectable error. The same is told once a second at "
+		"most." },
 	{ .name = NULL },
 };

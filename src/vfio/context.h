@@ -53,7 +53,8 @@ struct vfio_container {
 	uint64_t page_sizes; /* bit mask of IOMMU page sizes, 0: unknown */
 	uint32_t maps_left;  /* mappings the kernel still allows, UINT32_MAX: unknown */
 	bool ram_mapped;
-	unsigned rooms; /* devices for whose BARs the ledger has room */
+	unsigned replaced; /* of ram->replaced: so many are mapped as they are now */
+	unsigned rooms;	   /* devices for whose BARs the ledger has room */
 };
 
 struct vfio_group {

@@ -127,6 +127,10 @@ static int map_error(const struct vfio_attachment *attachment, const struct ledg
 	if (code == ENOSPC)
 		err_hint(err, "the host limits the number of mappings: raise the parameter"
 			      " dma_entry_limit of vfio_iommu_type1");
+	else if (code == EFAULT)
+		err_hint(err, "the host cannot provide some of it: it has an uncorrectable error"
+			      " (reset the guest, and it is given other memory), or the file"
+			      " behind -mem-path was truncated");
 	else if (code == ENOMEM)
 		err_hint(err, "the host has too little free memory, or the limit of locked memory"
 			      " (ulimit -l, LimitMEMLOCK=) is below the guest's memory");
@@ -170,6 +174,32 @@ static int map_all(struct vfio_attachment *attachment, uint64_t piece, struct er
 	return 0;
 }
 
+/* The pieces that pages lie in which were replaced since the container heard of them. */
+static int map_replaced(struct vfio_attachment *attachment, struct err *err)
+{
+	const struct ram *ram = attachment->context->ram;
+	struct vfio_container *container = attachment->container;
+
+	for (; container->replaced < atomic_load(&ram->n_replaced); container->replaced++) {
+		const struct ledger_entry *found =
+			ledger_find(&container->ledger, ram->replaced[container->replaced], 1);
+		struct ledger_entry entry;
+		int ret;
+
+		if (!found) /* it could not be mapped the last time */
+			return err_set(err, ENXIO,
+				"guest memory 0x%" PRIx64 " is not mapped for DMA by '%s'",
+				ram->replaced[container->replaced], attachment->device.name);
+		entry = *found;
+		(void)vfio_container_unmap(container, entry.iova, entry.size);
+		ret = vfio_container_map(
+			container, &entry, ram_hva(ram, entry.iova, entry.size), true);
+		if (ret < 0)
+			return map_error(attachment, &entry, -ret, err);
+	}
+	return 0;
+}
+
 static int prepare(
 	struct vfio_attachment *attachment, uint64_t *piece, unsigned *pieces, struct err *err)
 {
@@ -204,8 +234,11 @@ int vfio_ram_map(struct vfio_attachment *attachment, struct err *err)
 	unsigned pieces = 0;
 	int ret = prepare(attachment, &piece, &pieces, err);
 
-	if (ret < 0 || container->ram_mapped)
+	if (ret < 0)
 		return ret;
+	if (container->ram_mapped)
+		return map_replaced(attachment, err);
+	container->replaced = atomic_load(&attachment->context->ram->n_replaced);
 	ret = vfio_container_reserve(container, pieces);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot keep account of %u DMA mappings", pieces);
@@ -216,5 +249,5 @@ int vfio_ram_map(struct vfio_attachment *attachment, struct err *err)
 		return ret;
 	}
 	container->ram_mapped = true;
-	return 0;
+	return map_replaced(attachment, err);
 }

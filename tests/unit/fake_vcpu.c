@@ -3,6 +3,7 @@
 #include "fake_vcpu.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include <portcullis/thread.h>
 
 #define WAIT_TICKS 20000
 #define TICK_US 1000
@@ -20,6 +23,49 @@ void fake_vcpu_clear(void)
 {
 	memset(fake_vcpu.calls, 0, sizeof(fake_vcpu.calls));
 	fake_vcpu.guest = NULL;
+	fake_vcpu.fate = MCE_INJECTED;
+	fake_vcpu.recursive = fake_vcpu.broadcast = false;
+}
+
+static void on_kick(int signal)
+{
+	(void)signal;
+}
+
+void fake_vcpu_start(struct machine_rig *rig)
+{
+	struct vcpu *v = &rig->vcpu;
+
+	(void)signal(SIGUSR1, on_kick);
+	fake_vcpu_clear();
+	v->machine = &rig->m;
+	v->bus = &rig->m.bus;
+	v->gate = &rig->m.gate;
+	atomic_store(&v->request.done, 1);
+	rig->m.vcpus = v;
+	rig->m.n_vcpus = 1;
+	rig->m.runstate = RUNSTATE_PRELAUNCH;
+	assert_int_equal(bus_add_reader(&rig->m.bus, &v->reader), 0);
+	assert_int_equal(memory_failures_init(&rig->m, NULL), 0);
+	vcpus_reset(&rig->m);
+	assert_int_equal(pthread_create(&v->thread, NULL, vcpu_thread, v), 0);
+}
+
+void fake_vcpu_pause(struct machine_rig *rig)
+{
+	machine_pause(&rig->m, NULL);
+	while (!vcpus_parked(&rig->m) || rig->m.stopping)
+		loop_step(&rig->m.loop, 1);
+}
+
+void fake_vcpu_stop(struct machine_rig *rig)
+{
+	vcpus_stop(&rig->m);
+	while (!vcpus_parked(&rig->m))
+		loop_step(&rig->m.loop, 1);
+	vcpus_end(&rig->m);
+	pthread_join(rig->vcpu.thread, NULL);
+	memory_failures_release(&rig->m);
 }
 
 static void called(char letter)
@@ -75,6 +121,20 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry)
 	(void)vcpu, (void)entry;
 	called('R');
 	return 0;
+}
+
+enum mce_fate kvm_vcpu_mce(struct kvm_vcpu *vcpu, enum mce_kind kind, uint64_t gpa, bool *recursive)
+{
+	fake_vcpu.gpa = gpa;
+	*recursive = fake_vcpu.recursive;
+	called(vcpu->io_pending ? '!' : "QOS"[kind]);
+	return fake_vcpu.fate;
+}
+
+bool kvm_vcpu_mce_broadcast(const struct kvm_vcpu *vcpu)
+{
+	(void)vcpu;
+	return fake_vcpu.broadcast;
 }
 
 const char *kvm_vcpu_describe(

@@ -8,19 +8,33 @@
 
 #include <pthread.h>
 
-#include <portcullis/kvm_vcpu.h>
+#include <portcullis/mce.h>
+
+#include "machine_rig.h"
 
 #define FAKE_VCPU_CALLS 256
 
 struct fake_vcpu {
 	pthread_mutex_t lock;
-	char calls[FAKE_VCPU_CALLS]; /* R reset, C resumed, r run (a row of them is one) */
+	/*
+	 * R reset, C resumed, r run (a row of them is one); machine checks: Q required, O optional,
+	 * S shared, ! while KVM still had an access to finish
+	 */
+	char calls[FAKE_VCPU_CALLS];
+	enum mce_fate fate; /* of machine checks */
+	bool recursive, broadcast;
+	_Atomic uint64_t gpa; /* of the last one */
 	/* On the vCPU's thread, in its KVM_RUN: fills exit. NULL: the guest waits for a kick. */
 	void (*guest)(struct kvm_vcpu *vcpu, struct kvm_exit *exit);
 };
 extern struct fake_vcpu fake_vcpu;
 
 void fake_vcpu_clear(void);
+/* The rig's machine gets one vCPU with its thread, as it is before the first cont; and its end. */
+void fake_vcpu_start(struct machine_rig *rig);
+void fake_vcpu_stop(struct machine_rig *rig);
+/* stop, and what it takes until the vCPU waits at the gate. */
+void fake_vcpu_pause(struct machine_rig *rig);
 /* Waits until the calls end with these letters; fails the test after some seconds. */
 void fake_vcpu_wait(const char *end);
 

@@ -27,6 +27,10 @@ static void on_event(void *opaque, const struct machine_event *event)
 	snprintf(e->device, sizeof(e->device), "%s", event->device ? event->device : "");
 	snprintf(e->reason, sizeof(e->reason), "%s", event->reason ? event->reason : "");
 	snprintf(e->action, sizeof(e->action), "%s", event->action ? event->action : "");
+	snprintf(
+		e->recipient, sizeof(e->recipient), "%s", event->recipient ? event->recipient : "");
+	e->required = event->action_required;
+	e->recursive = event->recursive;
 }
 
 static void host_init(struct machine_rig *rig)

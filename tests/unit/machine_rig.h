@@ -17,6 +17,8 @@
 struct rig_event {
 	enum machine_event_kind kind;
 	char device[512], reason[32], action[32]; /* room for more than ids may have */
+	char recipient[16];
+	bool required, recursive;
 };
 
 /* A device_add or device_del and its answer. */

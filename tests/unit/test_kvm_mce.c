@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_kvm_mce.c - machine checks: what a guest is offered, what it is told, what it can take. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -76,27 +78,31 @@ static void whether_it_can_be_taken(void **state)
 	}
 }
 
+static struct kvm_cpuid2 *cpuid_new(void)
+{
+	return calloc(1, sizeof(struct kvm_cpuid2) + 2 * sizeof(struct kvm_cpuid_entry2));
+}
+
 static void what_is_offered(void **state)
 {
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entry[2];
-	} c = { .head.nent = 2,
-		.entry = { { .function = 0 },
-			{ .function = 1, .eax = 0x800f12, .edx = 1u << 7 | 1u << 14 } } };
-	const struct kvm_cpuid2 *cpuid = &c.head;
+	struct kvm_cpuid2 *cpuid = cpuid_new();
 
 	(void)state;
+	cpuid->nent = 2;
+	cpuid->entries[1] = (struct kvm_cpuid_entry2){
+		.function = 1, .eax = 0x800f12, .edx = 1u << 7 | 1u << 14
+	};
 	assert_int_equal(
 		kvm_mce_capabilities(cpuid, SER_P | CTL_P | 1ull << 27, 32), SER_P | CTL_P | 10);
 	assert_int_equal(kvm_mce_capabilities(cpuid, SER_P, 32), SER_P | 10);
 	assert_int_equal(kvm_mce_capabilities(cpuid, CTL_P, 32), 0); /* no recovery */
 	assert_int_equal(kvm_mce_capabilities(cpuid, SER_P | CTL_P, 8), 0);
-	c.entry[1].edx = 1u << 7;
+	cpuid->entries[1].edx = 1u << 7;
 	assert_int_equal(kvm_mce_capabilities(cpuid, SER_P | CTL_P, 32), 0);
-	c.entry[1].edx |= 1u << 14;
-	c.entry[1].eax = 0x512;
+	cpuid->entries[1].edx |= 1u << 14;
+	cpuid->entries[1].eax = 0x512;
 	assert_int_equal(kvm_mce_capabilities(cpuid, SER_P | CTL_P, 32), 0);
+	free(cpuid);
 }
 
 static void vendors(void **state)
@@ -105,23 +111,142 @@ static void vendors(void **state)
 		uint32_t ebx;
 		bool amd;
 	} rows[] = { { 0x756e6547, false }, { 0x68747541, true }, { 0x6f677948, true } };
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entry[1];
-	} c = { .head.nent = 1 };
+	struct kvm_cpuid2 *cpuid = cpuid_new();
 
 	(void)state;
+	cpuid->nent = 1;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct kvm_vcpu vcpu = { .fd = -1 };
-		struct kvm_vm vm = { .cpuid = &c.head, .mcg_cap = SER_P | 10 };
+		struct kvm_vm vm = { .cpuid = cpuid, .mcg_cap = SER_P | 10 };
 
-		c.entry[0].ebx = rows[i].ebx;
+		cpuid->entries[0].ebx = rows[i].ebx;
 		kvm_mce_set_up(&vcpu, &vm);
 		assert_int_equal(kvm_vcpu_mce_broadcast(&vcpu), !rows[i].amd);
 		assert_int_equal(vcpu.mcg_cap, 0); /* there is no KVM here to say yes */
 	}
-	c.head.nent = 0;
-	assert_false(kvm_cpuid_is_amd(&c.head));
+	cpuid->nent = 0;
+	assert_false(kvm_cpuid_is_amd(cpuid));
+	free(cpuid);
+}
+
+/* --- the calls, on a KVM that is none --- */
+
+#define FD 77
+
+static struct {
+	uint64_t cr4, mcg_status, mcg_ctl, bank9_ctl;
+	uint64_t supported, set_up;
+	struct kvm_x86_mce mce; /* injected; status 0: nothing */
+	unsigned long refused;	/* this command fails */
+} kvm;
+
+long __real_sys_ioctl(int fd, unsigned long cmd, void *arg);
+long __wrap_sys_ioctl(int fd, unsigned long cmd, void *arg);
+
+static long get_msrs(struct kvm_msrs *msrs)
+{
+	for (uint32_t i = 0; i < msrs->nmsrs; i++) {
+		struct kvm_msr_entry *e = &msrs->entries[i];
+
+		if (e->index == 0x17a)
+			e->data = kvm.mcg_status;
+		else if (e->index == 0x17b)
+			e->data = kvm.mcg_ctl;
+		else if (e->index == 0x424)
+			e->data = kvm.bank9_ctl;
+		else
+			return i;
+	}
+	return msrs->nmsrs;
+}
+
+long __wrap_sys_ioctl(int fd, unsigned long cmd, void *arg)
+{
+	if (fd != FD)
+		return __real_sys_ioctl(fd, cmd, arg);
+	if (cmd == kvm.refused)
+		return -EINVAL;
+	switch (cmd) {
+	case KVM_X86_SETUP_MCE:
+		kvm.set_up = *(uint64_t *)arg;
+		return 0;
+	case KVM_GET_SREGS:
+		((struct kvm_sregs *)arg)->cr4 = kvm.cr4;
+		return 0;
+	case KVM_GET_MSRS:
+		return get_msrs(arg);
+	case KVM_X86_SET_MCE:
+		kvm.mce = *(struct kvm_x86_mce *)arg;
+		return 0;
+	}
+	return -ENOTTY;
+}
+
+/* A vCPU of AMD's or Intel's, in a good mood. */
+static struct kvm_vcpu new_vcpu(bool amd)
+{
+	struct kvm_cpuid2 *cpuid = cpuid_new();
+	struct kvm_vm vm = { .cpuid = cpuid, .mcg_cap = SER_P | CTL_P | 10 };
+	struct kvm_vcpu vcpu = { .fd = FD };
+
+	memset(&kvm, 0, sizeof(kvm));
+	kvm.cr4 = CR4_MCE;
+	kvm.mcg_ctl = kvm.bank9_ctl = ALL;
+	cpuid->nent = 1;
+	cpuid->entries[0].ebx = amd ? 0x68747541 : 0x756e6547;
+	kvm_mce_set_up(&vcpu, &vm);
+	assert_int_equal(kvm.set_up, vm.mcg_cap);
+	assert_int_equal(vcpu.mcg_cap, vm.mcg_cap);
+	free(cpuid);
+	return vcpu;
+}
+
+static void injected(void **state)
+{
+	struct kvm_vcpu vcpu = new_vcpu(false);
+	bool recursive = true;
+
+	(void)state;
+	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_REQUIRED, PAGE, &recursive), MCE_INJECTED);
+	assert_false(recursive);
+	assert_int_equal(kvm.mce.status, 0xbd80000000000134);
+	assert_int_equal(kvm.mce.addr, PAGE);
+	vcpu = new_vcpu(true);
+	kvm.cr4 = 0; /* a deferred error is only written down */
+	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_OPTIONAL, PAGE, &recursive), MCE_INJECTED);
+	assert_int_equal(kvm.mce.status, 0x9c00180000000000);
+}
+
+/* KVM would drop it, or triple fault: it is not even asked. */
+static void not_injected(void **state)
+{
+	struct kvm_vcpu vcpu = new_vcpu(false);
+	bool recursive = false;
+
+	(void)state;
+	kvm.mcg_status = 4;
+	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_REQUIRED, PAGE, &recursive), MCE_SHUTDOWN);
+	assert_true(recursive);
+	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_OPTIONAL, PAGE, &recursive), MCE_IGNORED);
+	kvm.mcg_status = 0;
+	kvm.bank9_ctl = 1;
+	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_REQUIRED, PAGE, &recursive), MCE_SHUTDOWN);
+	assert_false(recursive);
+	assert_int_equal(kvm.mce.status, 0);
+}
+
+static void kvm_says_no(void **state)
+{
+	static const unsigned long calls[] = { KVM_GET_SREGS, KVM_GET_MSRS, KVM_X86_SET_MCE };
+	struct kvm_vcpu vcpu = new_vcpu(true);
+	bool recursive;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		kvm.refused = calls[i];
+		assert_int_equal(
+			kvm_vcpu_mce(&vcpu, MCE_REQUIRED, PAGE, &recursive), MCE_IMPOSSIBLE);
+	}
 }
 
 /* A host whose KVM cannot: told apart from a guest that cannot. */
@@ -144,6 +269,9 @@ int main(void)
 		cmocka_unit_test(whether_it_can_be_taken),
 		cmocka_unit_test(what_is_offered),
 		cmocka_unit_test(vendors),
+		cmocka_unit_test(injected),
+		cmocka_unit_test(not_injected),
+		cmocka_unit_test(kvm_says_no),
 		cmocka_unit_test(impossible),
 	};
 

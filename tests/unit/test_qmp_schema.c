@@ -107,7 +107,7 @@ static void test_commands_are_there(void **state)
 		if (!strstr(commands, quoted))
 			fail_msg("no command '%s'", names[i]);
 	}
-	for (int kind = MACHINE_SHUTDOWN; kind <= MACHINE_VFIO_DEVICE_ERROR; kind++)
+	for (int kind = MACHINE_SHUTDOWN; kind <= MACHINE_MEMORY_FAILURE; kind++)
 		assert_non_null(qmp_event_find((enum machine_event_kind)kind));
 }
 

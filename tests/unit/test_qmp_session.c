@@ -363,6 +363,13 @@ static void test_events(void **state)
 	assert_string_equal(event_of(&talk), "{\"event\": \"VFIO_DEVICE_ERROR\", \"data\": "
 					     "{\"device\": \"d\", \"path\": \"d\", \"severity\": "
 					     "\"fatal\", \"action\": \"stop\"}");
+	emit(&(struct machine_event){ .kind = MACHINE_MEMORY_FAILURE,
+		.recipient = "guest",
+		.action = "inject",
+		.action_required = true });
+	assert_string_equal(event_of(&talk),
+		"{\"event\": \"MEMORY_FAILURE\", \"data\": {\"recipient\": \"guest\", \"action\": "
+		"\"inject\", \"flags\": {\"action-required\": true, \"recursive\": false}}");
 }
 
 static int dev_null(void)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_vcpu.c - a vCPU's thread (threads/vcpu.c), the real one, on a vCPU that is none. */
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,54 +12,18 @@
 
 #include <cmocka.h>
 
-#include <portcullis/thread.h>
-
 #include "fake_vcpu.h"
-#include "machine_rig.h"
 
-static void on_kick(int signal)
-{
-	(void)signal;
-}
-
-/* The machine as it is before its first `cont`. */
 static int setup(void **state)
 {
-	struct machine_rig *rig;
-	struct vcpu *v;
-
-	(void)signal(SIGUSR1, on_kick);
-	fake_vcpu_clear();
 	rig_setup_acpi(state);
-	rig = *state;
-	v = &rig->vcpu;
-	v->machine = &rig->m;
-	v->bus = &rig->m.bus;
-	v->gate = &rig->m.gate;
-	atomic_store(&v->request.done, 1);
-	rig->m.vcpus = v;
-	rig->m.n_vcpus = 1;
-	rig->m.runstate = RUNSTATE_PRELAUNCH;
-	assert_int_equal(bus_add_reader(&rig->m.bus, &v->reader), 0);
-	vcpus_reset(&rig->m);
-	assert_int_equal(pthread_create(&v->thread, NULL, vcpu_thread, v), 0);
+	fake_vcpu_start(*state);
 	return 0;
-}
-
-static void pause_guest(struct machine_rig *rig)
-{
-	machine_pause(&rig->m, NULL);
-	while (!vcpus_parked(&rig->m) || rig->m.stopping)
-		loop_step(&rig->m.loop, 1);
 }
 
 static int teardown(void **state)
 {
-	struct machine_rig *rig = *state;
-
-	pause_guest(rig);
-	vcpus_end(&rig->m);
-	pthread_join(rig->vcpu.thread, NULL);
+	fake_vcpu_stop(*state);
 	return rig_teardown(state);
 }
 
@@ -71,13 +34,13 @@ static void a_pause_is_forgiven(void **state)
 
 	assert_int_equal(machine_run(&rig->m, NULL), 0);
 	fake_vcpu_wait("Rr");
-	pause_guest(rig);
+	fake_vcpu_pause(rig);
 	assert_int_equal(machine_run(&rig->m, NULL), 0);
 	fake_vcpu_wait("RrCr");
-	pause_guest(rig);
+	fake_vcpu_pause(rig);
 	assert_int_equal(machine_run(&rig->m, NULL), 0);
 	fake_vcpu_wait("RrCrCr");
-	pause_guest(rig);
+	fake_vcpu_pause(rig);
 	vcpus_reset(&rig->m); /* what stood still is not there any more */
 	assert_int_equal(machine_run(&rig->m, NULL), 0);
 	fake_vcpu_wait("RrCrCrRr");
@@ -126,7 +89,7 @@ static void the_kernel_is_copied_first(void **state)
 		loop_step(&rig->m.loop, 1);
 	assert_true(rig->m.stopping);
 	atomic_store(&slow.let_go, true);
-	pause_guest(rig);
+	fake_vcpu_pause(rig);
 	(void)signal(SIGSEGV, SIG_DFL);
 	assert_int_equal(load->done, 2 * BOOT_STEP);
 	assert_string_equal(fake_vcpu.calls, "");

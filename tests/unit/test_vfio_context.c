@@ -15,6 +15,7 @@
 
 #include <portcullis/vfio_query.h>
 
+#include "says.h"
 #include "vfio_fixture.h"
 
 #define DEV_A "0000:1a:00.0"
@@ -68,6 +69,45 @@ static void test_ram_mapped(void **state)
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 5);
 	vfio_detach(c);
 	assert_int_equal(vfio.fake.unmaps, 5);
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 0);
+}
+
+/* A page of RAM is other memory than it was. */
+static void replace(uint64_t gpa)
+{
+	vfio.ram.replaced[vfio.ram.n_replaced] = gpa;
+	atomic_fetch_add(&vfio.ram.n_replaced, 1);
+}
+
+static void test_ram_replaced(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *c = attach(DEV_C);
+
+	(void)state;
+	replace(5 * 4096); /* before anything was mapped: nothing to mend */
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	assert_int_equal(vfio.fake.maps, 5);
+	/* The pieces that the pages lie in, once per container. */
+	replace(4 * GIB + 4096);
+	replace(2 * GIB - 4096);
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
+	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
+	assert_int_equal(vfio.fake.unmaps, 2);
+	assert_int_equal(vfio.fake.maps, 7);
+	assert_true(fake_vfio_mapped(&vfio.fake, 0, 3 * GIB, FIXTURE_HVA));
+	assert_true(fake_vfio_mapped(&vfio.fake, 4 * GIB, GIB + (GIB >> 2), FIXTURE_HVA + 3 * GIB));
+	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), vfio.ram.layout.size);
+	/* A piece that cannot be mapped again is missed, by everybody. */
+	replace(GIB);
+	vfio.fake.fail_at = vfio.fake.calls + 1;
+	vfio.fake.fail_errno = ENOMEM;
+	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), -ENOMEM);
+	assert_says(vfio.err.text, "cannot map guest memory 0x40000000-0x7fffffff for DMA");
+	vfio.fake.fail_at = 0;
+	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), -ENXIO);
+	assert_says(vfio.err.text, "guest memory 0x40000000 is not mapped for DMA by '" DEV_C);
+	vfio_detach(a);
+	vfio_detach(c);
 	assert_int_equal(vfio_fixture_mapped_bytes(vfio.context), 0);
 }
 
@@ -362,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_ram_mapped),
+		CASE(test_ram_replaced),
 		CASE(test_no_ram_yet),
 		CASE(test_piece_alignment),
 		CASE(test_piece_size),

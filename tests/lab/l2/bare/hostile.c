@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostile.c - a guest that means harm: a Multiboot kernel whose processors access, at random and
  * without end, everything that the machine has. Freestanding 32-bit code, for up to eight
