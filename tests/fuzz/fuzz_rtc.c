@@ -140,8 +140,11 @@ static void step(struct rtc *rtc, const uint8_t *step)
 		(void)port(rtc, 1, true, step[2]);
 		break;
 	case 3:
-	case 4:
 		pass(rtc, time_of(step));
+		break;
+	case 4: /* before the mail that may be under way; early, as far as we know */
+		if (rtc->timer.armed)
+			rtc->timer.fn(rtc->timer.opaque);
 		break;
 	case 5:
 		set_clock(rtc, step[0] & 0x80 ? -time_of(step) : time_of(step));
