@@ -159,14 +159,14 @@ static void ask_something(struct client *c)
 		"\"query-vfio\"", "\"query-pci\"", "\"query-cpus-fast\"", "\"query-vfio-mappings\"",
 		"\"no-such-command\"", "\"system_powerdown\"" };
 
-	if (c->guest_is_dead || one_in(40)) {
+	if (c->guest_is_dead || one_in(hostile.plan.reset_one_in)) {
 		ask(c, OTHER, "", "\"system_reset\"");
 		c->guest_is_dead = false;
 	} else if (one_in(3)) {
 		ask(c, OTHER, "", "\"cont\""); /* mostly the guest runs */
 	} else if (one_in(4)) {
 		ask_add(c);
-	} else if (one_in(3)) {
+	} else if (one_in(5)) {
 		ask_del(c);
 	} else {
 		ask(c, OTHER, "", "%s", others[chance_below(sizeof(others) / sizeof(others[0]))]);

@@ -56,6 +56,7 @@ struct plan {
 	unsigned access_one_in; /* an access to a card takes up to 30 ms, or now and then seconds */
 	unsigned resets, power; /* weights of what vCPUs do; 0: never */
 	unsigned force_one_in;	/* device_del does not ask the guest */
+	unsigned reset_one_in;	/* a client's command is system_reset */
 	unsigned pull_one_in;	/* an error or a request event instead of an interrupt */
 };
 

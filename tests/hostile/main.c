@@ -57,7 +57,8 @@ static struct plan make_plan(uint64_t seed, unsigned number)
 		.access_one_in = PICK(0, 200, 20),
 		.resets = PICK(0, 1, 4, 200),
 		.power = PICK(0, 0, 0, 1),
-		.force_one_in = PICK(0, 4, 20),
+		.force_one_in = PICK(0, 0, 4, 20),
+		.reset_one_in = PICK(0, 0, 400, 40),
 		.pull_one_in = PICK(0, 2000, 200),
 	};
 }
@@ -70,11 +71,12 @@ static void print_plan(const struct plan *p)
 	       "accesses "
 	       "1/%u, resets "
 	       "%u, "
-	       "power %u, force 1/%u, pulls 1/%u\n",
+	       "power %u, force 1/%u, resets 1/%u, pulls 1/%u\n",
 		p->number, p->cpus, p->life_ms, endings[p->ending], p->native ? " native" : "",
 		p->no_reboot ? " no-reboot" : "", p->no_shutdown ? " no-shutdown" : "",
 		p->polite ? " polite" : "", p->fail_one_in, p->delay_one_in, p->hold_one_in,
-		p->access_one_in, p->resets, p->power, p->force_one_in, p->pull_one_in);
+		p->access_one_in, p->resets, p->power, p->force_one_in, p->reset_one_in,
+		p->pull_one_in);
 }
 
 static void parse(struct options *o, int argc, char *argv[])

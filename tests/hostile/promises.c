@@ -24,26 +24,31 @@ static struct {
 	} id[IDS];
 } p = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* There, or about to be, as far as anybody has heard. */
+/* There, as far as anybody has heard; or about to be. */
+static bool exists(unsigned i)
+{
+	return p.id[i].ok + p.id[i].unknown > p.id[i].deleted;
+}
+
 static bool may_exist(unsigned i)
 {
 	return p.id[i].asked > p.id[i].deleted + p.id[i].failed;
 }
 
-/* Of the latest ids those that may exist. */
-static unsigned existing(unsigned which[static RECENT])
+/* Of the latest ids those that may exist, or do. */
+static unsigned existing(unsigned which[static RECENT], bool (*is)(unsigned i))
 {
 	unsigned n = 0;
 
 	for (unsigned i = p.n; i-- > 0 && n < RECENT && p.n - i < LATEST;)
-		if (may_exist(i))
+		if (is(i))
 			which[n++] = i;
 	return n;
 }
 
 static bool taken(unsigned port)
 {
-	unsigned which[RECENT], n = existing(which);
+	unsigned which[RECENT], n = existing(which, may_exist);
 
 	for (unsigned i = 0; i < n; i++)
 		if (p.id[which[i]].port == port)
@@ -75,8 +80,8 @@ bool promises_some_id(char *id, size_t size)
 	unsigned which[RECENT], n, i;
 
 	pthread_mutex_lock(&p.lock);
-	n = existing(which);
-	if (n && !one_in(6))
+	n = existing(which, one_in(4) ? may_exist : exists);
+	if (n && !one_in(10))
 		i = which[chance_below(n)];
 	else
 		i = p.n ? p.n - 1 - chance_below(p.n) : 0;
