@@ -48,11 +48,13 @@ static void terminate(void)
 {
 	const bool insists = one_in(3);
 
-	while (phase_now() <= PHASE_CALM || (insists && phase_now() == PHASE_END)) {
+	while (phase_now() <= PHASE_CALM || (insists && phase_now() <= PHASE_FREE)) {
 		if (phase_now() == PHASE_END)
 			atomic_store(&insisted, true);
 		kill(getpid(), SIGTERM);
-		sleep_ms(chance_below(60));
+		sleep_ms(chance_below(one_in(2) ? 60 : 4));
+		if (phase_now() == PHASE_FREE && one_in(4))
+			break;
 	}
 }
 
