@@ -195,6 +195,7 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 	struct err *err)
 {
 	struct main_thread t = { .machine = machine, .seccomp = seccomp, .signals.fd = -1 };
+	bool ended;
 	int ret;
 
 	role_enter_main();
@@ -202,13 +203,15 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
 	t.n_workers = machine_workers(machine, &t.workers);
 	ret = run(&t, started, opaque, err);
-	if (!machine_end(machine))
-		return ret ? ret : machine_exit_status(machine);
-	threads_join(&t);
-	filters_release(&t);
+	ended = machine_end(machine);
+	/* In both cases: t goes with this function, and the loop is still stepped to say goodbye. */
 	if (t.signals.fd >= 0) {
 		loop_fd_del(machine_loop(machine), &t.signals);
 		sys_close(t.signals.fd);
+	}
+	if (ended) {
+		threads_join(&t);
+		filters_release(&t);
 	}
 	return ret ? ret : machine_exit_status(machine);
 }
