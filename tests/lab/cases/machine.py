@@ -223,7 +223,7 @@ def quiet_guest(lab):
 
 @case
 def clock_and_rtc(lab):
-    """The guest runs on kvm-clock and has the host's time from the RTC."""
+    """The guest runs on kvm-clock, has the host's time from the RTC, and its alarms and update interrupts."""
     with lab.vmm(smp="2") as vmm:
         guest = vmm.guest
         source = guest.check("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -232,6 +232,13 @@ def clock_and_rtc(lab):
         apart = abs(int(guest.check("date +%s")) - int(time.time()))
         check(apart < 120, f"the guest's clock is {apart} s from the host's")
         guest.check("hwclock -u -r -f /dev/rtc0")
+        # Linux sets every alarm register, and takes the alarm back when it has gone off.
+        for alarm in range(2):
+            guest.check("echo +2 > /sys/class/rtc/rtc0/wakealarm")
+            guest.check("for i in $(seq 100); do [ -z \"$(cat /sys/class/rtc/rtc0/wakealarm)\" ] && break; "
+                        "sleep 0.2; done; [ -z \"$(cat /sys/class/rtc/rtc0/wakealarm)\" ]")
+            interrupts = int(guest.check("awk '/rtc0/ { print $2 + $3 }' /proc/interrupts"))
+            check(interrupts > alarm, f"alarm {alarm + 1}: rtc0 had {interrupts} interrupts")
         vmm.poweroff()
 
 
