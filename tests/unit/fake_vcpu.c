@@ -74,8 +74,13 @@ static void called(char letter)
 
 	pthread_mutex_lock(&fake_vcpu.lock);
 	n = strlen(fake_vcpu.calls);
-	if (n + 1 < sizeof(fake_vcpu.calls) &&
-		!(letter == 'r' && n && fake_vcpu.calls[n - 1] == 'r'))
+	/* The last ones count: of a full record the older half makes room. */
+	if (n + 1 == sizeof(fake_vcpu.calls)) {
+		n -= FAKE_VCPU_CALLS / 2;
+		memmove(fake_vcpu.calls, fake_vcpu.calls + FAKE_VCPU_CALLS / 2, n);
+		memset(fake_vcpu.calls + n, 0, sizeof(fake_vcpu.calls) - n);
+	}
+	if (!(letter == 'r' && n && fake_vcpu.calls[n - 1] == 'r'))
 		fake_vcpu.calls[n] = letter;
 	pthread_mutex_unlock(&fake_vcpu.lock);
 }

@@ -321,6 +321,7 @@ static void found_while_it_stands(void **state)
 	assert_int_equal(events(rig, MACHINE_MEMORY_FAILURE), 0);
 	run(rig);
 	expect_failure(rig, "guest", "inject", false);
+	fake_vcpu_wait("Or");
 	fake_vcpu_pause(rig);
 	/* What it was to be told does not outlive a reset. */
 	send_sigbus(BUS_MCEERR_AO, hva(2 * BAD_GPA));

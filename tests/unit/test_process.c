@@ -2,6 +2,7 @@
 /* test_process.c - background and pid file, in real processes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,8 @@
 #include <portcullis/err.h>
 
 #include "../../src/cli/process.h"
+
+#define WAIT_MS 60000
 
 /* What the parent of a daemon printed, and how it ended. */
 struct outcome {
@@ -58,13 +61,14 @@ static struct outcome daemon_outcome(void (*fn)(int report), int report)
 static void starts(int report)
 {
 	static const char warning[] = "portcullis: warning: w\n";
+	struct pollfd parent = { .fd = STDERR_FILENO }; /* POLLERR comes unasked */
 	char late[64] = "";
 
 	if (write(STDERR_FILENO, warning, sizeof(warning) - 1) < 0)
 		_exit(1);
 	daemon_started();
-	/* Standard error leads nowhere now, and hurts nobody. */
-	usleep(50000);
+	/* Standard error leads nowhere as soon as the parent has ended, and hurts nobody. */
+	(void)poll(&parent, 1, WAIT_MS);
 	if (write(STDERR_FILENO, "late", 4) == 4)
 		strcpy(late, "late message got through ");
 	dprintf(report, "%s%d %d", late, getsid(0) != getppid() && getsid(0) != getpid(),
