@@ -29,7 +29,7 @@ struct hostile hostile;
 
 /* The kernel did not let go of a thread: the process ends without it. */
 static bool abandoned;
-/* SIGTERM came during the end: that may be why. */
+/* More SIGTERM than ask it and tell it to end: that may be why. */
 static _Atomic bool insisted;
 
 bool __real_machine_end(struct machine *machine);
@@ -48,9 +48,9 @@ static void terminate(void)
 {
 	const bool insists = one_in(3);
 
-	while (phase_now() <= PHASE_CALM || (insists && phase_now() <= PHASE_FREE)) {
-		if (phase_now() == PHASE_END)
-			atomic_store(&insisted, true);
+	for (unsigned sent = 1; phase_now() <= PHASE_CALM || (insists && phase_now() <= PHASE_FREE);
+		sent++) {
+		atomic_store(&insisted, sent > 1);
 		kill(getpid(), SIGTERM);
 		sleep_ms(chance_below(one_in(2) ? 60 : 4));
 		if (phase_now() == PHASE_FREE && one_in(4))

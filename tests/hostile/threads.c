@@ -41,18 +41,7 @@ static int read_task(int tid, const char *what, char *buf, size_t size)
 	return 0;
 }
 
-uint64_t thread_busy_ns(int tid)
-{
-	unsigned long long ran, waited;
-	char buf[128];
-
-	if (read_task(tid, "schedstat", buf, sizeof(buf)) ||
-		sscanf(buf, "%llu %llu", &ran, &waited) != 2)
-		return 0;
-	return ran + waited;
-}
-
-static char thread_state(int tid)
+char thread_state(int tid)
 {
 	char buf[256], *end;
 

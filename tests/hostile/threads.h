@@ -3,10 +3,8 @@
 #ifndef TESTS_HOSTILE_THREADS_H
 #define TESTS_HOSTILE_THREADS_H
 
-#include <stdint.h>
-
-/* Nanoseconds that it ran, or could have if there had been a processor for it. */
-uint64_t thread_busy_ns(int tid);
+/* R, S, D ... of /proc/PID/task/TID/stat; '?': there is no such thread. */
+char thread_state(int tid);
 /* Name, state, system call and the functions on its stack, of every thread. */
 void threads_print(void);
 
