@@ -23,7 +23,7 @@ struct err {
 /* Sets text (printf style), clears the hint. Returns -code. err may be NULL. */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Same, and appends ": " and strerror(code). Returns -code. */
+/* Same, and appends ": " and strerror(code), also to a text that is too long. Returns -code. */
 int err_set_errno(struct err *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

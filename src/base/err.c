@@ -30,13 +30,16 @@ __attribute__((format(printf, 3, 0))) static void append(
 		mark_cut(buf, size);
 }
 
-/* Arguments may point into err itself, so the new text is made beside it. */
-__attribute__((format(printf, 3, 0))) static void set(
-	struct err *err, int code, const char *fmt, va_list args)
+/*
+ * Arguments may point into err itself, so the new text is made beside it. tail: bytes that are kept
+ * for what follows.
+ */
+__attribute__((format(printf, 4, 0))) static void set(
+	struct err *err, int code, size_t tail, const char *fmt, va_list args)
 {
 	char text[ERR_TEXT_MAX] = "";
 
-	append(text, sizeof(text), fmt, args);
+	append(text, sizeof(text) - tail, fmt, args);
 	err->code = code;
 	memcpy(err->text, text, sizeof(text));
 	err->hint[0] = '\0';
@@ -48,7 +51,7 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 
 	if (err) {
 		va_start(args, fmt);
-		set(err, code, fmt, args);
+		set(err, code, 0, fmt, args);
 		va_end(args);
 	}
 	return -code;
@@ -56,13 +59,14 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 
 int err_set_errno(struct err *err, int code, const char *fmt, ...)
 {
+	const char *reason = errno_text(code);
 	va_list args;
 
 	if (err) {
 		va_start(args, fmt);
-		set(err, code, fmt, args);
+		set(err, code, strlen(": ") + strlen(reason), fmt, args);
 		va_end(args);
-		err_append(err, ": %s", errno_text(code));
+		err_append(err, ": %s", reason);
 	}
 	return -code;
 }

@@ -86,6 +86,25 @@ static void long_texts_are_marked(void **state)
 	assert_string_equal(err.hint + ERR_HINT_MAX - 5, "a...");
 }
 
+/* A path may be as long as it likes; why it is of no use is what the user must hear. */
+static void a_reason_is_never_cut(void **state)
+{
+	char big[2 * ERR_TEXT_MAX];
+	struct err err;
+
+	(void)state;
+	memset(big, 'a', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	for (int len = ERR_TEXT_MAX - 40; len < ERR_TEXT_MAX + 10; len++) {
+		const char *reason = ": No such file or directory";
+
+		err_set_errno(&err, ENOENT, "%.*s", len, big);
+		assert_string_equal(err.text + strlen(err.text) - strlen(reason), reason);
+		assert_true(
+			strstr(err.text, "...") || (int)(strlen(err.text) - strlen(reason)) == len);
+	}
+}
+
 static void nobody_listening(void **state)
 {
 	(void)state;
@@ -117,6 +136,7 @@ int main(void)
 		cmocka_unit_test(prefix_append_hint),
 		cmocka_unit_test(arguments_may_be_its_own),
 		cmocka_unit_test(long_texts_are_marked),
+		cmocka_unit_test(a_reason_is_never_cut),
 		cmocka_unit_test(nobody_listening),
 		cmocka_unit_test(one_line),
 	};
