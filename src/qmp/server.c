@@ -234,9 +234,10 @@ void qmp_free(struct qmp *qmp)
 		close_listener(qmp, &qmp->listeners[i]);
 	for (struct wire *wire = qmp->clients; wire; wire = wire->next)
 		wire_die(wire);
-	/* The mail may be in the loop's box: take it out by letting the loop run it. */
-	if (qmp->reap_posted)
-		loop_step(qmp->loop, 0);
+	if (qmp->reap_posted) {
+		(void)loop_take_back(qmp->loop, &qmp->reap);
+		reap(&qmp->reap);
+	}
 	if (qmp->loop)
 		machine_on_event(qmp->context.machine, NULL, NULL);
 	qmp_context_release(&qmp->context);

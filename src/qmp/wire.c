@@ -55,6 +55,8 @@ void wire_die(struct wire *w)
 	w->dead = true;
 	session_close(&w->session);
 	loop_timer_cancel(w->loop, &w->again);
+	if (w->more_posted)
+		(void)loop_take_back(w->loop, &w->more);
 	close_socket(w);
 	w->on_death(w);
 }
@@ -176,11 +178,26 @@ static void skip_space(struct wire *w)
 		w->in_pos++;
 }
 
+static void post_more(struct wire *w)
+{
+	if (w->more_posted)
+		return;
+	w->more_posted = true;
+	loop_post(w->loop, &w->more);
+}
+
+/* Nobody's unread answers bound what one that has left asks for: time does. */
 static void handle_input(struct wire *w) ON_MAIN
 {
+	uint64_t start = loop_now_ms();
+
 	while (may_handle(w) && w->in_pos < w->in_len) {
 		enum frame_status status;
 
+		if (loop_now_ms() - start >= WIRE_TURN_MS) {
+			post_more(w);
+			return;
+		}
 		w->in_pos +=
 			frame_feed(&w->frame, w->in + w->in_pos, w->in_len - w->in_pos, &status);
 		if (status == FRAME_MESSAGE)
@@ -300,6 +317,15 @@ static void go_on_later(void *opaque)
 	go_on(opaque);
 }
 
+static void go_on_more(struct mail *mail)
+{
+	struct wire *w = (struct wire *)((char *)mail - offsetof(struct wire, more));
+
+	role_enter_main();
+	w->more_posted = false;
+	go_on(w);
+}
+
 static void wire_resume(struct qmp_session *session)
 {
 	struct wire *w = (struct wire *)session;
@@ -318,6 +344,7 @@ int wire_open(struct wire *w, struct qmp_context *context, struct loop *loop, in
 	w->session.send = wire_send;
 	w->session.resume = wire_resume;
 	w->events = EPOLLIN;
+	w->more = (struct mail){ .run = go_on_more };
 	w->again = (struct loop_timer){ .fn = go_on_later, .opaque = w };
 	w->lfd = (struct loop_fd){ .fd = fd, .fn = on_ready, .opaque = w };
 	if (!ret)

@@ -128,6 +128,56 @@ static void many_commands(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/*
+ * What it has asked for takes tens of milliseconds, unread answers bound nothing any more: others
+ * have their turn in between.
+ */
+static void others_have_their_turn(void **state)
+{
+	unsigned before = open_fds();
+	int fd = client(true), other = client(true);
+	(void)state;
+
+	say_often(fd, SCHEMA, 129, POWERDOWN); /* one piece of input */
+	close(fd);
+	loop_step(&rig.machine.loop, 0);
+	done("");
+	say(other, QUIT);
+	leave(other);
+	done("quit powerdown ");
+	assert_int_equal(open_fds(), before);
+}
+
+static void others_mail(struct mail *mail)
+{
+	(void)mail;
+	fail_msg("QMP's end runs the mail of others");
+}
+
+/* The end, with turns to come and mail of others in the box: nothing of QMP stays in it. */
+static void the_end_between_turns(void **state)
+{
+	struct mail others[2 * LOOP_MAIL_AT_ONCE] = { 0 };
+	int fds[] = { client(true), client(true), client(true) };
+	(void)state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		say_often(fds[i], SCHEMA, 129, POWERDOWN);
+		close(fds[i]);
+	}
+	loop_step(&rig.machine.loop, 0);
+	for (unsigned i = 0; i < 2 * LOOP_MAIL_AT_ONCE; i++) {
+		others[i].run = others_mail;
+		loop_post(&rig.machine.loop, &others[i]);
+	}
+	qmp_free(rig.qmp);
+	rig.qmp = NULL;
+	assert_int_equal(rig.machine.loop.count, 2 * LOOP_MAIL_AT_ONCE);
+	for (unsigned i = 0; i < 2 * LOOP_MAIL_AT_ONCE; i++)
+		assert_true(loop_take_back(&rig.machine.loop, &others[i]));
+	done("");
+}
+
 /* The order is kept behind a command that takes its time; it may fail. */
 static void behind_a_held_command(void **state)
 {
@@ -259,7 +309,9 @@ static void over_tcp(void **state)
 		assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 		if (how)
 			qmp_rig_pump(&rig);
-		say(fd, NEGOTIATE DEL("a") TARGET POWERDOWN);
+		/* More than is read at a time: it waits in the socket. */
+		say(fd, NEGOTIATE DEL("a"));
+		say_often(fd, TARGET, 300, POWERDOWN);
 		if (how == 2)
 			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		leave(fd);
@@ -281,6 +333,8 @@ int main(void)
 		TEST(gone_before_it_is_greeted),
 		TEST(gone_before_its_answer),
 		TEST(many_commands),
+		TEST(others_have_their_turn),
+		TEST(the_end_between_turns),
 		TEST(behind_a_held_command),
 		TEST(nothing_behind_a_held_command),
 		TEST(waiting_costs_nothing),
