@@ -69,7 +69,7 @@ struct option {
 	const char *help;	   /* sentences; NULL: an alias, not listed */
 	size_t offset;		   /* of the config's field, for opt_string and opt_flag */
 	const char *const *values; /* opt_ignore: the only values without meaning here; NULL: any */
-	bool may_be_empty;
+	bool may_be_empty;	   /* its argument, and values in it (option_pairs) */
 };
 extern const struct option options[]; /* ends with name == NULL; at most 128 */
 extern const char *const group_titles[GROUPS];
@@ -92,7 +92,7 @@ int copy_string(struct parse *p, char **out, const char *text);
 /*
  * "implied,key=value,flag": calls fn for each pair. The first word, when bare, is the value of
  * `implied` (NULL: none); a bare word is WORD=on, "nowait" and "noserver" are WORD=off. A key given
- * twice and an empty key or value are errors.
+ * twice and an empty key are errors, and so is an empty value unless the option may_be_empty.
  */
 typedef int (*pair_fn)(struct parse *p, const char *key, const char *value, void *opaque);
 int option_pairs(struct parse *p, const char *text, const char *implied, pair_fn fn, void *opaque);

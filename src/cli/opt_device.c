@@ -117,17 +117,28 @@ static int global_pair(struct parse *p, const char *key, const char *value, void
 	return unknown_key(p, key, keys);
 }
 
-/* DRIVER.PROPERTY=VALUE; a driver's name has no dot. */
+/* DRIVER.PROPERTY=VALUE; a driver's name has no dot. VALUE may be empty, as in romfile= (none). */
 static int split_global(struct parse *p, const char *text, struct config_global *global)
 {
 	const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
 
-	if (!dot || !equals || dot > equals || dot == text || equals == dot + 1 || !equals[1])
+	if (!dot || !equals || dot > equals || dot == text || equals == dot + 1)
 		return option_error(p, "'%s' is not DRIVER.PROPERTY=VALUE", text);
 	global->driver = strndup(text, (size_t)(dot - text));
 	global->property = strndup(dot + 1, (size_t)(equals - dot - 1));
 	global->value = strdup(equals + 1);
 	return global->driver && global->property && global->value ? 0 : out_of_memory(p);
+}
+
+/* What one device has and no other: all of them would be given the same file, or fd. */
+static bool names_one_device(const char *property)
+{
+	static const char *const names[] = { "id", "host", "sysfsdev", "fd" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(property, names[i]))
+			return true;
+	return false;
 }
 
 /* Tried on a scratch object, so that a mistake is found even if no such device follows. */
@@ -140,7 +151,7 @@ static int check_global(struct parse *p, const struct config_global *global)
 
 	if (!type)
 		return unknown_type(p, &device_list, global->driver);
-	if (!strcmp(global->property, "id") || !strcmp(global->property, "host"))
+	if (names_one_device(global->property))
 		return option_error(p, "'%s' names one device and cannot be a default for all",
 			global->property);
 	scratch = calloc(1, type->size);

@@ -71,7 +71,7 @@ static int handle_pair(struct parse *p, const char *key, const char *value, cons
 {
 	if (!*key)
 		return option_error(p, "a name is missing before '='");
-	if (!*value)
+	if (!*value && !p->option->may_be_empty)
 		return option_error(p, "'%s' has no value", key);
 	for (unsigned i = 0; i < *n_seen; i++)
 		if (!strcmp(seen[i], key))

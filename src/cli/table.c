@@ -60,7 +60,8 @@ const struct option options[] = {
 			"'-object TYPE,help' lists a type's properties." },
 	{ "global", "TYPE.PROPERTY=VALUE", GROUP_DEVICE, true, opt_global,
 		.help = "Changes a property's default for all devices of a type, hot-plugged ones "
-			"included." },
+			"included.",
+		.may_be_empty = true },
 
 	{ "serial", "stdio|none|null|file:PATH|unix:PATH|unix:fd=FD[,server=on[,wait=off]]",
 		GROUP_CONSOLE, false, opt_serial,

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -332,6 +333,34 @@ static void globals(void **state)
 	cmdline_release(&c);
 }
 
+/* romfile= means no ROM: a default for all, or one device's own word. */
+static void empty_values(void **state)
+{
+	static const struct {
+		const char *line, *romfile;
+	} cases[] = { { "-device vfio-pci,id=d,host=1:0.0,romfile=", "" },
+		{ "-device vfio-pci,id=d,romfile=,host=1:0.0 -global vfio-pci.romfile=x", "" },
+		{ "-device vfio-pci,id=d,host=1:0.0 -global vfio-pci.romfile=", "" },
+		{ "-device vfio-pci,id=d,host=1:0.0,romfile=y -global vfio-pci.romfile=", "y" },
+		{ "-device vfio-pci,id=d,host=1:0.0 "
+		  "-global driver=vfio-pci,property=romfile,value=",
+			"" } };
+	struct cmdline c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct vfio_pci_options *device;
+		char line[256];
+
+		snprintf(line, sizeof(line), "-kernel k %s", cases[i].line);
+		good(&c, line);
+		device = c.config.devices[0].options;
+		assert_non_null(device->romfile);
+		assert_string_equal(device->romfile, cases[i].romfile);
+		cmdline_release(&c);
+	}
+}
+
 /* Texts to print instead of running: no kernel is needed, what follows is not looked at. */
 static void texts(void **state)
 {
@@ -389,6 +418,7 @@ int main(void)
 		cmocka_unit_test(devices),
 		cmocka_unit_test(objects),
 		cmocka_unit_test(globals),
+		cmocka_unit_test(empty_values),
 		cmocka_unit_test(texts),
 		cmocka_unit_test(help_fits),
 	};

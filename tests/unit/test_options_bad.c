@@ -311,7 +311,11 @@ static void devices(void **state)
 		{ "-global vfio-pci=on", "is not DRIVER.PROPERTY=VALUE", NULL },
 		{ "-global .x=on", "is not DRIVER.PROPERTY=VALUE", NULL },
 		{ "-global vfio-pci.=on", "is not DRIVER.PROPERTY=VALUE", NULL },
-		{ "-global vfio-pci.addr=", "is not DRIVER.PROPERTY=VALUE", NULL },
+		{ "-global vfio-pci.addr=", "property 'addr' cannot be ''", NULL },
+		{ "-global ''", "is not DRIVER.PROPERTY=VALUE", NULL },
+		{ "-global driver=,property=addr,value=1", "unknown device type ''", NULL },
+		{ "-global vfio-pci.fd=7", "'fd' names one device", NULL },
+		{ "-global vfio-pci.sysfsdev=/sys/x", "'sysfsdev' names one device", NULL },
 		{ "-global driver=vfio-pci,property=addr", "it is driver=DRIVER", NULL },
 		{ "-global driver=vfio-pci,prop=addr", "it has no 'prop'", NULL },
 	};

@@ -252,7 +252,7 @@ def move(guest, qmp, device, here):
 
 @case(host="regions", vmms=OURS)
 def region_options(lab):
-    """rombar=off hides the ROM, romfile replaces it, virtio's capabilities work; bad options are refused."""
+    """rombar=off and romfile= hide the ROM, romfile replaces it, virtio's capabilities work; bad options are refused."""
     net, blk = lab.host.pci("net0"), lab.host.pci("blk0")
     identity = net.vendor_device
     net.bind_vfio()
@@ -277,6 +277,26 @@ def region_options(lab):
         guest.wait_true("[ -b /dev/vda ]", what="the virtio drive")
         check_equal(guest.checksum("/dev/vda", MIB), lab.l0.image_checksum("blk0", MIB), "what the guest read")
         vmm.poweroff()
+    empty_romfile(lab, net)
+
+
+def empty_romfile(lab, net):
+    """romfile="" shows no ROM of a card that has one: in device_add, with -device, and by -global."""
+    words = f"vfio-pci,host={net.bdf},id=net,bus=rp1"
+    for more, shown in (([], True), (["-global", "vfio-pci.romfile="], False)):
+        with lab.vmm("-S", "-qmp", f"unix:{SOCKET},server,nowait", *more, ready=False,
+                     devices=["pcie-root-port,id=rp1,addr=0x1", words + (",romfile=" if shown else "")]) as vmm:
+            qmp = Qmp(SOCKET)
+            check(6 not in bars(qmp, "net"), "an empty romfile shows a ROM")
+            qmp.cmd("device_del", id="net", force=True)
+            add = {"driver": "vfio-pci", "host": net.bdf, "id": "net", "bus": "rp1"}
+            qmp.cmd("device_add", add, timeout=60)
+            check_equal(6 in bars(qmp, "net"), shown, "a ROM is shown, hot-plugged without romfile")
+            qmp.cmd("device_del", id="net", force=True)
+            qmp.cmd("device_add", {**add, "romfile": ""}, timeout=60)
+            check(6 not in bars(qmp, "net"), "an empty romfile in device_add shows a ROM")
+            qmp.cmd("quit")
+            check_equal(vmm.wait_exit(), 0, "exit status")
 
 
 def rom_image():
