@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <portcullis/config.h>
 #include <portcullis/err.h>
@@ -58,6 +59,10 @@ static int check(const struct named *all, unsigned i, struct err *err)
 	const struct named *one = &all[i];
 	char what[16];
 
+	if (one->fd <= STDERR_FILENO)
+		return err_set(err, EINVAL,
+			"%s: fd %d is this program's own: 0 to 2 are not handed over", one->option,
+			one->fd);
 	for (unsigned j = 0; j < i; j++)
 		if (all[j].fd == one->fd)
 			return err_set(err, EINVAL,

@@ -12,8 +12,8 @@ struct config;
 struct err;
 
 /*
- * Every fd that -qmp, -mon, -serial, -object and -device name: is it open, a socket where it must
- * be one, and named once? -EBADF, -ENOTSOCK, -EINVAL with text.
+ * Every fd that -qmp, -mon, -serial, -object and -device name: is it none of the standard ones,
+ * open, a socket where it must be one, and named once? -EBADF, -ENOTSOCK, -EINVAL with text.
  */
 int inherited_check(const struct config *config, struct err *err);
 

@@ -6,7 +6,10 @@
 
 #include "cli.h"
 
-/* What QEMU has there and this program has not. A word that ends in ':' or '/' is a beginning. */
+/*
+ * What QEMU has there and this program has not. A word that ends in ':', '/' or '*' is a beginning,
+ * the '*' not included.
+ */
 struct elsewhere {
 	const char *word, *cure;
 };
@@ -27,7 +30,8 @@ static const struct elsewhere not_for_serial[] = {
 	{ "chardev:", "name the socket here: unix:PATH,server=on,wait=off" },
 	{ "mon:", "there is no human monitor to share it with: leave 'mon:' out" },
 	{ "/dev/", USE_SOCAT " to the device" },
-	{ "COM", USE_UNIX },
+	{ "con:", "there is no display: use stdio, or unix:PATH,server=on,wait=off" },
+	{ "COM*", USE_SOCAT " to the device" },
 	{ "braille", USE_UNIX },
 	{ "msmouse", USE_UNIX },
 	{ "wctablet", USE_UNIX },
@@ -59,8 +63,10 @@ static int check_elsewhere(struct parse *p, const struct elsewhere *table, const
 {
 	for (; table->word; table++) {
 		size_t len = strlen(table->word);
-		bool begins = table->word[len - 1] == ':' || table->word[len - 1] == '/';
+		bool begins = strchr(":/*", table->word[len - 1]);
 
+		if (table->word[len - 1] == '*')
+			len--;
 		if (begins ? strncmp(value, table->word, len) : strcmp(value, table->word))
 			continue;
 		option_error(p, "'%s' is not supported here", value);
@@ -180,7 +186,10 @@ static int chardev_pair(struct parse *p, const char *key, const char *value, voi
 		chardev->is_socket = !strcmp(value, "socket");
 		if (chardev->is_socket)
 			return 0;
-		return option_error(p, "unknown kind '%s': it is 'socket'", value);
+		option_error(p, "kind '%s' is not supported here: it is 'socket'", value);
+		err_hint(p->err, "a chardev is where a monitor listens: "
+				 "socket,id=ID,path=PATH,server=on,wait=off");
+		return -EINVAL;
 	}
 	if (strcmp(key, "id") != 0)
 		return socket_pair(p, key, value, &chardev->socket);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -34,9 +33,6 @@ static int take_fd(struct parse *p, const char *value, struct socket_spec *spec)
 
 	if (parse_u64(value, &fd) < 0 || fd > INT_MAX)
 		return option_error(p, "fd '%s' is not the number of a file descriptor", value);
-	if (fd <= STDERR_FILENO)
-		return option_error(
-			p, "fd %s is this program's own: 0 to 2 are not handed over", value);
 	spec->fd = (int)fd;
 	spec->has_fd = true;
 	return 0;

@@ -106,6 +106,11 @@ static void what_they_are(void **state)
 	check("-kernel k -object iommufd,id=i,fd=35", EBADF, "-object: fd 35 is not open", NULL);
 	check("-kernel k -device vfio-pci,id=v,host=1:0.0,iommufd=i,fd=35", EBADF,
 		"-device: fd 35 is not open", NULL);
+	check("-kernel k -qmp unix:fd=0,server", EINVAL, "-qmp: fd 0 is this program's own", NULL);
+	check("-kernel k -serial unix:fd=2", EINVAL, "-serial: fd 2 is this program's own", NULL);
+	check("-kernel k -object iommufd,id=i,fd=1", EINVAL, "-object: fd 1 is this", NULL);
+	check("-kernel k -device vfio-pci,id=v,host=1:0.0,iommufd=i,fd=0", EINVAL,
+		"-device: fd 0 is this program's own", NULL);
 	check("-kernel k -qmp unix:fd=33,server,nowait -serial unix:fd=34", 0, "", NULL);
 	for (int fd = HIGH; fd < HIGH + 5; fd++)
 		close(fd);
