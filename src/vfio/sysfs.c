@@ -50,21 +50,31 @@ static bool exists(const char *path)
 	return fstatat(AT_FDCWD, path, &st, 0) == 0;
 }
 
+/* What a link says, whole or not at all: half a driver's name is another driver's. */
+static int read_link(const char *at, char *out, size_t size)
+{
+	ssize_t len = readlinkat(AT_FDCWD, at, out, size);
+
+	if (len < 0)
+		return -errno;
+	if ((size_t)len >= size)
+		return -ENAMETOOLONG;
+	out[len] = '\0';
+	return 0;
+}
+
 /* Last part of what PATH/LINK points to; "" when there is no such link. */
 static int link_name(const char *path, const char *link, char out[static SYSFS_NAME_MAX])
 {
 	char at[SYSFS_PATH_MAX], target[512];
 	const char *slash;
-	ssize_t len;
 	int ret = path_set(at, "%s/%s", path, link);
 
 	out[0] = '\0';
+	if (!ret)
+		ret = read_link(at, target, sizeof(target));
 	if (ret < 0)
-		return ret;
-	len = readlinkat(AT_FDCWD, at, target, sizeof(target) - 1);
-	if (len < 0)
-		return errno == ENOENT ? 0 : -errno;
-	target[len] = '\0';
+		return ret == -ENOENT ? 0 : ret;
 	slash = strrchr(target, '/');
 	return name_set(out, slash ? slash + 1 : target);
 }
@@ -108,14 +118,12 @@ static int node_device(const struct vfio_host *host, dev_t node, char out[static
 {
 	char at[SYSFS_PATH_MAX], target[512];
 	char *end;
-	ssize_t len;
+	int ret = path_set(at, "%s/dev/char/%u:%u", host->sysfs, major(node), minor(node));
 
-	if (path_set(at, "%s/dev/char/%u:%u", host->sysfs, major(node), minor(node)) < 0)
-		return -ENAMETOOLONG;
-	len = readlinkat(AT_FDCWD, at, target, sizeof(target) - 1);
-	if (len < 0)
-		return -errno;
-	target[len] = '\0';
+	if (!ret)
+		ret = read_link(at, target, sizeof(target));
+	if (ret < 0)
+		return ret;
 	end = strstr(target, "/vfio-dev/");
 	if (!end)
 		return -ENODEV;

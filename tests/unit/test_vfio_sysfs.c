@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -92,6 +93,30 @@ static void test_no_driver(void **state)
 	assert_says(err.text, "bound to no driver");
 	assert_says(err.hint, "driver_override; echo 0000:1a:00.3 > /sys/bus/pci/drivers_probe");
 	assert_null(strstr(err.hint, "unbind"));
+}
+
+/* What it would be cut down to is not its driver. */
+static void test_long_link(void **state)
+{
+	struct vfio_sysfs_device device;
+	char link[512], target[600];
+
+	(void)state;
+	fake_vfio_device(&fake, "0000:1a:00.3", 12, "vfio-pci");
+	snprintf(link, sizeof(link), "%s/bus/pci/devices/0000:1a:00.3/driver", fake.host.sysfs);
+	for (size_t len = 505; len < sizeof(target); len++) {
+		memset(target, 'x', len);
+		memcpy(target + len - 6, "/hinic", 6);
+		target[len] = '\0';
+		assert_int_equal(unlink(link), 0);
+		assert_int_equal(symlink(target, link), 0);
+		if (len < 512) {
+			assert_int_equal(find("0000:1a:00.3", &device), -EBUSY);
+			assert_says(err.text, "'hinic'");
+		} else {
+			assert_int_equal(find("0000:1a:00.3", &device), -ENAMETOOLONG);
+		}
+	}
 }
 
 static void test_variant_drivers(void **state)
@@ -367,6 +392,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_driver, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_driver, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_variant_drivers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_iommu_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_noiommu, setup, teardown),
