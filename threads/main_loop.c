@@ -204,7 +204,8 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 	t.n_workers = machine_workers(machine, &t.workers);
 	ret = run(&t, started, opaque, err);
 	ended = machine_end(machine);
-	/* In both cases: t goes with this function, and the loop is still stepped to say goodbye. */
+	/* In both cases: t goes with this function, and the loop is still stepped to say goodbye.
+	 */
 	if (t.signals.fd >= 0) {
 		loop_fd_del(machine_loop(machine), &t.signals);
 		sys_close(t.signals.fd);
