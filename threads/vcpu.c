@@ -16,6 +16,11 @@
 #include <portcullis/thread.h>
 #include <portcullis/vcpu.h>
 
+static void futex_wake_all(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 {
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
@@ -24,7 +29,7 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 static void set_state(struct vcpu *v, enum vcpu_state state)
 {
 	atomic_store(&v->state, state);
-	syscall(SYS_futex, &v->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	futex_wake_all(&v->state);
 }
 
 /* Waits until the gate is open for this vCPU; false: the machine has ended. */
@@ -32,13 +37,17 @@ static bool gate_wait(struct vcpu *v)
 {
 	for (;;) {
 		uint32_t open = atomic_load(&v->gate->open);
+		uint32_t others = v->kvm.index ? 0 : atomic_load(&v->gate->others);
 
 		if (open == GATE_END)
 			return false;
-		if (open == GATE_OPEN && (!atomic_load(&v->halted) || atomic_load(&v->needs_reset)))
+		if (open == GATE_OPEN && others)
+			futex_wait(&v->gate->others, others);
+		else if (open == GATE_OPEN &&
+			 (!atomic_load(&v->halted) || atomic_load(&v->needs_reset)))
 			return true;
-		/* A vCPU that cannot go on waits for the gate to close and open with a reset. */
-		futex_wait(&v->gate->open, open);
+		else /* one that cannot go on waits for the gate to close and open with a reset */
+			futex_wait(&v->gate->open, open);
 	}
 }
 
@@ -153,6 +162,8 @@ static bool start(struct vcpu *v) ON_VCPU
 		return true;
 	if (kvm_vcpu_reset(&v->kvm, v->kvm.index ? NULL : &v->gate->entry))
 		stop(v, KVM_EXITED_ERROR, "its registers cannot be reset");
+	if (v->kvm.index && atomic_fetch_sub(&v->gate->others, 1) == 1)
+		futex_wake_all(&v->gate->others);
 	return true;
 }
 

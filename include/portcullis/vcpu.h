@@ -70,6 +70,12 @@ struct vcpu {
 /* Opens and closes for all vCPUs at once. */
 struct vcpu_gate {
 	_Atomic uint32_t open; /* futex word: GATE_* */
+	/*
+	 * Futex word: vCPUs but the first that have yet to be reset. The first one, which alone
+	 * runs at once, waits for them: an INIT and a SIPI that it sent before would be forgotten
+	 * with their old state, and they would sleep for ever. Main sets it while all are parked.
+	 */
+	_Atomic uint32_t others;
 	/* For vCPU 0 after a reset; main writes them while all are parked. */
 	struct boot_load load;	/* what it copies into RAM first */
 	struct kvm_entry entry; /* what it starts with then */

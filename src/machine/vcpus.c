@@ -71,6 +71,8 @@ void vcpus_end(struct machine *m)
 {
 	atomic_store(&m->gate.open, GATE_END);
 	futex_wake_all(&m->gate.open);
+	atomic_store(&m->gate.others, 0);
+	futex_wake_all(&m->gate.others);
 }
 
 /* A vCPU cannot go on: on main, posted by vcpu_report(). */
@@ -101,11 +103,15 @@ void vcpu_report(struct vcpu *v, int exit_kind, const char *why)
 
 void vcpus_reset(struct machine *m)
 {
+	uint32_t others = 0;
+
 	for (unsigned i = 0; i < m->n_vcpus; i++) {
 		struct vcpu *v = &m->vcpus[i];
 
 		(void)loop_take_back(&m->loop, &v->stopped);
 		memory_failures_forget(v);
 		atomic_store(&v->needs_reset, true);
+		others += i > 0;
 	}
+	atomic_store(&m->gate.others, others);
 }

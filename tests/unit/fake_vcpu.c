@@ -23,6 +23,7 @@ void fake_vcpu_clear(void)
 {
 	memset(fake_vcpu.calls, 0, sizeof(fake_vcpu.calls));
 	fake_vcpu.guest = NULL;
+	fake_vcpu.on_reset = NULL;
 	fake_vcpu.fate = MCE_INJECTED;
 	fake_vcpu.recursive = fake_vcpu.broadcast = false;
 }
@@ -123,7 +124,9 @@ void kvm_vcpu_resumed(struct kvm_vcpu *vcpu)
 
 int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry)
 {
-	(void)vcpu, (void)entry;
+	(void)entry;
+	if (fake_vcpu.on_reset)
+		fake_vcpu.on_reset(vcpu);
 	called('R');
 	return 0;
 }

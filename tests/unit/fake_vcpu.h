@@ -26,6 +26,8 @@ struct fake_vcpu {
 	_Atomic uint64_t gpa; /* of the last one */
 	/* On the vCPU's thread, in its KVM_RUN: fills exit. NULL: the guest waits for a kick. */
 	void (*guest)(struct kvm_vcpu *vcpu, struct kvm_exit *exit);
+	/* On the vCPU's thread, at the start of its reset. */
+	void (*on_reset)(struct kvm_vcpu *vcpu);
 };
 extern struct fake_vcpu fake_vcpu;
 

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include <portcullis/thread.h>
+
 #include "fake_vcpu.h"
 
 static int setup(void **state)
@@ -103,11 +105,136 @@ static void the_kernel_is_copied_first(void **state)
 	munmap(to, sizeof(kernel));
 }
 
+/* Two vCPUs, of which the second one's reset takes as long as the test likes. */
+static struct {
+	struct vcpu vcpu[2];
+	_Atomic bool reached, let_go;
+} pair;
+
+static void reset_slowly(struct kvm_vcpu *vcpu)
+{
+	if (!vcpu->index)
+		return;
+	atomic_store(&pair.reached, true);
+	while (!atomic_load(&pair.let_go))
+		usleep(1000);
+}
+
+static void await_second(void)
+{
+	for (unsigned i = 0; i < 20000 && !atomic_load(&pair.reached); i++)
+		usleep(1000);
+	assert_true(atomic_load(&pair.reached));
+	usleep(20000); /* for what must not happen */
+	assert_string_equal(fake_vcpu.calls, "");
+}
+
+/* Of both, or of the second one and the first one then. */
+static void await_two_resets(void)
+{
+	for (unsigned i = 0; i < 20000; i++) {
+		const char *first;
+		bool two;
+
+		pthread_mutex_lock(&fake_vcpu.lock);
+		first = strchr(fake_vcpu.calls, 'R');
+		two = first && strchr(first + 1, 'R');
+		pthread_mutex_unlock(&fake_vcpu.lock);
+		if (two)
+			return;
+		usleep(1000);
+	}
+	fail_msg("calls were '%s', expected two resets", fake_vcpu.calls);
+}
+
+static int setup_pair(void **state)
+{
+	struct machine_rig *rig;
+
+	rig_setup_acpi(state);
+	rig = *state;
+	(void)signal(SIGUSR1, SIG_IGN); /* the fake's KVM_RUN is short */
+	fake_vcpu_clear();
+	memset(&pair, 0, sizeof(pair));
+	fake_vcpu.on_reset = reset_slowly;
+	rig->m.runstate = RUNSTATE_PRELAUNCH;
+	rig->m.vcpus = pair.vcpu;
+	rig->m.n_vcpus = 2;
+	vcpus_reset(&rig->m);
+	for (unsigned i = 0; i < 2; i++) {
+		struct vcpu *v = &pair.vcpu[i];
+
+		v->kvm.index = i;
+		v->machine = &rig->m;
+		v->bus = &rig->m.bus;
+		v->gate = &rig->m.gate;
+		atomic_store(&v->request.done, 1);
+		assert_int_equal(bus_add_reader(&rig->m.bus, &v->reader), 0);
+		assert_int_equal(pthread_create(&v->thread, NULL, vcpu_thread, v), 0);
+	}
+	return 0;
+}
+
+static int teardown_pair(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	vcpus_end(&rig->m);
+	pthread_join(pair.vcpu[0].thread, NULL);
+	atomic_store(&pair.let_go, true);
+	pthread_join(pair.vcpu[1].thread, NULL);
+	return rig_teardown(state);
+}
+
+/* What the first vCPU sends to others, INIT and SIPI, would be lost in a reset that comes after it.
+ */
+static void the_first_waits_for_the_others(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	await_second();
+	atomic_store(&pair.let_go, true);
+	await_two_resets();
+}
+
+/* Main does not wait meanwhile: a stop is complete, and so is the end. */
+static void stopped_while_the_first_waits(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	await_second();
+	machine_pause(&rig->m, NULL);
+	assert_int_equal(atomic_load(&pair.vcpu[0].state), VCPU_PARKED);
+	atomic_store(&pair.let_go, true);
+	while (rig->m.stopping)
+		loop_step(&rig->m.loop, 1);
+	assert_string_equal(fake_vcpu.calls, "R");
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	await_two_resets();
+	vcpus_stop(&rig->m);
+	while (!vcpus_parked(&rig->m))
+		loop_step(&rig->m.loop, 1);
+	/* Again, and the first one ends before the second one has been let go (teardown). */
+	atomic_store(&pair.let_go, false);
+	atomic_store(&pair.reached, false);
+	rig->m.runstate = RUNSTATE_PAUSED;
+	vcpus_reset(&rig->m);
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	for (unsigned i = 0; i < 20000 && !atomic_load(&pair.reached); i++)
+		usleep(1000);
+}
+
+#define PAIR(name) cmocka_unit_test_setup_teardown(name, setup_pair, teardown_pair)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pause_is_forgiven, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_kernel_is_copied_first, setup, teardown),
+		PAIR(the_first_waits_for_the_others),
+		PAIR(stopped_while_the_first_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
