@@ -214,5 +214,6 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 		threads_join(&t);
 		filters_release(&t);
 	}
+	sigbus_is_main(NULL);
 	return ret ? ret : machine_exit_status(machine);
 }

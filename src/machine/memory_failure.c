@@ -241,7 +241,7 @@ static void found(struct machine *m, void *address) ON_MAIN
 	uint64_t gpa;
 
 	if (!m->ram_ready || !ram_gpa(&m->ram, address, &gpa)) {
-		log_warn("uncorrectable memory error at %p in portcullis' own memory: %s", address,
+		log_guest("uncorrectable memory error at %p in portcullis' own memory: %s", address,
 			ignored.text);
 		emit(m, OUTSIDE_OPTIONAL);
 		return;
@@ -313,6 +313,17 @@ static void followed(struct device *device, int status) ON_MAIN
 		f->then(m, f->err.code ? &f->err : NULL);
 }
 
+/*
+ * May its DMA go to guest memory, now or when it is plugged? One that is being added may have
+ * mapped all memory by now, if it is open. One that is being closed is freed after that job:
+ * nothing may be posted behind it.
+ */
+static bool reaches_memory(const struct device *device)
+{
+	return device->stage >= DEVICE_ATTACHED && device->stage <= DEVICE_REQUESTED &&
+	       !(device->job.running && device->job.work == device_close_job);
+}
+
 void memory_failures_follow(struct machine *m, void (*then)(struct machine *, const struct err *))
 {
 	struct memory_failures *f = &m->memory;
@@ -322,8 +333,7 @@ void memory_failures_follow(struct machine *m, void (*then)(struct machine *, co
 	f->then = then;
 	f->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d && atomic_load(&m->ram.n_replaced); d = d->next) {
-		/* One that is being added may have mapped all memory by now, if it is open. */
-		if (d->stage < DEVICE_ATTACHED || d->stage > DEVICE_REQUESTED)
+		if (!reaches_memory(d))
 			continue;
 		f->jobs_left++;
 		device_job(d, &d->reset_job, device_memory_job, followed);
@@ -353,7 +363,7 @@ static void load_fault_done(struct machine *m, const struct err *err) ON_MAIN
 	struct io_request *request = m->memory.load_fault;
 
 	m->memory.load_fault = NULL;
-	if (err) {
+	if (err && !m->ending) {
 		log_error("cannot load the guest: %s", err->text);
 		machine_shutdown(m, SHUTDOWN_HOST_ERROR);
 	}
@@ -408,7 +418,7 @@ void memory_failures_mend(struct machine *m)
 		if (ram_replace(&m->ram, f->page[i]))
 			f->page[kept++] = f->page[i];
 	if (kept < f->n_pages)
-		log_info("%u pages of guest memory with uncorrectable errors were replaced",
+		log_guest("%u pages of guest memory with uncorrectable errors were replaced",
 			f->n_pages - kept);
 	f->n_pages = kept;
 }

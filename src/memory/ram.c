@@ -328,7 +328,7 @@ int ram_replace(struct ram *ram, uint64_t gpa)
 		MAP_FIXED | MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &got);
 	if (ret < 0)
 		return ret;
-	advise(hva, ram->page_size, ram->fd < 0);
+	advise(hva, ram->page_size, true);
 	ram->replaced[n] = page;
 	atomic_store(&ram->n_replaced, n + 1);
 	return 0;

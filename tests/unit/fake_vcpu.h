@@ -12,7 +12,7 @@
 
 #include "machine_rig.h"
 
-#define FAKE_VCPU_CALLS 256
+#define FAKE_VCPU_CALLS 2048
 
 struct fake_vcpu {
 	pthread_mutex_t lock;

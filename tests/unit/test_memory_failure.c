@@ -411,6 +411,33 @@ static void dma_follows(void **state)
 	rig_settle(rig);
 }
 
+/* A device that is being closed has no part in it: it is freed after that. */
+static void not_of_a_device_that_goes(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct device *d;
+	struct rig_op op;
+
+	rig_add(rig, &op, "id=d,host=0000:01:00.0,bus=rp1,addr=0");
+	d = device_find(&rig->m, "d");
+	assert_non_null(d);
+	while (d->stage != DEVICE_ATTACHED)
+		rig_step(rig);
+	rig->host.fail_at = rig->host.calls + 1;
+	rig->host.fail_errno = ENOMEM;
+	while (d->job.work != device_close_job)
+		rig_step(rig);
+	assert_true(d->job.running);
+	rig->host.fail_at = 0;
+	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	then_called = false;
+	memory_failures_follow(&rig->m, then);
+	assert_true(then_called);
+	rig_settle(rig);
+	assert_true(op.done && op.err.code);
+	assert_null(device_find(&rig->m, "d"));
+}
+
 /* Main's own writing: it goes on with fresh memory; whether that will do is asked afterwards. */
 static void met_by_main(void **state)
 {
@@ -589,6 +616,7 @@ int main(void)
 		TEST(found_elsewhere),
 		TEST(replaced_at_a_reset),
 		TEST(dma_follows),
+		TEST(not_of_a_device_that_goes),
 		TEST(met_by_main),
 		TEST(beyond_the_files_end),
 		TEST(met_while_loading),
