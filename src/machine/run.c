@@ -48,7 +48,9 @@ void machine_stop(struct machine *m, enum runstate as, struct machine_op *op)
 
 	if (op)
 		ops_push(&m->stop_ops, op);
-	if (m->stopping) {
+	if (m->ending) { /* nobody would look again */
+		ops_done(&m->stop_ops, NULL);
+	} else if (m->stopping) {
 		m->stop_as = error ? as : m->stop_as;
 	} else if (m->runstate == RUNSTATE_RUNNING) {
 		m->stopping = true;

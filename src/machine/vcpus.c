@@ -82,6 +82,8 @@ static void reported(struct mail *mail)
 	struct machine *m = v->machine;
 
 	role_enter_main();
+	if (m->resetting) /* the reset that waits for the vCPUs came first: this is void */
+		return;
 	if (v->exit_kind == KVM_EXITED_POWEROFF)
 		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
 	if (v->exit_kind == KVM_EXITED_RESET)

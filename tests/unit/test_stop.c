@@ -183,6 +183,34 @@ static void what_was_reported_before_a_reset_is_void(void **state)
 	assert_int_equal(m->loop.count, 0);
 }
 
+/* The reset came first and waits for this very vCPU: the guest runs after it. */
+static void an_error_before_a_reset_is_void(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct machine *m = &rig->m;
+
+	machine_reset(m, SHUTDOWN_HOST_RESET);
+	assert_true(m->resetting && m->run_after_reset);
+	vcpu_report(&rig->vcpu, KVM_EXITED_ERROR, "too late");
+	loop_step(&m->loop, 0);
+	assert_true(m->run_after_reset);
+	assert_int_equal(events(rig, MACHINE_STOP), 0);
+	atomic_store(&rig->vcpu.state, VCPU_PARKED);
+	loop_timer_cancel(&m->loop, &m->reset_timer); /* the rest needs a kernel to load */
+}
+
+/* A client whose next command is stop, while nobody waits for vCPUs any longer. */
+static void a_stop_at_the_end_is_answered_at_once(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op stop = stop_op();
+
+	machine_shutdown(&rig->m, SHUTDOWN_HOST_QUIT);
+	machine_pause(&rig->m, &stop.op);
+	assert_true(stop.done);
+	atomic_store(&rig->vcpu.state, VCPU_PARKED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +221,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_stop_is_told_before_the_reset_behind_it, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(the_end_answers_a_stop, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			an_error_before_a_reset_is_void, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_stop_at_the_end_is_answered_at_once, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(
 			what_was_reported_before_a_reset_is_void, setup, rig_teardown),
 	};
