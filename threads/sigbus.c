@@ -4,7 +4,7 @@
  *
  * - A vCPU that loads the guest (sigbus_try()): leaves the step it was in, and asks main.
  * - A vCPU in KVM_RUN: KVM sends the signal itself and returns to the thread, which writes down
- * what came and goes on. Blocked, the signal would wait while KVM met the page again and again.
+ *   what came and goes on. Blocked, the signal would wait while KVM met the page again and again.
  * - Main: asks the machine. It is also the thread that the kernel tells of errors which nobody has
  *   met (PR_MCE_KILL_EARLY), as with QEMU.
  * - Whoever else meets it in memory of the process's own cannot go on: a line says what happened,
@@ -80,6 +80,8 @@ static bool dealt_with(int code, void *addr)
 	struct machine *machine = self.machine;
 
 	if (note && memory_error) {
+		if (note->code == BUS_MCEERR_AR) /* what is needed; others are met later */
+			return true;
 		note->addr = addr;
 		note->code = code;
 		return true;

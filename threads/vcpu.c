@@ -65,21 +65,54 @@ static uint64_t load(const void *data, uint8_t size)
 	return value;
 }
 
-/* KVM splits accesses that cross pages; sizes it cannot split come in bytes of up to eight. */
-static void dispatch(struct vcpu *v, struct kvm_exit *exit, enum bus_space space) ON_VCPU
+static bool gate_open(const struct vcpu *v)
 {
-	uint8_t *data = exit->data;
+	return atomic_load(&v->gate->open) == GATE_OPEN;
+}
 
-	for (uint32_t i = 0; i < exit->count; i++, data += exit->size) {
-		struct io_access access = {
-			.size = exit->size, .write = exit->write, .request = &v->request
-		};
+/*
+ * Between two accesses of one exit (REP INS has up to a page of them): when the gate has closed the
+ * rest waits until it opens again. False: that is void, after a reset or at the end.
+ */
+static bool may_go_on(struct vcpu *v) ON_VCPU
+{
+	if (gate_open(v))
+		return true;
+	while (!gate_open(v)) {
+		set_state(v, VCPU_PARKED);
+		if (!gate_wait(v))
+			return false;
+		set_state(v, VCPU_RUNNING);
+	}
+	if (atomic_load(&v->needs_reset)) {
+		atomic_store(&v->halted, true);
+		return false;
+	}
+	kvm_vcpu_resumed(&v->kvm);
+	return true;
+}
 
-		if (exit->write)
-			access.data = load(data, exit->size);
-		bus_dispatch(v->bus, &v->reader, space, exit->addr, &access);
-		if (!exit->write)
-			memcpy(data, &access.data, exit->size);
+static void access_one(
+	struct vcpu *v, const struct kvm_exit *exit, enum bus_space space, uint8_t *data) ON_VCPU
+{
+	struct io_access access = {
+		.size = exit->size, .write = exit->write, .request = &v->request
+	};
+
+	if (exit->write)
+		access.data = load(data, exit->size);
+	bus_dispatch(v->bus, &v->reader, space, exit->addr, &access);
+	if (!exit->write)
+		memcpy(data, &access.data, exit->size);
+}
+
+/* KVM splits accesses that cross pages; sizes it cannot split come in bytes of up to eight. */
+static void dispatch(struct vcpu *v, const struct kvm_exit *exit, enum bus_space space) ON_VCPU
+{
+	for (uint32_t i = 0; i < exit->count; i++) {
+		if (i && !may_go_on(v))
+			return;
+		access_one(v, exit, space, exit->data + (size_t)i * exit->size);
 	}
 }
 
@@ -114,11 +147,6 @@ static void handle(struct vcpu *v, struct kvm_exit *exit) ON_VCPU
 	case KVM_EXITED_OTHER:
 		break;
 	}
-}
-
-static bool gate_open(const struct vcpu *v)
-{
-	return atomic_load(&v->gate->open) == GATE_OPEN;
 }
 
 struct step {

@@ -35,13 +35,19 @@ enum vcpu_state {
  * Uncorrectable errors in the guest's memory, on their way between a vCPU, which alone can tell the
  * guest, and main, which tells everybody else (memory_failure.c).
  */
+#define MEMORY_OUTCOMES 32
 struct vcpu_memory {
-	_Atomic uint32_t asked;		     /* enum memory_ask: what the vCPU is to tell */
-	_Atomic uint64_t required, optional; /* addresses in the VMM of what is asked */
-	struct mail mail;		     /* to main: there is news */
+	_Atomic uint32_t asked; /* enum memory_ask: what the vCPU is to tell */
+	/*
+	 * Addresses in the VMM of what is asked; 0: none. The first one stays until it is told: of
+	 * others the guest hears when it meets them.
+	 */
+	_Atomic uint64_t required, optional;
+	struct mail mail; /* to main: there is news */
 	_Atomic bool posted;
 	_Atomic uint32_t news; /* what became of errors, a bit for each outcome */
-	_Atomic uint64_t last; /* address of the last one */
+	/* The last one of each outcome: a GPA, or an address in the VMM that is no guest memory. */
+	_Atomic uint64_t address[MEMORY_OUTCOMES];
 };
 enum memory_ask {
 	MEMORY_ASK_REQUIRED = 1, /* by the vCPU's own thread: KVM_RUN ran into it */

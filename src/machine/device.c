@@ -150,6 +150,8 @@ static void job_done(struct mail *mail)
 	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
 
 	job->running = false;
+	if (job->status)
+		job->device->err = job->err;
 	job->done(job->device, job->status);
 }
 
@@ -158,15 +160,21 @@ static void job_run(struct mail *mail)
 {
 	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
 
-	job->status = job->work(job->device, &job->device->err);
+	job->status = job->work(job->device, &job->err);
 	mail->run = job_done;
 	loop_post(&job->device->machine->loop, mail);
+}
+
+bool device_closing(const struct device *device)
+{
+	return device->job.running && device->job.work == device_close_job;
 }
 
 void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int))
 {
 	debug_check(!job->running, "one job of a kind at a time");
+	debug_check(!device_closing(device), "nothing is posted behind a device's closing");
 	*job = (struct job){
 		.mail.run = job_run, .device = device, .work = work, .done = done, .running = true
 	};

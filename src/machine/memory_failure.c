@@ -115,17 +115,29 @@ static void publish(struct vcpu *v, unsigned outcome, uint64_t address)
 {
 	struct vcpu_memory *mem = &v->memory;
 
-	atomic_store(&mem->last, address);
+	atomic_store(&mem->address[outcome], address);
 	atomic_fetch_or(&mem->news, 1u << outcome);
 	/* Main takes the flag back before it looks: what it does not see is posted again. */
 	if (!atomic_exchange(&mem->posted, true))
 		loop_post(&v->machine->loop, &mem->mail);
 }
 
+/* False: one is on its way already. */
+static bool write_down(struct vcpu *v, enum memory_ask what, void *addr)
+{
+	uint64_t none = 0;
+
+	if (!atomic_compare_exchange_strong(
+		    what == MEMORY_ASK_REQUIRED ? &v->memory.required : &v->memory.optional, &none,
+		    (uintptr_t)addr))
+		return false;
+	atomic_fetch_or(&v->memory.asked, what);
+	return true;
+}
+
 void vcpu_memory_error(struct vcpu *v, bool required, void *addr)
 {
-	atomic_store(required ? &v->memory.required : &v->memory.optional, (uintptr_t)addr);
-	atomic_fetch_or(&v->memory.asked, required ? MEMORY_ASK_REQUIRED : MEMORY_ASK_OPTIONAL);
+	(void)write_down(v, required ? MEMORY_ASK_REQUIRED : MEMORY_ASK_OPTIONAL, addr);
 }
 
 static void tell(struct vcpu *v, enum mce_kind kind, uint64_t address) ON_VCPU
@@ -164,11 +176,11 @@ bool vcpu_memory_tell(struct vcpu *v)
 	asked = atomic_exchange(&mem->asked, 0);
 	/* What the vCPU cannot do without comes first: in its handler it needs nothing shared. */
 	if (asked & MEMORY_ASK_REQUIRED)
-		tell(v, MCE_REQUIRED, atomic_load(&mem->required));
+		tell(v, MCE_REQUIRED, atomic_exchange(&mem->required, 0));
 	if (asked & MEMORY_ASK_SHARE && !atomic_load(&v->halted))
 		tell(v, MCE_SHARE, 0);
 	if (asked & MEMORY_ASK_OPTIONAL && !atomic_load(&v->halted))
-		tell(v, MCE_OPTIONAL, atomic_load(&mem->optional));
+		tell(v, MCE_OPTIONAL, atomic_exchange(&mem->optional, 0));
 	return true;
 }
 
@@ -231,7 +243,7 @@ static void on_news(struct mail *mail)
 	news = atomic_exchange(&v->memory.news, 0);
 	for (unsigned i = 0; i < OUTCOMES; i++)
 		if (news & 1u << i)
-			outcome_known(v, i, atomic_load(&v->memory.last));
+			outcome_known(v, i, atomic_load(&v->memory.address[i]));
 }
 
 /* BUS_MCEERR_AO: the host has found an error that nobody has met. */
@@ -247,14 +259,10 @@ static void found(struct machine *m, void *address) ON_MAIN
 		return;
 	}
 	note_page(m, gpa, ignored.text);
-	if (atomic_load(&v->memory.asked) & MEMORY_ASK_OPTIONAL) {
-		/* It has not told the guest of the last one yet; of this one it will hear when it
-		 * meets it. */
+	if (write_down(v, MEMORY_ASK_OPTIONAL, address))
+		vcpu_kick(v);
+	else /* it has not told the guest of the last one yet */
 		emit(m, OUTCOME(MCE_OPTIONAL, MCE_IGNORED, 0));
-		return;
-	}
-	atomic_store(&v->memory.optional, (uintptr_t)address);
-	ask(v, MEMORY_ASK_OPTIONAL);
 }
 
 static void on_wake(void *opaque, uint32_t events)
@@ -321,7 +329,7 @@ static void followed(struct device *device, int status) ON_MAIN
 static bool reaches_memory(const struct device *device)
 {
 	return device->stage >= DEVICE_ATTACHED && device->stage <= DEVICE_REQUESTED &&
-	       !(device->job.running && device->job.work == device_close_job);
+	       !device_closing(device);
 }
 
 void memory_failures_follow(struct machine *m, void (*then)(struct machine *, const struct err *))
@@ -437,6 +445,8 @@ int memory_failures_check(struct machine *m, struct err *err)
 void memory_failures_forget(struct vcpu *v)
 {
 	atomic_store(&v->memory.asked, 0);
+	atomic_store(&v->memory.required, 0);
+	atomic_store(&v->memory.optional, 0);
 	atomic_fetch_and(&v->memory.news, ~FATAL_NEWS);
 }
 

@@ -83,6 +83,12 @@ static int check_function(const struct pci_bus *bus, int32_t devfn, const char *
 	return -EBUSY;
 }
 
+/* All other cards have their addresses by now, and no guest has seen them. */
+static bool guest_is_being_loaded(const struct machine *m)
+{
+	return m->runstate == RUNSTATE_PRELAUNCH || m->memory.jobs_left > 0;
+}
+
 static void add_realized(struct device *device, int status)
 {
 	role_enter_main();
@@ -99,7 +105,7 @@ static void add_realized(struct device *device, int status)
 		return;
 	}
 	/* No guest has run yet that could give it addresses: a simple one never would. */
-	if (device->machine->runstate == RUNSTATE_PRELAUNCH)
+	if (guest_is_being_loaded(device->machine))
 		topology_program(device->machine);
 	/* Functions other than 0 wait, unseen, until function 0 makes the slot complete. */
 	if (atomic_load(&device->bus->function[0]))

@@ -57,8 +57,7 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 			.devfn = d->devfn,
 			.stage = device_stage_name(d->stage),
 			.worker = worker,
-			/* A running job may be writing it. */
-			.last_error = d->job.running || d->reset_job.running ? "" : d->err.text,
+			.last_error = d->err.text,
 			.dev = d->vfio };
 
 		snprintf(worker, sizeof(worker), "vfio_worker%u", d->worker->index);

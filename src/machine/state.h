@@ -54,6 +54,7 @@ struct job {
 	int (*work)(struct device *device, struct err *err); /* ON_WORKER */
 	void (*done)(struct device *device, int status);     /* ON_MAIN */
 	int status;
+	struct err err; /* the worker's while it runs */
 	bool running;
 };
 
@@ -69,7 +70,7 @@ struct device {
 	enum device_stage stage;
 	struct job job;	      /* of its life: open .. close, one at a time */
 	struct job reset_job; /* of a machine reset, whatever else goes on */
-	struct err err;	      /* of the last job that failed */
+	struct err err;	      /* of the last job that failed; main's */
 	struct bar_map bar[PCI_BARS];
 	bool bars_trapped; /* it is being reset: no memslot */
 	uint64_t grace;	   /* of its unplugging: over when no vCPU is in it any more */
@@ -106,7 +107,6 @@ struct port {
  */
 #define MEMORY_PAGES 64
 #define MEMORY_RING 16
-#define MEMORY_OUTCOMES 32
 struct memory_failures {
 	uint64_t page[MEMORY_PAGES]; /* GPAs, each once */
 	unsigned n_pages;
@@ -220,9 +220,13 @@ void sink_init(struct machine *m);
 struct device *device_new(
 	struct machine *m, struct vfio_pci_options *options, struct err *err) ON_MAIN;
 void device_free(struct device *device); /* idle, closed or never opened */
-/* Posts work to the device's worker; job is one of the device's and not running. */
+/*
+ * Posts work to the device's worker; job is one of the device's and not running. The device is
+ * freed when device_close_job() is done: nothing is posted behind that.
+ */
 void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
+bool device_closing(const struct device *device); /* that job runs, or is about to */
 /* An add under way ends as soon as its worker notices. */
 void device_cancel(struct device *device) ON_MAIN;
 bool device_jobs_running(const struct machine *m);

@@ -99,6 +99,22 @@ static void meets_it_and_fails(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 	meets_it(vcpu, exit);
 }
 
+/* One page that it needs, and in the same KVM_RUN and the next one others that it does not. */
+static void meets_more(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
+{
+	(void)vcpu, (void)exit;
+	if (atomic_load(&times) == 2) {
+		send_sigbus(BUS_MCEERR_AR, atomic_load(&met));
+		send_sigbus(BUS_MCEERR_AO, (char *)atomic_load(&met) + PAGE);
+	} else if (atomic_load(&times) == 1) {
+		send_sigbus(BUS_MCEERR_AO, (char *)atomic_load(&met) + 2 * PAGE);
+	} else {
+		usleep(1000);
+		return;
+	}
+	atomic_fetch_sub(&times, 1);
+}
+
 /* In the middle of a port access of two parts. */
 static void meets_it_in_an_access(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 {
@@ -171,6 +187,42 @@ static void the_guest_is_told(void **state)
 	assert_int_equal(rig->m.memory.page[0], BAD_GPA);
 	assert_int_equal(log_captured_lines(), 1);
 	assert_says(log_captured(), "0x5000 has an uncorrectable error: the guest is told");
+}
+
+/* Before main hears of the first: each outcome is told of its own page. */
+static void two_before_main(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	start(rig, meets_more, 2, hva(BAD_GPA));
+	fake_vcpu_wait("RrQrOr");
+	expect_failure(rig, "guest", "inject", true);
+	assert_int_equal(events(rig, MACHINE_MEMORY_FAILURE), 2);
+	assert_int_equal(rig->m.memory.n_pages, 2);
+	assert_int_equal(rig->m.memory.page[0], BAD_GPA);
+	assert_int_equal(rig->m.memory.page[1], BAD_GPA + 2 * PAGE);
+}
+
+/* What waits to be told is not replaced by what comes after it. */
+static void the_first_is_told(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct vcpu *v = &rig->vcpu;
+
+	vcpu_memory_error(v, false, hva(BAD_GPA));
+	vcpu_memory_error(v, false, hva(2 * BAD_GPA));
+	send_sigbus(BUS_MCEERR_AO, hva(3 * BAD_GPA));
+	loop_step(&rig->m.loop, 100);
+	expect_failure(rig, "guest", "ignore", false);
+	rig->n_events = 0;
+	run(rig);
+	fake_vcpu_wait("Or");
+	assert_int_equal(fake_vcpu.gpa, BAD_GPA);
+	expect_failure(rig, "guest", "inject", false);
+	/* And then the next. */
+	vcpu_memory_error(v, false, hva(2 * BAD_GPA));
+	fake_vcpu_wait("OrOr");
+	assert_int_equal(fake_vcpu.gpa, 2 * BAD_GPA);
 }
 
 /* EFAULT beside the signal is no internal error. */
@@ -411,6 +463,42 @@ static void dma_follows(void **state)
 	rig_settle(rig);
 }
 
+static bool bars_on_bus(const struct device *d)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		any |= d->bar[i].on_bus;
+	return any;
+}
+
+/* One that arrives meanwhile has addresses when the guest starts, like all others. */
+static void plugged_while_dma_follows(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op op, op2;
+
+	run(rig);
+	fake_vcpu_pause(rig);
+	rig_add(rig, &op, "id=d,host=0000:01:00.0,bus=rp1,addr=0.1");
+	rig_settle(rig);
+	assert_true(op.done && !op.err.code);
+	assert_false(bars_on_bus(device_find(&rig->m, "d"))); /* a running guest's business */
+	rig_add(rig, &op2, "id=e,host=0000:02:00.0,bus=rp1,addr=0,multifunction=on");
+	while (device_find(&rig->m, "e")->stage != DEVICE_ATTACHED)
+		rig_step(rig);
+	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	then_called = false;
+	memory_failures_follow(&rig->m, then);
+	assert_false(then_called);
+	rig_settle(rig);
+	assert_true(then_called && op2.done && !op2.err.code);
+	assert_true(bars_on_bus(device_find(&rig->m, "e")));
+	rig_del(rig, &op, "d", true);
+	rig_settle(rig);
+	assert_true(op.done);
+}
+
 /* A device that is being closed has no part in it: it is freed after that. */
 static void not_of_a_device_that_goes(void **state)
 {
@@ -603,6 +691,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(the_guest_is_told),
+		TEST(two_before_main),
+		TEST(the_first_is_told),
 		TEST(the_error_is_the_signal),
 		TEST(not_within_an_access),
 		TEST(again_and_again),
@@ -616,6 +706,7 @@ int main(void)
 		TEST(found_elsewhere),
 		TEST(replaced_at_a_reset),
 		TEST(dma_follows),
+		TEST(plugged_while_dma_follows),
 		TEST(not_of_a_device_that_goes),
 		TEST(met_by_main),
 		TEST(beyond_the_files_end),

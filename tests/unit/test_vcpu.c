@@ -48,6 +48,99 @@ static void a_pause_is_forgiven(void **state)
 	fake_vcpu_wait("RrCrCrRr");
 }
 
+/* REP INS: one exit of many accesses, the second of which takes until the test lets go of it. */
+#define REPEATED 5
+#define SLOW_ACCESS 2
+static struct {
+	_Atomic unsigned accesses;
+	_Atomic bool let_go;
+	bool exited;
+} rep;
+
+static enum io_status read_slowly(void *opaque, struct io_access *access)
+{
+	(void)opaque;
+	access->data = atomic_fetch_add(&rep.accesses, 1) + 1;
+	while (access->data == SLOW_ACCESS && !atomic_load(&rep.let_go))
+		usleep(1000);
+	return IO_DONE;
+}
+
+static uint8_t rep_data[REPEATED];
+
+static void reads_a_string(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
+{
+	(void)vcpu;
+	if (rep.exited) {
+		usleep(1000);
+		return;
+	}
+	rep.exited = true;
+	*exit = (struct kvm_exit){
+		.kind = KVM_EXITED_IO, .addr = 0x80, .size = 1, .count = REPEATED, .data = rep_data
+	};
+}
+
+static void await_accesses(unsigned n)
+{
+	for (unsigned i = 0; i < 20000 && atomic_load(&rep.accesses) < n; i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&rep.accesses), n);
+}
+
+/* The machine is stopped while the second access is under way; that one ends then. */
+static void stop_within_a_string(struct machine_rig *rig)
+{
+	static const struct bus_region region = {
+		.base = 0x80, .size = 1, .fn = read_slowly, .name = "slow"
+	};
+
+	memset(rep_data, 0, sizeof(rep_data));
+	atomic_store(&rep.accesses, 0);
+	atomic_store(&rep.let_go, false);
+	rep.exited = false;
+	assert_int_equal(bus_add(&rig->m.bus, BUS_PIO, &region), 0);
+	bus_publish(&rig->m.bus);
+	fake_vcpu.guest = reads_a_string;
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	await_accesses(SLOW_ACCESS);
+	machine_pause(&rig->m, NULL);
+	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_PAUSED); /* it executes nothing */
+	atomic_store(&rep.let_go, true);
+	fake_vcpu_pause(rig);
+	assert_int_equal(atomic_load(&rep.accesses), SLOW_ACCESS);
+}
+
+static void a_string_is_stopped_in_the_middle(void **state)
+{
+	static const uint8_t all[REPEATED] = { 1, 2, 3, 4, 5 };
+	struct machine_rig *rig = *state;
+
+	stop_within_a_string(rig);
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	fake_vcpu_wait("RrCr");
+	assert_int_equal(atomic_load(&rep.accesses), REPEATED);
+	assert_memory_equal(rep_data, all, sizeof(all));
+}
+
+static void a_reset_in_the_middle_of_a_string(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	stop_within_a_string(rig);
+	vcpus_reset(&rig->m);
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	fake_vcpu_wait("RrRr");
+	assert_int_equal(atomic_load(&rep.accesses), SLOW_ACCESS);
+	assert_false(atomic_load(&rig->vcpu.halted));
+}
+
+/* teardown: the rest is nobody's any more. */
+static void the_end_in_the_middle_of_a_string(void **state)
+{
+	stop_within_a_string(*state);
+}
+
 /* Memory that nobody can write before the test lets go of it: a step of copying that takes long. */
 static struct {
 	uint8_t *at;
@@ -233,6 +326,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_pause_is_forgiven, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_kernel_is_copied_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_string_is_stopped_in_the_middle, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reset_in_the_middle_of_a_string, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_end_in_the_middle_of_a_string, setup, teardown),
 		PAIR(the_first_waits_for_the_others),
 		PAIR(stopped_while_the_first_waits),
 	};
