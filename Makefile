@@ -114,12 +114,16 @@ fuzz-corpus: ## as fuzz, and make the kept corpora (tests/fuzz/corpus) anew from
 	$(MAKE) -s -j2 $(FUZZ_BUILD) fuzz-programs
 	tests/fuzz/run --seconds $(FUZZ_SECONDS) --build build/fuzz --keep $(TARGET)
 
-check: deps-test ## install what is missing and run every test: lint, unit, lab
+check: deps-test ## install what is missing and run every test: lint, unit, hostile machines, fuzz, lab
 	$(MAKE) -s -j2 all
 	tests/check
 
 check-quick: ## as check, without the lab
 	tests/check --no-lab
+
+HOSTILE_SECONDS ?= 30
+hostile: ## machines among hostile guests, clients and kernels, HOSTILE_SECONDS=30 per sanitizer
+	tests/check --hostile $(HOSTILE_SECONDS)
 
 stress: deps-test ## what takes too long for check: threads under TSan again and again, the lab's long cases
 	$(MAKE) -s -j2 all
@@ -152,6 +156,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help bench fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
+.PHONY: docs all help hostile bench fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d)

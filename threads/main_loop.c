@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/policy.h>
@@ -23,12 +24,14 @@
 struct main_thread {
 	struct machine *machine;
 	bool seccomp;
-	struct policy_filter main_filter, worker_filter;
+	struct policy_filter main_filter, worker_filter, closer_filter;
 	struct policy_filter *vcpu_filters;
 	struct vcpu *vcpus;
 	unsigned n_vcpus, vcpus_started;
 	struct worker *workers;
 	unsigned n_workers, workers_started;
+	pthread_t closer;
+	bool closer_started;
 	struct loop_fd signals;
 	bool asked; /* a first signal asked the guest to power off */
 };
@@ -98,6 +101,8 @@ static int filters_build(struct main_thread *t, struct err *err) ON_MAIN
 	ret = policy_build(&policy_main, fds, &t->main_filter, err);
 	if (!ret)
 		ret = policy_build(&policy_vfio_worker, fds, &t->worker_filter, err);
+	if (!ret)
+		ret = policy_build(&policy_closer, fds, &t->closer_filter, err);
 	for (unsigned i = 0; !ret && i < t->n_vcpus; i++) {
 		fds[POLICY_FD_OWN] = t->vcpus[i].kvm.fd;
 		ret = policy_build(&policy_vcpu, fds, &t->vcpu_filters[i], err);
@@ -109,6 +114,7 @@ static void filters_release(struct main_thread *t)
 {
 	policy_filter_release(&t->main_filter);
 	policy_filter_release(&t->worker_filter);
+	policy_filter_release(&t->closer_filter);
 	for (unsigned i = 0; t->vcpu_filters && i < t->n_vcpus; i++)
 		policy_filter_release(&t->vcpu_filters[i]);
 	free(t->vcpu_filters);
@@ -117,8 +123,12 @@ static void filters_release(struct main_thread *t)
 static int threads_start(struct main_thread *t, struct err *err)
 {
 	char name[16];
-	int ret;
+	int ret = thread_start(&t->closer, "closer", t->seccomp ? &t->closer_filter : NULL, NULL,
+		closer_thread, machine_closer(t->machine));
 
+	if (ret)
+		return err_set_errno(err, -ret, "cannot start thread closer");
+	t->closer_started = true;
 	for (; t->workers_started < t->n_workers; t->workers_started++) {
 		struct worker *w = &t->workers[t->workers_started];
 
@@ -150,8 +160,23 @@ static void worker_stop(struct mail *mail)
 	w->loop.stop = true;
 }
 
+/* On the closer. */
+static void closer_stop(struct mail *mail)
+{
+	struct closer *closer = (struct closer *)((char *)mail - offsetof(struct closer, end));
+
+	closer->loop.stop = true;
+}
+
 static void threads_join(struct main_thread *t) ON_MAIN
 {
+	struct closer *closer = machine_closer(t->machine);
+
+	if (t->closer_started) {
+		closer->end.run = closer_stop;
+		loop_post(&closer->loop, &closer->end);
+		pthread_join(t->closer, NULL);
+	}
 	for (unsigned i = 0; i < t->workers_started; i++) {
 		t->workers[i].end.run = worker_stop;
 		loop_post(&t->workers[i].loop, &t->workers[i].end);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 struct chardev;
+struct closer;
 struct err;
 struct loop;
 struct serial;
@@ -33,6 +34,7 @@ struct chardev_options {
 	const char *path; /* borrowed until chardev_free(); NULL for stdio and fd */
 	int fd;		  /* unix without path: a socket that was handed over; taken */
 	bool wait;	  /* unix server: chardev_new() returns when the first client is there */
+	struct closer *closer; /* of clients and what they hand over; NULL: here */
 };
 
 /*

@@ -88,7 +88,7 @@ enum policy_fd {
 	POLICY_FDS,
 };
 
-extern const struct policy policy_main, policy_vcpu, policy_vfio_worker;
+extern const struct policy policy_main, policy_vcpu, policy_vfio_worker, policy_closer;
 /* All of them, NULL-terminated: for docs and tests. */
 extern const struct policy *const policies[];
 

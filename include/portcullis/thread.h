@@ -55,9 +55,10 @@ bool sigbus_try(void (*fn)(void *arg), void *arg, struct sigbus_note *note);
 /* While this thread is in KVM_RUN, such a signal is written there. NULL: it is not. */
 void sigbus_watch(volatile struct sigbus_note *note);
 
-/* The roles: struct vcpu *, struct worker *. */
+/* The roles: struct vcpu *, struct worker *, struct closer *. */
 void *vcpu_thread(void *vcpu);
 void *vfio_worker_thread(void *worker);
+void *closer_thread(void *closer);
 
 /*
  * Runs the machine from start to end on the calling thread, which becomes main. started is called

@@ -91,8 +91,9 @@ struct vfio_iommufd_options {
 /* Borrows options. -EEXIST: the id is taken; -EINVAL: fd is no number. */
 int vfio_context_add_iommufd(struct vfio_context *context,
 	const struct vfio_iommufd_options *options, struct err *err) ON_MAIN;
-/* -ENOENT, -EBUSY (text names it). */
-int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struct err *err) ON_MAIN;
+/* *fd: the caller's, who closes it; -1: none. -ENOENT, -EBUSY (text names it). */
+int vfio_context_del_iommufd(
+	struct vfio_context *context, const char *id, int *fd, struct err *err) ON_MAIN;
 
 /* Takes options (released by vfio_pci_free). worker: the loop its deferred work goes to. */
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,

@@ -10,10 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
+#include <portcullis/scm.h>
 #include <portcullis/serial.h>
-#include <portcullis/sys.h>
 
 #include "chardev_private.h"
 
@@ -51,7 +52,7 @@ static void watch_set(struct chardev *c, struct watch *w, uint32_t events)
 static void watch_close(struct chardev *c, struct watch *w)
 {
 	watch_set(c, w, 0);
-	sys_closep(&w->lfd.fd);
+	closer_closep(c->closer, &w->lfd.fd);
 	w->always_ready = false;
 }
 
@@ -193,11 +194,32 @@ static size_t take_keys(struct chardev *c, uint8_t *buf, size_t size)
 }
 
 /* False: there is nothing to read now, or will ever be. */
+/* A client may send fds along, which nobody asked for. */
+static ssize_t read_socket(struct chardev *c)
+{
+	struct scm_fds fds;
+	ssize_t n = scm_receive(c->in.lfd.fd, c->in_buf, sizeof(c->in_buf), &fds);
+
+	for (unsigned i = 0; i < fds.n; i++)
+		closer_close(c->closer, fds.fd[i]);
+	return n;
+}
+
+static ssize_t read_input(struct chardev *c)
+{
+	ssize_t n;
+
+	if (is_socket(c))
+		return read_socket(c);
+	n = read(c->in.lfd.fd, c->in_buf, sizeof(c->in_buf));
+	return n < 0 ? -errno : n;
+}
+
 static bool read_some(struct chardev *c)
 {
-	ssize_t n = read(c->in.lfd.fd, c->in_buf, sizeof(c->in_buf));
+	ssize_t n = read_input(c);
 
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+	if (n == -EINTR || n == -EAGAIN)
 		return false;
 	if (n <= 0) {
 		if (is_socket(c))
@@ -308,6 +330,7 @@ int chardev_new(struct chardev **out, const struct chardev_options *options, str
 		return err_set_errno(err, ENOMEM, "serial port");
 	c->serial = serial;
 	c->loop = loop;
+	c->closer = options->closer;
 	c->kind = options->kind;
 	c->path = options->path;
 	c->on_quit = on_quit;

@@ -28,6 +28,7 @@ struct watch {
 struct chardev {
 	struct serial *serial;
 	struct loop *loop;
+	struct closer *closer;
 	enum chardev_kind kind;
 	const char *path;
 	char given[20]; /* what a socket that was handed over is called in messages */

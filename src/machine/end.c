@@ -23,6 +23,8 @@ void machine_abandon(struct machine *m, const char *why)
 		if (d->job.running || d->reset_job.running)
 			log_error("%s: the kernel does not give back device '%s' (stage: %s)", why,
 				d->id, device_stage_name(d->stage));
+	if (closer_busy(&m->closer))
+		log_error("%s: the kernel does not close what a client handed over", why);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
 		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
 			log_error("%s: the kernel holds vcpu%u", why, i);
@@ -36,7 +38,7 @@ static void too_late(void *opaque)
 
 static bool busy(const struct machine *m)
 {
-	return device_jobs_running(m) || !vcpus_parked(m);
+	return device_jobs_running(m) || !vcpus_parked(m) || closer_busy(&m->closer);
 }
 
 static void wait_until_idle(struct machine *m) ON_MAIN

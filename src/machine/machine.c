@@ -93,7 +93,7 @@ static int console_init(struct machine *m, struct err *err)
 {
 	const struct config_serial *serial = &m->config->serial;
 	struct chardev_options options = {
-		.path = serial->path, .fd = serial->fd, .wait = serial->wait
+		.path = serial->path, .fd = serial->fd, .wait = serial->wait, .closer = &m->closer
 	};
 
 	switch (serial->kind) {
@@ -136,6 +136,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	m->vm.kvm_fd = m->vm.vm_fd = m->vm.vfio_fd = -1;
 	m->ram.fd = -1;
 	m->loop.epoll_fd = m->loop.wake_fd = m->memory.wake_fd = -1;
+	m->closer.loop.epoll_fd = m->closer.loop.wake_fd = -1;
 	m->runstate = RUNSTATE_PRELAUNCH;
 	for (unsigned i = 0; i < KVM_GSI_PINS; i++)
 		m->irq_fd[i] = -1;
@@ -147,6 +148,8 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	sink_init(m);
 	ret = loop_init(&m->loop);
 	m->loop.away.on = true;
+	if (!ret)
+		ret = closer_init(&m->closer);
 	if (!ret)
 		ret = bus_init(&m->bus);
 	if (!ret)
@@ -190,6 +193,7 @@ void machine_free(struct machine *m)
 	for (unsigned i = 0; i < m->n_workers; i++)
 		loop_release(&m->workers[i].loop);
 	free(m->workers);
+	closer_release(&m->closer);
 	if (m->ram_ready)
 		ram_release(&m->ram);
 	boot_release(&m->boot);
@@ -214,6 +218,11 @@ unsigned machine_workers(struct machine *m, struct worker **out)
 {
 	*out = m->workers;
 	return m->n_workers;
+}
+
+struct closer *machine_closer(struct machine *m)
+{
+	return &m->closer;
 }
 
 void machine_policy_fds(struct machine *m, int fds[])

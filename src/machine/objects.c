@@ -14,7 +14,11 @@ int machine_object_add(
 
 int machine_object_del(struct machine *m, const char *id, struct err *err)
 {
-	return vfio_context_del_iommufd(m->vfio, id, err);
+	int fd, ret = vfio_context_del_iommufd(m->vfio, id, &fd, err);
+
+	if (!ret)
+		closer_close(&m->closer, fd);
+	return ret;
 }
 
 int objects_init(struct machine *m, struct err *err)

@@ -158,12 +158,12 @@ static struct device *add_start(
 }
 
 /* No device was made that would close the file descriptor it was given. */
-static void close_fd(const struct vfio_pci_options *options)
+static void close_fd(struct machine *m, const struct vfio_pci_options *options)
 {
 	uint64_t fd;
 
 	if (options->fd && !parse_u64(options->fd, &fd) && fd <= INT32_MAX)
-		sys_close((int)fd);
+		closer_close(&m->closer, (int)fd);
 }
 
 void machine_device_add(
@@ -174,7 +174,7 @@ void machine_device_add(
 
 	if (!device) {
 		if (type == &vfio_pci_type)
-			close_fd(options);
+			close_fd(m, options);
 		props_release(type, options);
 		free(options);
 		op->done(op, &err);

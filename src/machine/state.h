@@ -13,6 +13,7 @@
 #include <portcullis/boot.h>
 #include <portcullis/bus.h>
 #include <portcullis/chardev.h>
+#include <portcullis/closer.h>
 #include <portcullis/devices.h>
 #include <portcullis/err.h>
 #include <portcullis/kvm.h>
@@ -166,6 +167,7 @@ struct machine {
 	unsigned n_vcpus;
 	struct worker *workers;
 	unsigned n_workers;
+	struct closer closer;
 
 	enum runstate runstate;
 	bool run_after_reset, resetting, ending;

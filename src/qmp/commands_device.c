@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/prop.h>
-#include <portcullis/sys.h>
 
 #include "schema.h"
 
@@ -52,7 +52,7 @@ int qmp_cmd_device_add(struct qmp_request *r, struct err *err)
 	machine_device_add(r->context->machine, type, options, op);
 	return QMP_LATER;
 fail:
-	sys_close(fd);
+	closer_close(r->context->closer, fd);
 	props_release(type, options);
 	free(options);
 	return ret;

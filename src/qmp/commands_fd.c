@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <limits.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 
 #include "schema.h"
 
@@ -20,7 +20,7 @@ int qmp_cmd_closefd(struct qmp_request *r, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, ENOENT, "File descriptor named '%s' not found", name);
-	sys_close(fd);
+	closer_close(r->context->closer, fd);
 	return 0;
 }
 
@@ -34,7 +34,7 @@ int qmp_cmd_add_fd(struct qmp_request *r, struct err *err)
 	if (fd < 0)
 		return err_set(err, EINVAL, "No file descriptor supplied via SCM_RIGHTS");
 	if (set && set->integer < 0) {
-		sys_close(fd);
+		closer_close(r->context->closer, fd);
 		return err_set(err, EINVAL, "Parameter 'fdset-id' expects a non-negative value");
 	}
 	id = fdsets_add(&r->context->fdsets, set ? set->integer : -1, fd,

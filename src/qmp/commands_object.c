@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/prop.h>
-#include <portcullis/sys.h>
 
 #include "schema.h"
 
@@ -31,7 +31,7 @@ int qmp_cmd_object_add(struct qmp_request *r, struct err *err)
 	if (!ret)
 		ret = machine_object_add(r->context->machine, type, options, err);
 	if (ret < 0)
-		sys_close(fd);
+		closer_close(r->context->closer, fd);
 	props_release(type, options);
 	free(options);
 	return ret;

@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 
 #include "fds.h"
 #include "json.h"
 
-void named_fds_init(struct named_fds *fds)
+void named_fds_init(struct named_fds *fds, struct closer *closer)
 {
-	*fds = (struct named_fds){ 0 };
+	*fds = (struct named_fds){ .closer = closer };
 	for (unsigned i = 0; i < FDS_MAX; i++)
 		fds->named[i].fd = -1;
 }
@@ -21,7 +21,7 @@ void named_fds_init(struct named_fds *fds)
 void named_fds_forget_received(struct named_fds *fds)
 {
 	for (unsigned i = 0; i < fds->n_received; i++)
-		sys_close(fds->received[i]);
+		closer_close(fds->closer, fds->received[i]);
 	fds->n_received = 0;
 }
 
@@ -29,14 +29,14 @@ void named_fds_release(struct named_fds *fds)
 {
 	named_fds_forget_received(fds);
 	for (unsigned i = 0; i < FDS_MAX; i++)
-		sys_close(fds->named[i].fd);
-	named_fds_init(fds);
+		closer_close(fds->closer, fds->named[i].fd);
+	named_fds_init(fds, fds->closer);
 }
 
 void named_fds_received(struct named_fds *fds, int fd)
 {
 	if (fds->n_received == FDS_MAX || fd >= FD_ZONE_DEVICE) {
-		sys_close(fd);
+		closer_close(fds->closer, fd);
 		return;
 	}
 	fds->received[fds->n_received++] = fd;
@@ -83,7 +83,7 @@ static int name_fd(struct named_fds *fds, const char *name, int fd, struct err *
 		place = find_free(fds);
 	if (!place)
 		return err_set(err, ENOSPC, "no more than %d named file descriptors", FDS_MAX);
-	sys_close(place->fd);
+	closer_close(fds->closer, place->fd);
 	place->fd = fd;
 	strcpy(place->name, name);
 	return 0;
@@ -97,7 +97,7 @@ int named_fds_name(struct named_fds *fds, const char *name, struct err *err)
 		return err_set(err, EINVAL, "No file descriptor supplied via SCM_RIGHTS");
 	ret = name_fd(fds, name, fd, err);
 	if (ret < 0)
-		sys_close(fd);
+		closer_close(fds->closer, fd);
 	return ret;
 }
 
@@ -129,7 +129,7 @@ static void forget(struct fdset_fd *entry)
 void fdsets_release(struct fdsets *sets)
 {
 	for (unsigned i = 0; i < FDSET_MAX; i++) {
-		sys_close(sets->fd[i].fd);
+		closer_close(sets->closer, sets->fd[i].fd);
 		forget(&sets->fd[i]);
 	}
 }
@@ -150,13 +150,13 @@ int64_t fdsets_add(struct fdsets *sets, int64_t set, int fd, const char *opaque,
 		if (sets->fd[i].set < 0)
 			entry = &sets->fd[i];
 	if (!entry) {
-		sys_close(fd);
+		closer_close(sets->closer, fd);
 		return err_set(err, ENOSPC, "no more than %d file descriptors in sets", FDSET_MAX);
 	}
 	if (opaque) {
 		entry->opaque = strdup(opaque);
 		if (!entry->opaque) {
-			sys_close(fd);
+			closer_close(sets->closer, fd);
 			return err_set(err, ENOMEM, "out of memory");
 		}
 	}
@@ -178,7 +178,7 @@ int fdsets_remove(struct fdsets *sets, int64_t set, int fd, struct err *err)
 		if (entry->set != set || set < 0 || (fd >= 0 && entry->fd != fd))
 			continue;
 		found = true;
-		sys_close(entry->fd);
+		closer_close(sets->closer, entry->fd);
 		forget(entry);
 	}
 	if (found)

@@ -18,6 +18,7 @@
 #define FDSET_MAX 64		 /* fds in all sets together */
 #define FD_NAME_MAX PROP_ID_SIZE /* bytes, with the NUL */
 
+struct closer;
 struct err;
 struct json_writer;
 
@@ -27,6 +28,7 @@ struct named_fd {
 };
 
 struct named_fds {
+	struct closer *closer; /* what closes them; NULL: here */
 	int received[FDS_MAX]; /* in the order they came */
 	unsigned n_received;
 	struct named_fd named[FDS_MAX];
@@ -38,10 +40,11 @@ struct fdset_fd {
 	char *opaque; /* owned, may be NULL */
 };
 struct fdsets {
+	struct closer *closer;
 	struct fdset_fd fd[FDSET_MAX];
 };
 
-void named_fds_init(struct named_fds *fds);
+void named_fds_init(struct named_fds *fds, struct closer *closer);
 void named_fds_release(struct named_fds *fds);
 /*
  * Other fds are about to come: what nobody asked for is closed, as QEMU does, or a later getfd

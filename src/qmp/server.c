@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
@@ -109,12 +110,12 @@ static void add_client(struct qmp *qmp, int fd)
 		if (!qmp->full_told)
 			log_warn("QMP clients refused: there are %d already", CLIENTS_MAX);
 		qmp->full_told = true;
-		sys_close(fd);
+		closer_close(qmp->context.closer, fd);
 		return;
 	}
 	client = calloc(1, sizeof(*client));
 	if (!client) {
-		sys_close(fd);
+		closer_close(qmp->context.closer, fd);
 		return;
 	}
 	qmp->n_clients++;
@@ -202,6 +203,7 @@ int qmp_serve(struct qmp *qmp, struct machine *machine, struct err *err)
 	if (!qmp)
 		return 0;
 	qmp->context.machine = machine;
+	qmp->context.closer = qmp->context.fdsets.closer = machine_closer(machine);
 	qmp->loop = machine_loop(machine);
 	machine_on_event(machine, qmp_on_machine_event, &qmp->context);
 	for (unsigned i = 0; i < qmp->n_listeners; i++) {

@@ -40,7 +40,7 @@ void session_open(struct qmp_session *session, struct qmp_context *context)
 	session->context = context;
 	session->negotiated = false;
 	session->held = NULL;
-	named_fds_init(&session->fds);
+	named_fds_init(&session->fds, context->closer);
 	session->next = context->sessions;
 	context->sessions = session;
 	json_writer_init(&w, QMP_REPLY_MAX);

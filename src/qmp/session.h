@@ -25,6 +25,7 @@ struct qmp_command;
 /* What all sessions share. */
 struct qmp_context {
 	struct machine *machine;
+	struct closer *closer;	 /* of what clients hand over; the machine's */
 	struct json_arena arena; /* of the message being handled */
 	bool handling;		 /* a message: none other may be, not even from a nested loop */
 	struct fdsets fdsets;

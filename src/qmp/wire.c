@@ -6,8 +6,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/log.h>
-#include <portcullis/sys.h>
+#include <portcullis/scm.h>
 
 #include "wire.h"
 
@@ -45,7 +46,7 @@ static int watch(struct wire *w, bool on)
 static void close_socket(struct wire *w)
 {
 	(void)watch(w, false);
-	sys_closep(&w->lfd.fd);
+	closer_closep(w->session.context->closer, &w->lfd.fd);
 }
 
 void wire_die(struct wire *w)
@@ -208,47 +209,30 @@ static void handle_input(struct wire *w) ON_MAIN
 	}
 }
 
-static void take_fds(struct wire *w, struct msghdr *msg)
+static void take_fds(struct wire *w, const struct scm_fds *fds)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
+	if (fds->n)
 		named_fds_forget_received(&w->session.fds);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			named_fds_received(&w->session.fds, fd);
-		}
-	}
+	for (unsigned i = 0; i < fds->n; i++)
+		named_fds_received(&w->session.fds, fds->fd[i]);
 }
 
 /* True: something came. */
 static bool receive(struct wire *w)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { .iov_base = w->in, .iov_len = sizeof(w->in) };
-	struct msghdr msg = { .msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control) };
+	struct scm_fds fds;
 	ssize_t n;
 
 	if (!may_receive(w))
 		return false;
-	n = recvmsg(w->lfd.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	n = scm_receive(w->lfd.fd, w->in, sizeof(w->in), &fds);
 	if (n < 0) {
-		if (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)
+		if (n == -EINTR || n == -EAGAIN)
 			return false;
 		peer_left(w); /* ECONNRESET: it had not read all; what it sent came before that */
 		n = 0;
 	}
-	if (n)
-		take_fds(w, &msg);
+	take_fds(w, &fds);
 	w->in_pos = 0;
 	w->in_len = (size_t)n;
 	w->eof = n == 0;

@@ -95,7 +95,7 @@ int vfio_context_add_iommufd(
 	return err_set(err, EEXIST, "there is an iommufd object with id '%s' already", options->id);
 }
 
-int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struct err *err)
+int vfio_context_del_iommufd(struct vfio_context *context, const char *id, int *fd, struct err *err)
 {
 	struct vfio_iommufd **at, *found = NULL;
 	unsigned users = 0;
@@ -116,6 +116,8 @@ int vfio_context_del_iommufd(struct vfio_context *context, const char *id, struc
 		return err_set(err, EBUSY,
 			"object '%s' is in use, can not be deleted (by %u device%s)", id, users,
 			users == 1 ? "" : "s");
+	*fd = found->fd;
+	found->fd = -1;
 	destroy(context, found);
 	return 0;
 }

@@ -20,6 +20,7 @@
 struct machine {
 	struct config config;
 	struct loop loop;
+	struct closer *closer; /* the test's, or NULL */
 	enum runstate state;
 	char calls[1024];      /* what was called, one word each */
 	struct machine_op *op; /* of device_add or device_del, not answered yet */
@@ -99,6 +100,11 @@ const struct config *machine_config(const struct machine *m)
 struct loop *machine_loop(struct machine *m)
 {
 	return &m->loop;
+}
+
+struct closer *machine_closer(struct machine *m)
+{
+	return m->closer;
 }
 
 void machine_on_event(

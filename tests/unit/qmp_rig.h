@@ -22,7 +22,8 @@ struct qmp_rig {
 	struct machine machine;
 	struct config_qmp sockets[2]; /* the second is the test's */
 	struct config config;
-	struct qmp *qmp; /* NULL: the test has closed it */
+	struct closer *closer; /* the test's, or NULL */
+	struct qmp *qmp;       /* NULL: the test has closed it */
 	char folder[64], path[96];
 };
 
@@ -32,6 +33,7 @@ static int qmp_rig_setup(void **state)
 	struct err err = { 0 };
 
 	machine_setup(&rig->machine);
+	rig->machine.closer = rig->closer;
 	strcpy(rig->folder, "/tmp/test_qmp.XXXXXX");
 	if (!mkdtemp(rig->folder) || loop_init(&rig->machine.loop))
 		return -1;

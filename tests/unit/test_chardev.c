@@ -28,6 +28,7 @@
 #include <portcullis/sys.h>
 
 #include "says.h"
+#include "slow_close.h"
 
 #define MEGABYTE 1000000u
 #define STEPS 4000000u /* rounds before a transfer counts as stuck */
@@ -216,6 +217,32 @@ static void test_paste(void **state)
 	assert_int_equal(received, MEGABYTE);
 	close(fd);
 	free(m);
+}
+
+/* A client sends files along, one of them with a close() that waits. */
+static void test_files_of_clients(void **state)
+{
+	static struct slow_close slow;
+	struct bench *b = *state;
+	struct chardev_options o = {
+		.kind = CHARDEV_UNIX_SERVER, .path = b->path, .closer = &slow.closer
+	};
+	uint8_t got[8];
+	int fd;
+
+	slow_close_start(&slow);
+	assert_int_equal(chardev_new(&b->c, &o, &b->serial, &b->loop, NULL, NULL, NULL), 0);
+	out(b, 2, 1);
+	fd = client(b);
+	slow_close_send(&slow, fd, "abc", 3);
+	for (unsigned i = 0; i < 20 && !closer_busy(&slow.closer); i++)
+		loop_step(&b->loop, 1);
+	slow_close_expect(&slow);
+	assert_int_equal(guest_read(b, got, sizeof(got)), 3);
+	close(fd);
+	chardev_free(b->c);
+	b->c = NULL;
+	slow_close_stop(&slow);
 }
 
 static void test_slow_client(void **state)
@@ -561,6 +588,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_paste),
+		T(test_files_of_clients),
 		T(test_slow_client),
 		T(test_threads),
 		T(test_leaving),

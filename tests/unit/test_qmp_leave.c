@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "qmp_rig.h"
+#include "slow_close.h"
 
 static struct qmp_rig rig;
 
@@ -327,6 +328,53 @@ static void over_tcp(void **state)
 #define TEST(name)                                                                                 \
 	cmocka_unit_test_prestate_setup_teardown(name, qmp_rig_setup, qmp_rig_teardown, &rig)
 
+/* A file whose close() waits, sent in every way, and given back or left behind in every way. */
+static void slow_files(void **state)
+{
+	static const struct {
+		const char *with, *then;
+		unsigned n;
+	} ways[] = {
+		{ "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}", "", 1 },
+		{ "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}",
+			"{\"execute\": \"closefd\", \"arguments\": {\"fdname\": \"x\"}}", 1 },
+		{ "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"1\"}}", "", 1 },
+		{ "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": 1}}",
+			"{\"execute\": \"remove-fd\", \"arguments\": {\"fdset-id\": 1}}", 1 },
+		{ "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": -1}}", "", 1 },
+		{ TARGET, "", 1 },
+		{ TARGET, "", 17 },
+		{ TARGET, "", 253 },
+	};
+	struct qmp_rig *r = *state;
+
+	for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		static struct slow_close slow;
+		unsigned before;
+		int fd;
+
+		qmp_rig_teardown(state);
+		slow_close_start(&slow);
+		r->closer = &slow.closer;
+		qmp_rig_setup(state);
+		before = open_fds();
+		fd = client(true);
+		slow_close_send(&slow, fd, ways[i].with, ways[i].n);
+		qmp_rig_pump(r);
+		say(fd, ways[i].then);
+		leave(fd);
+		slow_close_expect(&slow);
+		/* Others are served meanwhile. */
+		fd = client(false);
+		say(fd, POWERDOWN);
+		leave(fd);
+		done("powerdown ");
+		slow_close_stop(&slow);
+		assert_int_equal(open_fds(), before - 3); /* it, its peer, the closer's loop */
+		r->closer = NULL;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +388,7 @@ int main(void)
 		TEST(waiting_costs_nothing),
 		TEST(they_make_room),
 		TEST(over_tcp),
+		TEST(slow_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,11 @@ static int add_object(const char *id, int fd)
 static int del_object(const char *id)
 {
 	role_enter_main();
-	return vfio_context_del_iommufd(vfio.context, id, &vfio.err);
+	int fd = -1, ret = vfio_context_del_iommufd(vfio.context, id, &fd, &vfio.err);
+
+	if (!ret && fd >= 0)
+		vfio.fake.host.ops->close(&vfio.fake.host, fd);
+	return ret;
 }
 
 static int attach_fd(const char *bdf, int fd, struct vfio_attachment **out)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* slow_close.c - a TCP connection to ourselves that lingers. */
+#include "slow_close.h"
+
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <portcullis/thread.h>
+
+#define LINGER_S 60
+#define WAIT_TICKS 20000
+#define BUSY_TICKS 50
+#define TICK_US 1000
+
+static void connect_to_self(struct slow_close *slow)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(addr);
+
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	slow->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(slow->fd, (struct sockaddr *)&addr, len), 0);
+	slow->peer = accept(listener, NULL, NULL);
+	assert_true(slow->peer >= 0);
+	close(listener);
+}
+
+static void *thread(void *opaque)
+{
+	return closer_thread(opaque);
+}
+
+static void stop(struct mail *mail)
+{
+	struct closer *closer = (struct closer *)((char *)mail - offsetof(struct closer, end));
+
+	closer->loop.stop = true;
+}
+
+void slow_close_start(struct slow_close *slow)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = LINGER_S };
+	static const char data[65536];
+
+	connect_to_self(slow);
+	assert_int_equal(setsockopt(slow->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	while (send(slow->fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(closer_init(&slow->closer), 0);
+	assert_int_equal(pthread_create(&slow->thread, NULL, thread, &slow->closer), 0);
+}
+
+void slow_close_send(struct slow_close *slow, int socket, const char *text, unsigned n)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * 253)];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * n) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * n);
+	for (unsigned i = 0; i < n; i++)
+		memcpy(CMSG_DATA(c) + i * sizeof(int), i < n - 1 ? &slow->peer : &slow->fd,
+			sizeof(int));
+	assert_int_equal(sendmsg(socket, &msg, MSG_NOSIGNAL), (ssize_t)iov.iov_len);
+	close(slow->fd);
+	slow->fd = -1;
+}
+
+void slow_close_expect(struct slow_close *slow)
+{
+	/* It would be through with anything else by then. */
+	for (unsigned i = 0; i < BUSY_TICKS; i++) {
+		assert_true(closer_busy(&slow->closer));
+		usleep(TICK_US);
+	}
+}
+
+void slow_close_stop(struct slow_close *slow)
+{
+	static char data[65536];
+
+	while (recv(slow->peer, data, sizeof(data), 0) > 0)
+		;
+	close(slow->peer);
+	for (unsigned i = 0; i < WAIT_TICKS && closer_busy(&slow->closer); i++)
+		usleep(TICK_US);
+	assert_false(closer_busy(&slow->closer));
+	slow->closer.end.run = stop;
+	loop_post(&slow->closer.loop, &slow->closer.end);
+	pthread_join(slow->thread, NULL);
+	closer_release(&slow->closer);
+}

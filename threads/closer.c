@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* closer.c - the thread that closes what clients handed over, and waits for it (closer.h). */
+#include <portcullis/closer.h>
+#include <portcullis/thread.h>
+
+void *closer_thread(void *opaque)
+{
+	struct closer *closer = opaque;
+
+	loop_run(&closer->loop);
+	return NULL;
+}
