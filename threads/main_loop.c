@@ -188,8 +188,7 @@ static void threads_join(struct main_thread *t) ON_MAIN
 		pthread_join(t->vcpus[i].thread, NULL);
 }
 
-static int run(
-	struct main_thread *t, void (*started)(void *), void *opaque, struct err *err) ON_MAIN
+static int run(struct main_thread *t, const struct main_calls *calls, struct err *err) ON_MAIN
 {
 	int ret = signals_init(t, err);
 
@@ -210,14 +209,13 @@ static int run(
 		ret = machine_run(t->machine, err);
 	if (ret)
 		return ret;
-	if (started)
-		started(opaque);
+	calls->started(calls->opaque);
 	loop_run(machine_loop(t->machine));
 	return 0;
 }
 
-int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), void *opaque,
-	struct err *err)
+int main_loop(
+	struct machine *machine, bool seccomp, const struct main_calls *calls, struct err *err)
 {
 	struct main_thread t = { .machine = machine, .seccomp = seccomp, .signals.fd = -1 };
 	bool ended;
@@ -227,10 +225,11 @@ int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), vo
 	threads_init();
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
 	t.n_workers = machine_workers(machine, &t.workers);
-	ret = run(&t, started, opaque, err);
-	ended = machine_end(machine);
-	/* In both cases: t goes with this function, and the loop is still stepped to say goodbye.
-	 */
+	ret = run(&t, calls, err);
+	(void)machine_end(machine);
+	calls->ended(calls->opaque);
+	ended = machine_end_clients(machine);
+	/* In both cases: t goes with this function. */
 	if (t.signals.fd >= 0) {
 		loop_fd_del(machine_loop(machine), &t.signals);
 		sys_close(t.signals.fd);

@@ -31,7 +31,7 @@ struct closer {
 
 /* -errno, and then nothing is left behind. */
 int closer_init(struct closer *closer);
-/* What its thread has not closed is left to the end of the process. */
+/* Closes what there is left, here. */
 void closer_release(struct closer *closer);
 /* Takes fd; -1 is ignored. closer NULL: closes it here (tests, and before there are threads). */
 void closer_close(struct closer *closer, int fd);

@@ -81,7 +81,7 @@ struct machine_op {
 int machine_new(struct machine **out, struct config *config, struct err *err) ON_MAIN;
 /*
  * After all threads were joined. Devices are reset and closed, memory unmapped. Of an abandoned
- * machine only what nobody else holds (the terminal) is given back.
+ * machine nothing is given back: other threads hold it.
  */
 void machine_free(struct machine *machine) ON_MAIN;
 
@@ -106,6 +106,11 @@ int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
  */
 #define MACHINE_END_MS 30000
 bool machine_end(struct machine *machine) ON_MAIN;
+/*
+ * After QMP's clients were let go of: the serial port's one too, and what they all had handed over
+ * is closed. False as above.
+ */
+bool machine_end_clients(struct machine *machine) ON_MAIN;
 /* Does not wait any longer for the end; why is logged. */
 void machine_abandon(struct machine *machine, const char *why) ON_MAIN;
 /* Lets the vCPU threads return; they are parked. */

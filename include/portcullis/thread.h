@@ -62,9 +62,15 @@ void *closer_thread(void *closer);
 
 /*
  * Runs the machine from start to end on the calling thread, which becomes main. started is called
- * when the guest runs (or waits, with -S). Exit status (0, 1), or a negative errno with err set.
+ * when the guest runs (or waits, with -S); ended, in any case, when the machine has ended and its
+ * clients are to be let go of. Exit status (0, 1), or a negative errno with err set.
  */
-int main_loop(struct machine *machine, bool seccomp, void (*started)(void *), void *opaque,
-	struct err *err);
+struct main_calls {
+	void (*started)(void *opaque);
+	void (*ended)(void *opaque);
+	void *opaque;
+};
+int main_loop(
+	struct machine *machine, bool seccomp, const struct main_calls *calls, struct err *err);
 
 #endif

@@ -33,6 +33,8 @@ int closer_init(struct closer *closer)
 
 void closer_release(struct closer *closer)
 {
+	for (unsigned i = 0; i < WORDS; i++)
+		close_all(closer, i);
 	loop_release(&closer->loop);
 }
 

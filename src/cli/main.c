@@ -76,6 +76,14 @@ static void on_started(void *opaque)
 		daemon_started();
 }
 
+static void on_ended(void *opaque)
+{
+	struct start *start = opaque;
+
+	qmp_free(start->qmp);
+	start->qmp = NULL;
+}
+
 static int go_to_background(struct config *config, struct err *err)
 {
 	char *dir = getcwd(NULL, 0);
@@ -117,17 +125,17 @@ static int fd_limit(struct err *err)
 static int run_machine(struct config *config, struct err *err) ON_MAIN
 {
 	struct start start = { .config = config };
+	const struct main_calls calls = {
+		.started = on_started, .ended = on_ended, .opaque = &start
+	};
 	int ret = qmp_open(&start.qmp, config, err);
 
 	if (!ret)
 		ret = machine_new(&start.machine, config, err);
-	if (!ret) {
-		ret = main_loop(start.machine, !config->no_seccomp, on_started, &start, err);
-		qmp_free(start.qmp);
-		machine_free(start.machine);
-	} else {
-		qmp_free(start.qmp);
-	}
+	if (!ret)
+		ret = main_loop(start.machine, !config->no_seccomp, &calls, err);
+	on_ended(&start);
+	machine_free(start.machine);
 	return ret;
 }
 

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
@@ -246,7 +247,7 @@ void chardev_close(struct chardev *c)
 	if (c->socket_ino && stat(c->path, &st) == 0 && st.st_dev == c->socket_dev &&
 		st.st_ino == c->socket_ino)
 		(void)unlink(c->path);
-	sys_closep(&c->in.lfd.fd);
-	sys_closep(&c->out.lfd.fd);
+	closer_closep(c->closer, &c->in.lfd.fd);
+	closer_closep(c->closer, &c->out.lfd.fd);
 	sys_closep(&c->listen.lfd.fd);
 }

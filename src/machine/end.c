@@ -38,13 +38,19 @@ static void too_late(void *opaque)
 
 static bool busy(const struct machine *m)
 {
-	return device_jobs_running(m) || !vcpus_parked(m) || closer_busy(&m->closer);
+	return device_jobs_running(m) || !vcpus_parked(m);
 }
 
 static void wait_until_idle(struct machine *m) ON_MAIN
 {
 	while (busy(m) && !m->abandoned)
 		loop_step(&m->loop, POLL_MS);
+}
+
+static void deadline_set(struct machine *m)
+{
+	m->end_timer = (struct loop_timer){ .fn = too_late, .opaque = m };
+	loop_timer_set(&m->loop, &m->end_timer, MACHINE_END_MS);
 }
 
 static void closed(struct device *device, int status) ON_MAIN
@@ -73,8 +79,7 @@ bool machine_end(struct machine *m)
 	m->stopping = false;
 	loop_timer_cancel(&m->loop, &m->reset_timer);
 	loop_timer_cancel(&m->loop, &m->stop_timer);
-	m->end_timer = (struct loop_timer){ .fn = too_late, .opaque = m };
-	loop_timer_set(&m->loop, &m->end_timer, MACHINE_END_MS);
+	deadline_set(m);
 	vcpus_stop(m);
 	for (struct device *d = m->devices; d; d = d->next)
 		device_cancel(d);
@@ -91,5 +96,16 @@ bool machine_end(struct machine *m)
 	}
 	loop_timer_cancel(&m->loop, &m->end_timer);
 	answer(m);
+	return !m->abandoned;
+}
+
+bool machine_end_clients(struct machine *m)
+{
+	chardev_free(m->console);
+	m->console = NULL;
+	deadline_set(m);
+	while (closer_busy(&m->closer) && !m->abandoned)
+		loop_step(&m->loop, POLL_MS);
+	loop_timer_cancel(&m->loop, &m->end_timer);
 	return !m->abandoned;
 }

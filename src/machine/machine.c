@@ -174,12 +174,8 @@ fail:
 
 void machine_free(struct machine *m)
 {
-	if (!m)
+	if (!m || m->abandoned)
 		return;
-	if (m->abandoned) {
-		chardev_free(m->console);
-		return;
-	}
 	while (m->devices)
 		device_free(m->devices);
 	vfio_context_free(m->vfio);

@@ -114,6 +114,14 @@ static void on_started(void *opaque)
 		violation("no thread for the conductor");
 }
 
+static void on_ended(void *opaque)
+{
+	struct life *life = opaque;
+
+	atomic_store(&hostile.phase, PHASE_FREE);
+	qmp_free(life->qmp);
+}
+
 static void end_others(struct life *life)
 {
 	if (!life->started)
@@ -126,6 +134,9 @@ static void end_others(struct life *life)
 /* A start that fails by the kernel's lies is as good as any other end. */
 static void live(struct life *life) ON_MAIN
 {
+	const struct main_calls calls = {
+		.started = on_started, .ended = on_ended, .opaque = life
+	};
 	struct err err = { 0 };
 	int ret = qmp_open(&life->qmp, life->config, &err);
 
@@ -138,11 +149,9 @@ static void live(struct life *life) ON_MAIN
 		return;
 	}
 	watchdog_start();
-	ret = main_loop(hostile.machine, false, on_started, life, &err);
+	ret = main_loop(hostile.machine, false, &calls, &err);
 	if (ret < 0)
 		log_error("%s", err.text);
-	atomic_store(&hostile.phase, PHASE_FREE);
-	qmp_free(life->qmp);
 	end_others(life);
 	watchdog_look_away();
 	machine_free(hostile.machine);
