@@ -21,6 +21,7 @@ const struct sc_rule rules_common[] = {
 	RULE(write, "waking a loop or an irqfd: eventfds live from FD_ZONE_EVENT up",
 		ARG_FROM(0, FD_ZONE_EVENT)),
 	RULE(write, "log lines", ARG_FD(0, POLICY_FD_LOG)),
+	RULE(sendto, "log lines to a socket, such as systemd's journal", ARG_FD(0, POLICY_FD_LOG)),
 	RULE(poll, "does the log take a line, now", ARG_IS(1, 1), ARG_IS(2, 0)),
 	RULE(clock_gettime,
 		"main's processor time; any time, where the vDSO cannot read the clock"),

@@ -24,7 +24,7 @@
 
 struct trial {
 	sigjmp_buf back;
-	struct sigbus_note note;
+	volatile struct sigbus_note note; /* written between sigsetjmp() and siglongjmp() */
 };
 
 /* What this thread does about it; a signal handler is given nothing of ours. */

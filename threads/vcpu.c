@@ -32,18 +32,37 @@ static void set_state(struct vcpu *v, enum vcpu_state state)
 	futex_wake_all(&v->state);
 }
 
+/* How many vCPUs have yet to be reset before the first one starts; 0: go. */
+static uint32_t waits_for_others(const struct vcpu *v)
+{
+	return v->kvm.index ? 0 : atomic_load(&v->gate->others);
+}
+
+/* What it completes may lie in memory with an error, which is nobody's any more. */
+static void finish_access(struct vcpu *v) ON_VCPU
+{
+	volatile struct sigbus_note ignored = { 0 };
+
+	sigbus_watch(&ignored);
+	kvm_vcpu_finish_access(&v->kvm);
+	sigbus_watch(NULL);
+	atomic_store(&v->finish, false);
+}
+
 /* Waits until the gate is open for this vCPU; false: the machine has ended. */
-static bool gate_wait(struct vcpu *v)
+static bool gate_wait(struct vcpu *v) ON_VCPU
 {
 	for (;;) {
 		uint32_t open = atomic_load(&v->gate->open);
-		uint32_t others = v->kvm.index ? 0 : atomic_load(&v->gate->others);
+		uint32_t others = waits_for_others(v);
 
-		if (open == GATE_END)
+		if (gate_state(open) == GATE_END)
 			return false;
-		if (open == GATE_OPEN && others)
+		if (atomic_load(&v->finish))
+			finish_access(v);
+		if (gate_state(open) == GATE_OPEN && others)
 			futex_wait(&v->gate->others, others);
-		else if (open == GATE_OPEN &&
+		else if (gate_state(open) == GATE_OPEN &&
 			 (!atomic_load(&v->halted) || atomic_load(&v->needs_reset)))
 			return true;
 		else /* one that cannot go on waits for the gate to close and open with a reset */
@@ -67,7 +86,7 @@ static uint64_t load(const void *data, uint8_t size)
 
 static bool gate_open(const struct vcpu *v)
 {
-	return atomic_load(&v->gate->open) == GATE_OPEN;
+	return gate_state(atomic_load(&v->gate->open)) == GATE_OPEN;
 }
 
 /*
@@ -200,7 +219,7 @@ static bool pass_gate(struct vcpu *v) ON_VCPU
 	if (!gate_open(v))
 		return false;
 	if (atomic_load(&v->needs_reset))
-		return start(v);
+		return !waits_for_others(v) && start(v);
 	kvm_vcpu_resumed(&v->kvm);
 	return true;
 }

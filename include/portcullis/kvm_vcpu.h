@@ -60,8 +60,14 @@ struct kvm_entry {
 };
 
 /*
+ * Before a reset: of an access (io_pending) KVM holds a half-done instruction, and would finish it
+ * in the next KVM_RUN, on top of new registers, in memory that has a new kernel. It is finished
+ * now, whatever it reads; the guest executes no other instruction.
+ */
+void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu) ON_VCPU;
+/*
  * Back to the state at creation; index 0 then gets entry's registers and is runnable, the others
- * wait for INIT-SIPI. Also called before the first run.
+ * wait for INIT-SIPI. Also called before the first run. No access is pending.
  */
 int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry) ON_VCPU;
 

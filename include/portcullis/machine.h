@@ -118,7 +118,10 @@ void vcpus_end(struct machine *machine) ON_MAIN;
 
 /* cont. -EPERM: a reset is required first; -EBUSY: the machine is ending. */
 int machine_run(struct machine *machine, struct err *err) ON_MAIN;
-/* stop. op (NULL: nobody waits) is done, never with an error, when no vCPU executes the guest. */
+/*
+ * stop. op (NULL: nobody waits) is done, never with an error, when no vCPU executes the guest; or
+ * does again, because somebody's cont overtook it; or when the machine ends.
+ */
 void machine_pause(struct machine *machine, struct machine_op *op) ON_MAIN;
 void machine_reset(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
 void machine_powerdown(struct machine *machine) ON_MAIN; /* power button */

@@ -66,6 +66,7 @@ struct vcpu {
 	_Atomic int tid;	/* of that thread, for query-cpus-fast */
 	_Atomic uint32_t state; /* enum vcpu_state; futex word */
 	_Atomic bool needs_reset;
+	_Atomic bool finish; /* main's wish: finish the access that KVM holds, at the gate */
 	_Atomic bool halted; /* cannot go on before a reset */
 	struct mail stopped; /* how it reports why it cannot go on */
 	struct vcpu_memory memory;
@@ -75,7 +76,11 @@ struct vcpu {
 
 /* Opens and closes for all vCPUs at once. */
 struct vcpu_gate {
-	_Atomic uint32_t open; /* futex word: GATE_* */
+	/*
+	 * Futex word: GATE_*, and above it a count: whoever is about to sleep on what it has
+	 * read is not fooled by a gate that has closed and opened since, or by a wish.
+	 */
+	_Atomic uint32_t open;
 	/*
 	 * Futex word: vCPUs but the first that have yet to be reset. The first one, which alone
 	 * runs at once, waits for them: an INIT and a SIPI that it sent before would be forgotten
@@ -86,7 +91,11 @@ struct vcpu_gate {
 	struct boot_load load;	/* what it copies into RAM first */
 	struct kvm_entry entry; /* what it starts with then */
 };
-enum { GATE_CLOSED, GATE_OPEN, GATE_END };
+enum { GATE_CLOSED, GATE_OPEN, GATE_END, GATE_STATES = 4 };
+static inline unsigned gate_state(uint32_t open)
+{
+	return open % GATE_STATES;
+}
 
 /* A loop that some thread runs for the VFIO device it is given. */
 struct worker {

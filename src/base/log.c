@@ -1,24 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.c - one line, one write(2), and nobody waits for whoever reads it.
+ * log.c - one line, one write, and nobody waits for whoever reads it.
  *
  * Where messages go is a fact of the process (as stderr is), so it is the one piece of process-wide
- * state here: two atomics, set before threads start, and what could not be written.
+ * state here: a few atomics, set before threads start, and what could not be written.
  */
 #include <portcullis/log.h>
+#include <portcullis/sys.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 1200
 
+/* How a line is written without waiting. */
+enum manner {
+	ASK,  /* poll() first: writes of others may come between, and a terminal takes part of it */
+	TRY,  /* O_NONBLOCK, or a file */
+	SEND, /* a socket */
+};
+
 static atomic_int log_to = STDERR_FILENO;
+static atomic_bool log_stamped; /* a file of our own: with the time, without our name */
+static atomic_int log_manner = ASK;
 static atomic_int log_max = LOG_LEVEL_INFO;
 static atomic_uint log_lost; /* lines since the last one that was written */
 
@@ -29,10 +43,47 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug: ",
 };
 
+static enum manner manner_of(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+		return SEND;
+	if (flags >= 0 && flags & O_NONBLOCK)
+		return TRY;
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? TRY : ASK;
+}
+
 void log_setup(int fd, enum log_level level)
 {
 	atomic_store(&log_to, fd);
+	atomic_store(&log_stamped, fd != STDERR_FILENO);
+	atomic_store(&log_manner, (int)manner_of(fd));
 	atomic_store(&log_max, (int)level);
+}
+
+/*
+ * O_NONBLOCK belongs to the open file description, which we share with the shell and others: it is
+ * set on one of our own. A regular file is left as it is, for its position is shared on purpose.
+ */
+void log_setup_stderr(int fd, enum log_level level)
+{
+	char path[32];
+	struct stat st;
+	int own = -1;
+
+	if (fstat(fd, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		own = sys_open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+	}
+	log_setup(own >= 0 ? own : fd, level);
+	atomic_store(&log_stamped, false);
+}
+
+bool log_is_stderr(void)
+{
+	return !atomic_load(&log_stamped);
 }
 
 int log_fd(void)
@@ -72,47 +123,54 @@ static void tame(char *text)
 			*text = '?';
 }
 
-/* The reader of a pipe or a terminal may have stopped: a line is lost then, and counted. */
-static bool takes_a_line(int fd)
+/* True: all of it, or it cannot be written at all, which is no reason to stop a guest. */
+static bool write_now(int fd, const char *text, size_t len)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	ssize_t n;
 
-	return poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
+	switch ((enum manner)atomic_load(&log_manner)) {
+	case SEND:
+		n = send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		break;
+	case ASK:
+		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+			return false;
+		n = write(fd, text, len);
+		break;
+	default:
+		n = write(fd, text, len);
+		break;
+	}
+	return n < 0 ? errno != EAGAIN : (size_t)n == len;
 }
 
-static void put(int fd, const char *text, size_t len)
+/* The reader of a pipe or a terminal may have stopped: a line is lost then, and counted. */
+static void put(const char *text, size_t len)
 {
-	unsigned lost;
-	char note[80];
+	char both[LINE_MAX_BYTES + 80];
+	unsigned lost = atomic_exchange(&log_lost, 0);
+	int n = 0;
 
-	if (!takes_a_line(fd)) {
-		atomic_fetch_add(&log_lost, 1);
-		return;
-	}
-	lost = atomic_exchange(&log_lost, 0);
-	if (lost) {
-		int n = snprintf(note, sizeof(note),
+	if (lost)
+		n = snprintf(both, sizeof(both),
 			"portcullis: warning: %u messages were lost before this one\n", lost);
-
-		if (write(fd, note, (size_t)n) < 0)
-			return;
-	}
-	/* A log that cannot be written is no reason to stop a guest. */
-	if (write(fd, text, len) < 0)
-		return;
+	memcpy(both + n, text, len);
+	if (!write_now(atomic_load(&log_to), both, (size_t)n + len))
+		atomic_fetch_add(&log_lost, lost + 1);
 }
 
 __attribute__((format(printf, 2, 0))) static void line(
 	enum log_level level, const char *fmt, va_list args)
 {
 	char buf[LINE_MAX_BYTES];
-	int fd = atomic_load(&log_to), used;
 	struct timespec now;
+	int used;
 	size_t len;
 
 	if ((int)level > atomic_load(&log_max))
 		return;
-	if (fd == STDERR_FILENO) {
+	if (log_is_stderr()) {
 		used = snprintf(buf, sizeof(buf), "portcullis: %s", level_names[level]);
 	} else {
 		clock_gettime(CLOCK_REALTIME, &now);
@@ -123,7 +181,7 @@ __attribute__((format(printf, 2, 0))) static void line(
 	tame(buf);
 	len = strlen(buf);
 	buf[len++] = '\n';
-	put(fd, buf, len);
+	put(buf, len);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

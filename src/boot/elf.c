@@ -168,12 +168,14 @@ static int check_overlaps(const struct elf *elf, struct err *err)
 		}
 		file_bytes += p.p_filesz;
 	}
-	if (file_bytes > elf->size)
-		return err_set(err, ENOEXEC,
-			"kernel '%s': its segments overlap in the file: they have %" PRIu64
-			" bytes, it has %zu",
-			elf->path, file_bytes, elf->size);
-	return 0;
+	if (file_bytes <= elf->size)
+		return 0;
+	err_set(err, ENOEXEC,
+		"kernel '%s': its segments overlap in the file: they have %" PRIu64
+		" bytes, it has %zu",
+		elf->path, file_bytes, elf->size);
+	err_hint(err, "build the kernel again: `readelf -l` shows its segments");
+	return -ENOEXEC;
 }
 
 int elf_open(struct elf *elf, const uint8_t *data, size_t size, const char *path, struct err *err)

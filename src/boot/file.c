@@ -23,10 +23,12 @@ static int check_file(const struct stat *st, const char *path, const char *what,
 		return err_set(err, EINVAL, "%s '%s' is not a regular file", what, path);
 	if (st->st_size <= 0)
 		return err_set(err, ENODATA, "%s '%s' is empty", what, path);
-	if ((uint64_t)st->st_size > limit.max)
-		return err_set(err, E2BIG, "%s '%s' has %jd bytes, %s %" PRIu64, what, path,
-			(intmax_t)st->st_size, limit.why, limit.max);
-	return 0;
+	if ((uint64_t)st->st_size <= limit.max)
+		return 0;
+	err_set(err, E2BIG, "%s '%s' has %jd bytes, %s %" PRIu64, what, path, (intmax_t)st->st_size,
+		limit.why, limit.max);
+	err_hint(err, "name the right file, or give the guest more memory (-m)");
+	return -E2BIG;
 }
 
 static int fill(

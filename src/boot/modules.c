@@ -78,6 +78,8 @@ static int read_all(struct boot_image *image, const char *list, struct file_limi
 		ret = read_one(module, limit, &file[image->n_modules - 1], err);
 		if (ret < 0)
 			return ret;
+		limit.max -= module->size;
+		limit.why = "the guest's memory has beside the modules before it";
 	}
 	return 0;
 }

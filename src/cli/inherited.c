@@ -59,15 +59,20 @@ static int check(const struct named *all, unsigned i, struct err *err)
 	const struct named *one = &all[i];
 	char what[16];
 
-	if (one->fd <= STDERR_FILENO)
-		return err_set(err, EINVAL,
-			"%s: fd %d is this program's own: 0 to 2 are not handed over", one->option,
-			one->fd);
-	for (unsigned j = 0; j < i; j++)
-		if (all[j].fd == one->fd)
-			return err_set(err, EINVAL,
-				"fd %d is handed over once, but %s and %s name it", one->fd,
-				all[j].option, one->option);
+	if (one->fd <= STDERR_FILENO) {
+		err_set(err, EINVAL, "%s: fd %d is this program's own: 0 to 2 are not handed over",
+			one->option, one->fd);
+		err_hint(err, "open it as 3 or higher");
+		return -EINVAL;
+	}
+	for (unsigned j = 0; j < i; j++) {
+		if (all[j].fd != one->fd)
+			continue;
+		err_set(err, EINVAL, "fd %d is handed over once, but %s and %s name it", one->fd,
+			all[j].option, one->option);
+		err_hint(err, "duplicate it, or name it once");
+		return -EINVAL;
+	}
 	snprintf(what, sizeof(what), "%s:", one->option);
 	if (one->what != ANY)
 		return unixsock_check(one->fd, one->what == LISTENING, what, err);

@@ -40,7 +40,7 @@ static void report(const struct err *err)
 	char buf[ERR_TEXT_MAX + ERR_HINT_MAX + 32];
 	int n;
 
-	if (log_fd() != STDERR_FILENO)
+	if (!log_is_stderr())
 		log_error("%s", err_format(err, buf, sizeof(buf)));
 	n = snprintf(buf, sizeof(buf), "portcullis: %s\n%s%s%s", err->text,
 		err->hint[0] ? "  " : "", err->hint, err->hint[0] ? "\n" : "");
@@ -80,6 +80,7 @@ static void on_ended(void *opaque)
 {
 	struct start *start = opaque;
 
+	role_enter_main();
 	qmp_free(start->qmp);
 	start->qmp = NULL;
 }
@@ -100,7 +101,7 @@ static int go_to_background(struct config *config, struct err *err)
 
 static int open_log(const char *path, struct err *err)
 {
-	int fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, 0640);
+	int fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY, 0640);
 
 	if (fd < 0)
 		return err_set_errno(err, -fd, "log file '%s'", path);
@@ -149,6 +150,8 @@ static int run(struct config *config, struct err *err) ON_MAIN
 		ret = go_to_background(config, err);
 	if (!ret)
 		ret = fd_limit(err);
+	if (!ret)
+		log_setup_stderr(STDERR_FILENO, LOG_LEVEL_INFO);
 	if (!ret && config->log_file)
 		ret = open_log(config->log_file, err);
 	if (!ret && config->pidfile)

@@ -102,8 +102,9 @@ static size_t describe_reason(
 		n = snprintf(buf, size, "KVM_RUN failed: error %d (%s)%s", exit->error,
 			strerrorname_np(exit->error) ? strerrorname_np(exit->error) : "unknown",
 			exit->error == EFAULT
-				? ": guest memory that the host cannot provide (-mem-path: a "
-				  "truncated file, or too few huge pages)"
+				? ": memory that the host cannot provide: a device's BAR that is "
+				  "not there now, or guest memory (with -mem-path: a truncated "
+				  "file, or too few huge pages)"
 				: "");
 	else if (!name)
 		n = snprintf(buf, size, "exit reason %u is not known here", exit->reason);

@@ -18,8 +18,11 @@
 #define EXIT_KICK ((uint8_t)1)	/* kvm_vcpu_immediate_exit(): other threads */
 #define EXIT_FLUSH ((uint8_t)2) /* our own, while a pending access is completed */
 
-/* An access is split into at most this many exits before an instruction ends. */
-#define FLUSH_MAX 64
+/*
+ * At most this many exits come before KVM would enter the guest: of a string instruction it does
+ * 1024 rounds by itself, each with an access that may be split in several.
+ */
+#define FLUSH_MAX 16384
 
 static int set_cpuid(
 	struct kvm_vcpu *vcpu, const struct kvm_vm *vm, const struct kvm_topology *topology)
@@ -132,14 +135,11 @@ void kvm_vcpu_resumed(struct kvm_vcpu *vcpu)
 	(void)sys_ioctl_int(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
-/*
- * After an access KVM holds a half-done instruction and would finish it, on top of the new
- * registers, in the next KVM_RUN. So it is finished now; immediate_exit keeps the guest from
- * running on.
- */
-static void ON_VCPU finish_access(struct kvm_vcpu *vcpu)
+void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu)
 {
-	struct kvm_exit exit = { .kind = KVM_EXITED_IO };
+	struct kvm_exit exit;
+
+	/* immediate_exit keeps the guest from running on. */
 
 	immediate_exit_bits(vcpu, EXIT_FLUSH, 0);
 	for (unsigned i = 0; i < FLUSH_MAX && vcpu->io_pending; i++)
@@ -153,8 +153,6 @@ int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry)
 	struct kvm_regs regs = vcpu->initial->regs;
 	struct kvm_sregs sregs = vcpu->initial->sregs;
 
-	if (vcpu->io_pending)
-		finish_access(vcpu);
 	if (vcpu->index == 0)
 		kvm_entry_registers(entry, &regs, &sregs);
 	return kvm_state_restore(vcpu, &regs, &sregs);

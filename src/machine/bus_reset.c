@@ -24,10 +24,10 @@ static void function_was_reset(struct device *device, int status)
 
 	(void)status; /* a device that is lost is reported by its worker */
 	role_enter_main();
-	vfio_pci_reset_done(device->vfio);
-	/* Its BARs are back to zero: nothing decodes. */
+	/* Its BARs are back to zero: nothing decodes. Before their memslots would come back. */
 	if (device->stage == DEVICE_PLUGGED || device->stage == DEVICE_REQUESTED)
 		pci_update_mappings(vfio_pci_function(device->vfio));
+	vfio_pci_reset_done(device->vfio);
 	if (--port->bus_resets_left == 0)
 		finish(port);
 }
@@ -43,9 +43,9 @@ bool port_bus_reset(struct port *port, struct io_request *request)
 		if (d->port != port || d->reset_job.running ||
 			(d->stage != DEVICE_PLUGGED && d->stage != DEVICE_REQUESTED))
 			continue;
-		port->bus_resets_left++;
 		vfio_pci_reset_prepare(d->vfio);
-		device_job(d, &d->reset_job, device_reset_job, function_was_reset);
+		port->bus_resets_left +=
+			device_job(d, &d->reset_job, device_reset_job, function_was_reset);
 	}
 	if (--port->bus_resets_left)
 		return true;

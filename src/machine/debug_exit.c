@@ -10,6 +10,8 @@ static void on_exit_status(void *opaque, int status)
 	struct machine *m = opaque;
 
 	role_enter_main();
+	if (m->resetting)
+		return;
 	m->guest_status = status;
 	machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
 	/* Before its writer is let go: it executes nothing after its last word. */

@@ -170,15 +170,19 @@ bool device_closing(const struct device *device)
 	return device->job.running && device->job.work == device_close_job;
 }
 
-void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
+bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int))
 {
-	debug_check(!job->running, "one job of a kind at a time");
-	debug_check(!device_closing(device), "nothing is posted behind a device's closing");
+	const bool may = !job->running && !device_closing(device);
+
+	debug_check(may, "one job of a kind at a time, and none behind a device's closing");
+	if (!may)
+		return false;
 	*job = (struct job){
 		.mail.run = job_run, .device = device, .work = work, .done = done, .running = true
 	};
 	loop_post(&device->worker->loop, &job->mail);
+	return true;
 }
 
 void device_cancel(struct device *device)
@@ -192,10 +196,15 @@ void device_cancel(struct device *device)
 		vfio_pci_cancel(device->vfio);
 }
 
+bool device_busy(const struct device *device)
+{
+	return device->job.running || device->reset_job.running || device->memory_job.running;
+}
+
 bool device_jobs_running(const struct machine *m)
 {
 	for (const struct device *d = m->devices; d; d = d->next)
-		if (d->job.running || d->reset_job.running)
+		if (device_busy(d))
 			return true;
 	return false;
 }

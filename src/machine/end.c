@@ -20,14 +20,18 @@ void machine_abandon(struct machine *m, const char *why)
 		return;
 	m->abandoned = true;
 	for (const struct device *d = m->devices; d; d = d->next)
-		if (d->job.running || d->reset_job.running)
+		if (device_busy(d))
 			log_error("%s: the kernel does not give back device '%s' (stage: %s)", why,
 				d->id, device_stage_name(d->stage));
 	if (closer_busy(&m->closer))
 		log_error("%s: the kernel does not close what a client handed over", why);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
 		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
-			log_error("%s: the kernel holds vcpu%u", why, i);
+			log_error("%s: %s vcpu%u", why,
+				atomic_load(&m->vcpus[i].request.done)
+					? "the kernel holds"
+					: "an access is not finished, of",
+				i);
 }
 
 static void too_late(void *opaque)

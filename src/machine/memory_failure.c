@@ -10,8 +10,8 @@
  *
  * A page that is met while a guest is loaded is replaced by fresh memory: in the signal handler
  * when it is main that writes tables (machine_sigbus()), by main when it is vCPU 0 that copies the
- * kernel (vcpu_load_fault()). So is, when the guest starts anew, what is known to be broken. Not so
- * beside a passed-through device, whose DMA would still go to the page that was.
+ * kernel (vcpu_load_fault()). So is, when the guest starts anew, what is known to be broken. The
+ * DMA of passed-through devices follows (memory_failures_follow()) before the guest runs.
  */
 #include <errno.h>
 #include <signal.h>
@@ -241,6 +241,8 @@ static void on_news(struct mail *mail)
 	role_enter_main();
 	atomic_store(&v->memory.posted, false);
 	news = atomic_exchange(&v->memory.news, 0);
+	if (v->machine->resetting)
+		news &= ~FATAL_NEWS; /* fresh memory is on its way */
 	for (unsigned i = 0; i < OUTCOMES; i++)
 		if (news & 1u << i)
 			outcome_known(v, i, atomic_load(&v->memory.address[i]));
@@ -337,14 +339,20 @@ void memory_failures_follow(struct machine *m, void (*then)(struct machine *, co
 	struct memory_failures *f = &m->memory;
 
 	debug_check(!f->jobs_left, "nothing is loaded while memory for DMA changes");
+	if (f->jobs_left) {
+		struct err err = { 0 };
+
+		err_set(&err, EBUSY, "memory for DMA is being changed already");
+		then(m, &err);
+		return;
+	}
 	f->err = (struct err){ 0 };
 	f->then = then;
 	f->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d && atomic_load(&m->ram.n_replaced); d = d->next) {
 		if (!reaches_memory(d))
 			continue;
-		f->jobs_left++;
-		device_job(d, &d->reset_job, device_memory_job, followed);
+		f->jobs_left += device_job(d, &d->memory_job, device_memory_job, followed);
 	}
 	if (--f->jobs_left == 0)
 		then(m, NULL);

@@ -53,6 +53,8 @@ static void on_power(void *opaque, enum power_event event)
 	struct machine *m = opaque;
 
 	role_enter_main();
+	if (m->resetting)
+		return;
 	if (event == POWER_OFF)
 		machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
 	else

@@ -34,8 +34,7 @@ static int all_devices(struct machine *m, int (*work)(struct device *, struct er
 {
 	m->jobs_left = 0;
 	for (struct device *d = m->devices; d; d = d->next) {
-		m->jobs_left++;
-		device_job(d, &d->job, work, count_down);
+		m->jobs_left += device_job(d, &d->job, work, count_down);
 	}
 	wait_for_jobs(m);
 	if (m->abandoned)
@@ -66,8 +65,7 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 		if (!device)
 			return -err->code;
 		config->devices[i].options = NULL; /* the device's now */
-		m->jobs_left = 1;
-		device_job(device, &device->job, device_open_job, count_down);
+		m->jobs_left = device_job(device, &device->job, device_open_job, count_down);
 		wait_for_jobs(m);
 		if (m->abandoned)
 			return err_set(err, ECANCELED, "the machine is ending");

@@ -3,8 +3,8 @@
  * reset.c - the whole machine back to power-on: vCPUs, devices, interrupt controllers, memory.
  *
  * Nothing here blocks main. Steps: stop the vCPUs; let accesses that are under way finish (they sit
- * in mailboxes, ours among them); reset every passed-through device on its worker, all at the same
- * time; then the platform; then go.
+ * in mailboxes, ours among them, and then in KVM); reset every passed-through device on its worker,
+ * all at the same time; then the platform; then go.
  */
 #include <errno.h>
 
@@ -67,8 +67,7 @@ static void reset_devices(struct machine *m) ON_MAIN
 	for (struct device *d = m->devices; d; d = d->next) {
 		if (d->stage != DEVICE_PLUGGED)
 			continue;
-		m->jobs_left++;
-		device_job(d, &d->reset_job, device_reset_job, device_was_reset);
+		m->jobs_left += device_job(d, &d->reset_job, device_reset_job, device_was_reset);
 	}
 	if (--m->jobs_left == 0)
 		reset_finish(m);
@@ -81,7 +80,7 @@ static void reset_quiesce(void *opaque) ON_MAIN
 	if (m->ending)
 		return;
 	/* A stop that is under way is told before the reset that came after it. */
-	if (vcpus_parked(m) && !m->stopping)
+	if (vcpus_parked(m) && !m->stopping && vcpus_finished(m))
 		reset_devices(m);
 	else
 		loop_timer_set(&m->loop, &m->reset_timer, IN_FLIGHT_RETRY_MS);

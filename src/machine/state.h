@@ -69,9 +69,10 @@ struct device {
 	uint8_t devfn;
 	bool multifunction;
 	enum device_stage stage;
-	struct job job;	      /* of its life: open .. close, one at a time */
-	struct job reset_job; /* of a machine reset, whatever else goes on */
-	struct err err;	      /* of the last job that failed; main's */
+	struct job job;	       /* of its life: open .. close, one at a time */
+	struct job reset_job;  /* of a machine or bus reset, whatever else goes on */
+	struct job memory_job; /* of replaced memory (memory_failure.c) */
+	struct err err;	       /* of the last job that failed; main's */
 	struct bar_map bar[PCI_BARS];
 	bool bars_trapped; /* it is being reset: no memslot */
 	uint64_t grace;	   /* of its unplugging: over when no vCPU is in it any more */
@@ -170,7 +171,8 @@ struct machine {
 	struct closer closer;
 
 	enum runstate runstate;
-	bool run_after_reset, resetting, ending;
+	bool run_after_reset, ending;
+	bool resetting; /* that came first: what a vCPU asks for, or reports, meanwhile is void */
 	enum shutdown_cause reset_cause;
 	unsigned jobs_left; /* of a reset or of the end */
 	struct loop_timer reset_timer;
@@ -224,13 +226,15 @@ struct device *device_new(
 void device_free(struct device *device); /* idle, closed or never opened */
 /*
  * Posts work to the device's worker; job is one of the device's and not running. The device is
- * freed when device_close_job() is done: nothing is posted behind that.
+ * freed when device_close_job() is done: nothing is posted behind that. False: one of these rules
+ * is broken, and nothing was posted.
  */
-void device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
+bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
 bool device_closing(const struct device *device); /* that job runs, or is about to */
 /* An add under way ends as soon as its worker notices. */
 void device_cancel(struct device *device) ON_MAIN;
+bool device_busy(const struct device *device); /* a job of its is under way */
 bool device_jobs_running(const struct machine *m);
 int device_open_job(struct device *device, struct err *err);
 int device_realize_job(struct device *device, struct err *err);
@@ -284,6 +288,11 @@ bool vcpus_stopped(const struct machine *m);
 /* Every vCPU waits at the gate: none is even inside an access that somebody else finishes. */
 bool vcpus_parked(const struct machine *m);
 void vcpus_go(struct machine *m);
+/*
+ * All are parked: have they no access left that KVM would finish after the reset? Asks those who
+ * have. False: look again later.
+ */
+bool vcpus_finished(struct machine *m);
 /* All are parked: they start anew when the gate opens; what they reported before is void. */
 void vcpus_reset(struct machine *m) ON_MAIN;
 

@@ -28,9 +28,17 @@ void vcpu_kick(struct vcpu *v)
 		pthread_kill(v->thread, SIGUSR1);
 }
 
+/* news: parked vCPUs are to look again. */
+static void gate_set(struct machine *m, unsigned state, unsigned news)
+{
+	uint32_t count = atomic_load(&m->gate.open) / GATE_STATES + news;
+
+	atomic_store(&m->gate.open, count * GATE_STATES + state);
+}
+
 void vcpus_stop(struct machine *m)
 {
-	atomic_store(&m->gate.open, GATE_CLOSED);
+	gate_set(m, GATE_CLOSED, 0);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
 		vcpu_kick(&m->vcpus[i]);
 }
@@ -63,13 +71,13 @@ bool vcpus_parked(const struct machine *m)
 
 void vcpus_go(struct machine *m)
 {
-	atomic_store(&m->gate.open, GATE_OPEN);
+	gate_set(m, GATE_OPEN, 1);
 	futex_wake_all(&m->gate.open);
 }
 
 void vcpus_end(struct machine *m)
 {
-	atomic_store(&m->gate.open, GATE_END);
+	gate_set(m, GATE_END, 0);
 	futex_wake_all(&m->gate.open);
 	atomic_store(&m->gate.others, 0);
 	futex_wake_all(&m->gate.others);
@@ -82,7 +90,7 @@ static void reported(struct mail *mail)
 	struct machine *m = v->machine;
 
 	role_enter_main();
-	if (m->resetting) /* the reset that waits for the vCPUs came first: this is void */
+	if (m->resetting)
 		return;
 	if (v->exit_kind == KVM_EXITED_POWEROFF)
 		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
@@ -101,6 +109,28 @@ void vcpu_report(struct vcpu *v, int exit_kind, const char *why)
 	snprintf(v->why, sizeof(v->why), "%s", why);
 	v->stopped.run = reported;
 	loop_post(&v->machine->loop, &v->stopped);
+}
+
+bool vcpus_finished(struct machine *m)
+{
+	bool all = true, wake = false;
+
+	for (unsigned i = 0; i < m->n_vcpus; i++) {
+		struct vcpu *v = &m->vcpus[i];
+
+		if (!atomic_load(&v->finish)) {
+			if (!v->kvm.io_pending) /* its own, but it is parked */
+				continue;
+			atomic_store(&v->finish, true);
+			wake = true;
+		}
+		all = false;
+	}
+	if (wake) {
+		gate_set(m, GATE_CLOSED, 1);
+		futex_wake_all(&m->gate.open);
+	}
+	return all;
 }
 
 void vcpus_reset(struct machine *m)

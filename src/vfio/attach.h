@@ -51,6 +51,12 @@ int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, u
 /* Maps a GiB or so of what any device shows. 1: there is more to do. Failure is a warning, once per
  * BAR. Allocates nothing. -EAGAIN as above. */
 int vfio_attachment_step(struct vfio_attachment *attachment) ON_WORKER;
+/*
+ * Around a reset of the device: nobody maps its BARs, which the kernel would hold until it is back,
+ * and with it this process's whole address space. Waits for a step under way.
+ */
+void vfio_attachment_reset_begins(struct vfio_attachment *attachment) ON_WORKER;
+void vfio_attachment_reset_ends(struct vfio_attachment *attachment) ON_WORKER;
 /* All of them; waits. */
 void vfio_attachment_hide_bars(struct vfio_attachment *attachment) ON_WORKER;
 

@@ -121,12 +121,12 @@ static void finish_main(struct io_request *request)
 	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 
 	role_enter_main();
-	if (request->arg & VFIO_DEFER_PREPARED)
-		vfio_pci_reset_done(dev);
-	if (bus) { /* else it was unplugged meanwhile */
+	if (bus) /* else it was unplugged meanwhile */
 		pci_update_mappings(&dev->fn);
+	if (request->arg & VFIO_DEFER_PREPARED)
+		vfio_pci_reset_done(dev); /* memslots come back where a BAR is decoded still */
+	if (bus)
 		bus->sink->commit(bus->sink->opaque);
-	}
 	io_complete(request);
 	vfio_device_put(dev);
 }

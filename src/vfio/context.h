@@ -92,6 +92,8 @@ struct vfio_attachment {
 	atomic_bool busy; /* in the guest's hands */
 	char reset_methods[64];
 	struct vfio_shown_bar shown[VFIO_SHOWN_BARS];
+	/* Its worker's, and that of whoever maps its BARs: never both. */
+	atomic_bool resetting, being_mapped;
 };
 
 /* An -object iommufd. The list and users are guarded by tables, fd by context->lock. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include <portcullis/log.h>
 
@@ -87,10 +88,10 @@ static uint64_t bar_size(const struct vfio_shown_bar *shown)
 	return last->offset + last->size;
 }
 
-/* A step's work: bytes it may still map; more: it was not enough. */
+/* A step's work: bytes it may still map; more: it was not enough; later: a device is reset. */
 struct step {
 	uint64_t left;
-	bool more;
+	bool more, later;
 };
 
 /* False: no use going on with this area. */
@@ -138,15 +139,41 @@ static void map_area(struct vfio_container *container, struct vfio_attachment *a
 	}
 }
 
+static void map_all(
+	struct vfio_container *container, struct vfio_attachment *attachment, struct step *step)
+{
+	for (unsigned bar = 0; bar < VFIO_SHOWN_BARS; bar++)
+		for (unsigned i = 0; i < attachment->shown[bar].n_areas; i++)
+			map_area(container, attachment, bar, &attachment->shown[bar].area[i], step);
+}
+
 static void step_one(
 	struct vfio_container *container, struct vfio_attachment *attachment, struct step *step)
 {
 	/* Memory comes first: what the guest puts over it must not stand in its way. */
 	if (!container->ram_mapped || !has_peer(container, attachment))
 		return;
-	for (unsigned bar = 0; bar < VFIO_SHOWN_BARS; bar++)
-		for (unsigned i = 0; i < attachment->shown[bar].n_areas; i++)
-			map_area(container, attachment, bar, &attachment->shown[bar].area[i], step);
+	/* In this order: either we see the reset, or it sees us. */
+	atomic_store(&attachment->being_mapped, true);
+	if (atomic_load(&attachment->resetting))
+		step->later = true;
+	else
+		map_all(container, attachment, step);
+	atomic_store(&attachment->being_mapped, false);
+}
+
+void vfio_attachment_reset_begins(struct vfio_attachment *attachment)
+{
+	const struct timespec tick = { .tv_nsec = 1000000 };
+
+	atomic_store(&attachment->resetting, true);
+	while (atomic_load(&attachment->being_mapped))
+		nanosleep(&tick, NULL);
+}
+
+void vfio_attachment_reset_ends(struct vfio_attachment *attachment)
+{
+	atomic_store(&attachment->resetting, false);
 }
 
 void vfio_peers_forget(struct vfio_attachment *attachment)
@@ -213,5 +240,7 @@ int vfio_attachment_step(struct vfio_attachment *attachment)
 		for (struct vfio_attachment *a = context->attachments; a; a = a->next)
 			step_one(c, a, &step);
 	pthread_mutex_unlock(&context->lock);
-	return step.more;
+	if (step.more)
+		return 1;
+	return step.later ? -EAGAIN : 0;
 }

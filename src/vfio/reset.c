@@ -131,7 +131,8 @@ static int lost(struct vfio_pci *dev, struct err *err)
 }
 
 /* Down the ladder until a method worked and the device is back after it. */
-static int reset(struct vfio_pci *dev, const struct reset_method *method, struct err *err) ON_WORKER
+static int climb_down(
+	struct vfio_pci *dev, const struct reset_method *method, struct err *err) ON_WORKER
 {
 	struct err refusal = { 0 }, why = { 0 };
 	bool gone = false;
@@ -164,6 +165,18 @@ static int reset(struct vfio_pci *dev, const struct reset_method *method, struct
 	atomic_store(&dev->reset_how, "none");
 	return err_set(err, ENOTTY, "the host has no way to reset this device%s%s",
 		why.code ? ": " : "", why.text);
+}
+
+static int reset(struct vfio_pci *dev, const struct reset_method *method, struct err *err) ON_WORKER
+{
+	int ret;
+
+	if (dev->attachment)
+		vfio_attachment_reset_begins(dev->attachment);
+	ret = climb_down(dev, method, err);
+	if (dev->attachment)
+		vfio_attachment_reset_ends(dev->attachment);
+	return ret;
 }
 
 int vfio_reset_function(struct vfio_pci *dev, struct err *err)

@@ -20,7 +20,7 @@ DOOR = ("open openat openat2 open64 creat fopen fdopen opendir fdopendir mmap mr
 # ... and where else, and why: (path, call).
 DOOR_EXCEPTIONS = {
     ("src/base/loop.c", "epoll_create1"): "a loop's own fd, closed by sys_close",
-    ("src/bus/epoch.c", "syscall"): "futex",
+    ("src/bus/grace.c", "syscall"): "futex",
     ("src/bus/defer.c", "syscall"): "futex",
     ("src/machine/vcpus.c", "syscall"): "futex",
     ("threads/vcpu.c", "syscall"): "futex",

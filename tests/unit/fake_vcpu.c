@@ -122,9 +122,17 @@ void kvm_vcpu_resumed(struct kvm_vcpu *vcpu)
 	called('C');
 }
 
+void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu)
+{
+	called('F');
+	vcpu->io_pending = false;
+}
+
 int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry)
 {
 	(void)entry;
+	if (vcpu->io_pending)
+		called('!');
 	if (fake_vcpu.on_reset)
 		fake_vcpu.on_reset(vcpu);
 	called('R');

@@ -17,8 +17,9 @@
 struct fake_vcpu {
 	pthread_mutex_t lock;
 	/*
-	 * R reset, C resumed, r run (a row of them is one); machine checks: Q required, O optional,
-	 * S shared, ! while KVM still had an access to finish
+	 * R reset, C resumed, F an access finished, r run (a row of them is one); machine checks: Q
+	 * required, O optional, S shared; ! one of them, or a reset, while KVM still had an access
+	 * to finish
 	 */
 	char calls[FAKE_VCPU_CALLS];
 	enum mce_fate fate; /* of machine checks */

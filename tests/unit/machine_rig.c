@@ -90,6 +90,7 @@ void rig_init(struct machine_rig *rig, bool native)
 	sink_init(m);
 	m->env.host = &rig->host.host;
 	assert_int_equal(loop_init(&m->loop), 0);
+	assert_int_equal(closer_init(&m->closer), 0);
 	assert_int_equal(bus_init(&m->bus), 0);
 	assert_int_equal(vfio_context_new(&m->vfio, &m->env), 0);
 	m->workers = calloc(2, sizeof(*m->workers));
@@ -115,6 +116,7 @@ void rig_release(struct machine_rig *rig)
 	for (unsigned i = 0; i < m->n_workers; i++)
 		loop_release(&m->workers[i].loop);
 	free(m->workers);
+	closer_release(&m->closer);
 	ram_release(&m->ram);
 	bus_release(&m->bus);
 	loop_release(&m->loop);
@@ -185,6 +187,7 @@ void rig_step(struct machine_rig *rig)
 {
 	for (unsigned i = 0; i < rig->m.n_workers; i++)
 		loop_step(&rig->m.workers[i].loop, 0);
+	loop_step(&rig->m.closer.loop, 0);
 	loop_step(&rig->m.loop, 0);
 }
 

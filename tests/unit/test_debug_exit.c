@@ -106,7 +106,8 @@ static void test_exit(void **state)
 	atomic_store(&b->m.gate.open, GATE_OPEN);
 	access_port(b, 0xf4, 4, true, 0x11);
 	assert_true(b->m.loop.stop);
-	assert_int_equal(atomic_load(&b->m.gate.open), GATE_CLOSED); /* no vCPU goes on */
+	assert_int_equal(
+		gate_state(atomic_load(&b->m.gate.open)), GATE_CLOSED); /* no vCPU goes on */
 	assert_int_equal(machine_exit_status(&b->m), 0x23);
 	assert_int_equal(b->events, 1);
 	assert_true(b->guest);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -201,6 +202,7 @@ static void reader_stopped(void **state)
 	while (write(p->fds[1], page, sizeof(page)) > 0)
 		;
 	assert_int_equal(fcntl(p->fds[1], F_SETFL, 0), 0);
+	log_setup(p->fds[1], LOG_LEVEL_INFO);
 	for (; lost < 3; lost++)
 		log_warn("nobody hears this");
 	while (read(p->fds[0], p->text, sizeof(p->text)) > 0)
@@ -216,10 +218,92 @@ static void reader_stopped(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* --- readers that have stopped --- */
+
+#define MANY 3000
+#define A_LINE "a line of some length, as they are: with a device's name, an address and a reason"
+
+/* Nobody reads: this comes back all the same, and the next reader learns how much is missing. */
+static void stopped_reader(int reader, int fd)
+{
+	static char text[1 << 20];
+	size_t used = 0;
+	ssize_t n;
+
+	log_setup_stderr(fd, LOG_LEVEL_INFO);
+	assert_true(log_is_stderr());
+	for (unsigned i = 0; i < MANY; i++)
+		log_info("%u " A_LINE, i);
+	assert_int_not_equal(log_lost, 0);
+	while ((n = read(reader, text, sizeof(text))) > 0)
+		;
+	log_info("the last");
+	while (used < sizeof(text) - 1 && !strstr(text, "the last") &&
+		(n = read(reader, text + used, sizeof(text) - 1 - used)) > 0) {
+		used += (size_t)n;
+		text[used] = '\0';
+	}
+	assert_non_null(strstr(text, " messages were lost before this one"));
+	assert_non_null(strstr(text, "portcullis: the last"));
+	if (log_fd() != fd)
+		close(log_fd());
+}
+
+static void a_terminal_nobody_reads(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), slave;
+	(void)state;
+
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	assert_true(slave >= 0);
+	alarm(60); /* it would wait for ever */
+	stopped_reader(master, slave);
+	alarm(0);
+	assert_false(fcntl(slave, F_GETFL) & O_NONBLOCK); /* others' business */
+	close(slave);
+	close(master);
+}
+
+static void a_pipe_nobody_reads(void **state)
+{
+	int fds[2];
+	(void)state;
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	alarm(60);
+	stopped_reader(fds[0], fds[1]);
+	alarm(0);
+	assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void a_socket_nobody_reads(void **state)
+{
+	int fds[2];
+	(void)state;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+	alarm(60);
+	stopped_reader(fds[0], fds[1]);
+	alarm(0);
+	assert_int_equal(log_manner, SEND);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(reader_stopped),
+		TEST(a_terminal_nobody_reads),
+		TEST(a_pipe_nobody_reads),
+		TEST(a_socket_nobody_reads),
 		TEST(level_and_text),
 		TEST(stderr_has_the_name_and_no_stamp),
 		TEST(stamp_is_utc_now),

@@ -90,7 +90,7 @@ static void cont_overtakes_a_stop(void **state)
 	assert_int_equal(machine_run(&rig->m, NULL), 0);
 	assert_true(stop.done);
 	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
-	assert_int_equal(atomic_load(&rig->m.gate.open), GATE_OPEN);
+	assert_int_equal(gate_state(atomic_load(&rig->m.gate.open)), GATE_OPEN);
 	assert_int_equal(rig->event[0].kind, MACHINE_STOP);
 	assert_int_equal(rig->event[1].kind, MACHINE_RESUME);
 	loop_step(&rig->m.loop, 2);

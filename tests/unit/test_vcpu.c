@@ -70,7 +70,7 @@ static uint8_t rep_data[REPEATED];
 
 static void reads_a_string(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 {
-	(void)vcpu;
+	vcpu->io_pending = !rep.exited;
 	if (rep.exited) {
 		usleep(1000);
 		return;
@@ -123,14 +123,51 @@ static void a_string_is_stopped_in_the_middle(void **state)
 	assert_memory_equal(rep_data, all, sizeof(all));
 }
 
+static void finish(struct machine_rig *rig)
+{
+	for (unsigned i = 0; i < 20000 && !vcpus_finished(&rig->m); i++)
+		usleep(1000);
+	assert_true(vcpus_finished(&rig->m));
+}
+
+static void reads_once(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
+{
+	reads_a_string(vcpu, exit);
+	exit->count = 1;
+}
+
+/* What KVM has yet to write for the old guest is written before main writes for the new one. */
+static void accesses_end_before_a_reset(void **state)
+{
+	struct machine_rig *rig = *state;
+
+	rep.exited = false;
+	fake_vcpu.guest = reads_once;
+	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	fake_vcpu_wait("Rr");
+	vcpus_stop(&rig->m); /* perhaps before the next KVM_RUN, perhaps after it */
+	while (!vcpus_parked(&rig->m))
+		loop_step(&rig->m.loop, 1);
+	rig->vcpu.kvm.io_pending = true;
+	assert_false(vcpus_finished(&rig->m)); /* it is asked */
+	finish(rig);
+	fake_vcpu_wait("rF");
+	assert_true(vcpus_finished(&rig->m));
+	vcpus_reset(&rig->m);
+	vcpus_go(&rig->m);
+	fake_vcpu_wait("rFRr");
+}
+
 static void a_reset_in_the_middle_of_a_string(void **state)
 {
 	struct machine_rig *rig = *state;
 
 	stop_within_a_string(rig);
+	finish(rig);
+	fake_vcpu_wait("RrF");
 	vcpus_reset(&rig->m);
 	assert_int_equal(machine_run(&rig->m, NULL), 0);
-	fake_vcpu_wait("RrRr");
+	fake_vcpu_wait("RrFRr");
 	assert_int_equal(atomic_load(&rep.accesses), SLOW_ACCESS);
 	assert_false(atomic_load(&rig->vcpu.halted));
 }
@@ -327,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_pause_is_forgiven, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_kernel_is_copied_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_string_is_stopped_in_the_middle, setup, teardown),
+		cmocka_unit_test_setup_teardown(accesses_end_before_a_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reset_in_the_middle_of_a_string, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_end_in_the_middle_of_a_string, setup, teardown),
 		PAIR(the_first_waits_for_the_others),

@@ -4,6 +4,7 @@
  * come and go, with both backends.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -134,6 +135,40 @@ static void test_pieces(void **state)
 	vfio_detach(a);
 	vfio_detach(b);
 	assert_string_equal(log_captured(), "");
+}
+
+static void *reset_begins(void *opaque)
+{
+	vfio_attachment_reset_begins(opaque);
+	return NULL;
+}
+
+/* A device that is being reset is left alone, by whoever maps for its own device. */
+static void test_not_during_a_reset(void **state)
+{
+	struct vfio_attachment *a = attach(DEV_A), *b;
+	pthread_t worker;
+
+	(void)state;
+	show(a, 0, 0xd0000000);
+	vfio_attachment_reset_begins(a);
+	b = attach(DEV_B);
+	assert_int_equal(vfio_attachment_step(b), -EAGAIN);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
+	vfio_attachment_reset_ends(a);
+	step_all(b);
+	assert_true(reachable(0xd0000000, 0));
+	/* A step that is under way is waited for. */
+	atomic_store(&a->being_mapped, true);
+	assert_int_equal(pthread_create(&worker, NULL, reset_begins, a), 0);
+	while (!atomic_load(&a->resetting))
+		usleep(1000);
+	assert_int_equal(pthread_tryjoin_np(worker, NULL), EBUSY);
+	atomic_store(&a->being_mapped, false);
+	assert_int_equal(pthread_join(worker, NULL), 0);
+	vfio_attachment_reset_ends(a);
+	vfio_detach(a);
+	vfio_detach(b);
 }
 
 /* A lone device's BARs cost nothing; they are mapped when somebody comes, and stay after that. */
@@ -460,6 +495,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_pieces),
+		CASE(test_not_during_a_reset),
 		CASE(test_only_with_a_peer),
 		CASE(test_trade_places),
 		CASE(test_large),

@@ -4,6 +4,7 @@
 import pathlib
 import re
 import struct
+import time
 
 from l1.case import case, check, check_equal
 from l1.qmp import Qmp
@@ -17,9 +18,9 @@ IF, VM = 1 << 9, 1 << 17
 MEMORY, CMDLINE, MODULES, MAP, LOADER = 1 << 0, 1 << 2, 1 << 3, 1 << 6, 1 << 9
 
 
-def build(lab, name, assembler=(), linker=()):
+def build(lab, name, assembler=(), linker=(), source=SOURCE):
     kernel = lab.folder / name
-    lab.shell(f"as --32 {' '.join(assembler)} -o {kernel}.o {SOURCE} && "
+    lab.shell(f"as --32 {' '.join(assembler)} -o {kernel}.o {source} && "
               f"ld -m elf_i386 -N -Ttext=0x100000 -e start --no-warn-rwx-segments {' '.join(linker)} "
               f"-o {kernel} {kernel}.o")
     return kernel
@@ -142,3 +143,25 @@ def multiboot_zeros(lab):
     main, vcpu = spent["main"], spent["vcpu0"]
     lab.note(f"main {main * 1000:.0f} ms, vcpu0 {vcpu * 1000:.0f} ms")
     check(main < vcpu / 4, f"main ran for {main:.3f} s, vcpu0 for {vcpu:.3f} s")
+
+
+def reset_again_and_again(lab, kernel, resets=8):
+    with lab.vmm("-qmp", f"unix:{SOCKET},server=on,wait=off", kernel=kernel, initrd=None, append=None, memory="128M",
+                 devices=[EXIT], ready=False) as vmm:
+        qmp = Qmp(SOCKET)
+        for n in range(resets):
+            time.sleep(0.3)
+            check(vmm.status() is None, f"the guest that started anew found its memory changed after {n} resets")
+            qmp.cmd("system_reset")
+        time.sleep(1)
+        qmp.cmd("quit")
+        check_equal(vmm.wait_exit(60), 0, "exit status")
+        check_equal(vmm.final_output().count("S"), resets + 1, "starts")
+
+
+@case(vmms=("portcullis", "qemu"))
+def reset_within_an_instruction(lab):
+    """A read into memory that the VMM has answered and KVM has yet to finish is finished before a reset, not after it,
+    when that memory is the new guest's."""
+    for name, how in (("ins", ()), ("movs", ("--defsym MOVS=1",))):
+        reset_again_and_again(lab, build(lab, name, how, source=SOURCE.with_name("reset.s")))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* epoch.c - grace periods: when has every vCPU left the map it was in? */
+/* grace.c - grace periods: when has every vCPU left the map it was in? */
 #include <time.h>
 
 #include <portcullis/bus.h>

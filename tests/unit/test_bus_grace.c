@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_bus_epoch.c - grace periods under load: readers hammer the map while regions come and go,
+ * test_bus_grace.c - grace periods under load: readers hammer the map while regions come and go,
  * and what was removed is freed the moment its grace period is over. TSan and ASan are the judges.
  */
 #include <pthread.h>
