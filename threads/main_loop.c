@@ -221,6 +221,7 @@ int main_loop(
 	bool ended;
 	int ret;
 
+	role_begin(ROLE_MAIN);
 	role_enter_main();
 	threads_init();
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
@@ -239,5 +240,6 @@ int main_loop(
 		filters_release(&t);
 	}
 	sigbus_is_main(NULL);
+	role_begin(ROLE_ANY);
 	return ret ? ret : machine_exit_status(machine);
 }

@@ -264,6 +264,7 @@ void *vcpu_thread(void *opaque)
 {
 	struct vcpu *v = opaque;
 
+	role_begin(ROLE_VCPU);
 	role_enter_vcpu();
 	while (gate_wait(v))
 		run(v);

@@ -11,6 +11,7 @@ void *vfio_worker_thread(void *opaque)
 {
 	struct worker *worker = opaque;
 
+	role_begin(ROLE_WORKER);
 	role_enter_worker();
 	loop_run(&worker->loop);
 	return NULL;

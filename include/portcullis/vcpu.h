@@ -27,7 +27,6 @@ struct machine;
 enum vcpu_state {
 	VCPU_PARKED,  /* waiting on the gate */
 	VCPU_RUNNING, /* in KVM_RUN or handling an access */
-	VCPU_WAITING, /* in io_wait(): owns nothing, counts as stopped */
 	VCPU_ENDED,
 };
 

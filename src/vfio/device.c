@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* device.c - the device object: probe, realize, reset, fence, close; trapped BAR accesses. */
+/* device.c - the device object: probe, reset, fence, close, and its BARs as they move. */
 #include "device.h"
 
 #include <errno.h>

@@ -50,9 +50,9 @@ int rig_teardown(void **state);
 
 struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options);
 struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force);
-/* Until nothing is left to do on any loop. */
+/* Until no job is under way, and main has heard of the last one. */
 void rig_settle(struct machine_rig *rig);
-/* One piece of mail on each worker, then on main; false: there was none. */
+/* One turn of every worker's loop, the closer's, then main's: a few pieces of mail each. */
 void rig_step(struct machine_rig *rig);
 /* The deadline of the device's stage has come. */
 void rig_deadline(struct machine_rig *rig, const char *id);
