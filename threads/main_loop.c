@@ -155,7 +155,7 @@ static int threads_start(struct main_thread *t, struct err *err)
 /* On the worker. */
 static void worker_stop(struct mail *mail)
 {
-	struct worker *w = (struct worker *)((char *)mail - offsetof(struct worker, end));
+	struct worker *w = container_of(mail, struct worker, end);
 
 	w->loop.stop = true;
 }
@@ -163,7 +163,7 @@ static void worker_stop(struct mail *mail)
 /* On the closer. */
 static void closer_stop(struct mail *mail)
 {
-	struct closer *closer = (struct closer *)((char *)mail - offsetof(struct closer, end));
+	struct closer *closer = container_of(mail, struct closer, end);
 
 	closer->loop.stop = true;
 }

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <portcullis/container_of.h>
 #include <portcullis/loop_away.h>
 
 struct mail {

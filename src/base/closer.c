@@ -17,7 +17,7 @@ static void close_all(struct closer *closer, unsigned word)
 /* On the closer. */
 static void run(struct mail *mail)
 {
-	struct closer *closer = (struct closer *)((char *)mail - offsetof(struct closer, mail));
+	struct closer *closer = container_of(mail, struct closer, mail);
 
 	/* Before it looks: what comes after that is posted again. */
 	atomic_store(&closer->posted, false);

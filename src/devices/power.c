@@ -16,7 +16,7 @@
 
 static void run(struct mail *mail)
 {
-	struct power *p = (struct power *)((char *)mail - offsetof(struct power, mail));
+	struct power *p = container_of(mail, struct power, mail);
 	enum power_event event = p->event;
 
 	atomic_store(&p->posted, 0);

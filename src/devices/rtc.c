@@ -342,7 +342,7 @@ static void on_timer(void *opaque)
 
 static void on_arm(struct mail *mail)
 {
-	struct rtc *rtc = (struct rtc *)((char *)mail - offsetof(struct rtc, arm));
+	struct rtc *rtc = container_of(mail, struct rtc, arm);
 
 	/* Only here: when the timer goes off the mail may still be under way. */
 	pthread_mutex_lock(&rtc->lock);

@@ -87,7 +87,7 @@ static void look_for_output(struct serial *s)
 
 static void run_output_ready(struct mail *mail)
 {
-	look_for_output((struct serial *)((char *)mail - offsetof(struct serial, output_ready)));
+	look_for_output(container_of(mail, struct serial, output_ready));
 }
 
 static void run_output_timer(void *opaque)
@@ -106,7 +106,7 @@ static void run_output_timer(void *opaque)
 
 static void run_input_room(struct mail *mail)
 {
-	struct serial *s = (struct serial *)((char *)mail - offsetof(struct serial, input_room));
+	struct serial *s = container_of(mail, struct serial, input_room);
 
 	pthread_mutex_lock(&s->lock);
 	s->input_posted = false;

@@ -147,7 +147,7 @@ void device_free(struct device *device)
 
 static void job_done(struct mail *mail)
 {
-	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
+	struct job *job = container_of(mail, struct job, mail);
 
 	job->running = false;
 	if (job->status)
@@ -158,7 +158,7 @@ static void job_done(struct mail *mail)
 /* On the worker. */
 static void job_run(struct mail *mail)
 {
-	struct job *job = (struct job *)((char *)mail - offsetof(struct job, mail));
+	struct job *job = container_of(mail, struct job, mail);
 
 	job->status = job->work(job->device, &job->err);
 	mail->run = job_done;

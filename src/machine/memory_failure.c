@@ -235,7 +235,7 @@ static void outcome_known(struct vcpu *v, unsigned outcome, uint64_t address) ON
 /* From publish(). */
 static void on_news(struct mail *mail)
 {
-	struct vcpu *v = (struct vcpu *)((char *)mail - offsetof(struct vcpu, memory.mail));
+	struct vcpu *v = container_of(mail, struct vcpu, memory.mail);
 	uint32_t news;
 
 	role_enter_main();

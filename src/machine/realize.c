@@ -15,13 +15,13 @@
 static void count_down(struct device *device, int status)
 {
 	(void)status;
-	device->machine->jobs_left--;
+	device->machine->start_jobs--;
 }
 
 /* Signals and QMP are served meanwhile, and may end it early. */
 static void wait_for_jobs(struct machine *m) ON_MAIN
 {
-	while (m->jobs_left && !m->abandoned) {
+	while (m->start_jobs && !m->abandoned) {
 		loop_step(&m->loop, -1);
 		for (struct device *d = m->devices; d && m->ending; d = d->next)
 			device_cancel(d);
@@ -32,9 +32,9 @@ static void wait_for_jobs(struct machine *m) ON_MAIN
 static int all_devices(struct machine *m, int (*work)(struct device *, struct err *),
 	enum device_stage reached, struct err *err) ON_MAIN
 {
-	m->jobs_left = 0;
+	m->start_jobs = 0;
 	for (struct device *d = m->devices; d; d = d->next) {
-		m->jobs_left += device_job(d, &d->job, work, count_down);
+		m->start_jobs += device_job(d, &d->job, work, count_down);
 	}
 	wait_for_jobs(m);
 	if (m->abandoned)
@@ -65,7 +65,7 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 		if (!device)
 			return -err->code;
 		config->devices[i].options = NULL; /* the device's now */
-		m->jobs_left = device_job(device, &device->job, device_open_job, count_down);
+		m->start_jobs = device_job(device, &device->job, device_open_job, count_down);
 		wait_for_jobs(m);
 		if (m->abandoned)
 			return err_set(err, ECANCELED, "the machine is ending");

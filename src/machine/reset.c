@@ -55,7 +55,7 @@ static void device_was_reset(struct device *device, int status) ON_MAIN
 
 	if (status)
 		log_guest("device '%s' could not be reset: %s", device->id, device->err.text);
-	if (--m->jobs_left == 0 && !m->ending)
+	if (--m->reset_jobs == 0 && !m->ending)
 		reset_finish(m);
 }
 
@@ -63,13 +63,13 @@ static void reset_devices(struct machine *m) ON_MAIN
 {
 	vfio_context_set_quiet(m->vfio, true);
 	plug_on_reset(m);
-	m->jobs_left = 1; /* ours, so that the count cannot reach 0 while we post */
+	m->reset_jobs = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d; d = d->next) {
 		if (d->stage != DEVICE_PLUGGED)
 			continue;
-		m->jobs_left += device_job(d, &d->reset_job, device_reset_job, device_was_reset);
+		m->reset_jobs += device_job(d, &d->reset_job, device_reset_job, device_was_reset);
 	}
-	if (--m->jobs_left == 0)
+	if (--m->reset_jobs == 0)
 		reset_finish(m);
 }
 

@@ -199,14 +199,12 @@ static void grace_wait(void *opaque, uint64_t name)
 /* On the worker; main set worker->device before it gave the worker anything to do. */
 static struct device *device_of_worker(struct vfio_pci *dev)
 {
-	char *loop = (char *)vfio_pci_worker(dev);
-
-	return ((struct worker *)(loop - offsetof(struct worker, loop)))->device;
+	return container_of(vfio_pci_worker(dev), struct worker, loop)->device;
 }
 
 static void wanted_mail(struct mail *mail)
 {
-	struct device *device = (struct device *)((char *)mail - offsetof(struct device, wanted));
+	struct device *device = container_of(mail, struct device, wanted);
 
 	role_enter_main();
 	atomic_store(&device->wanted_posted, false);
@@ -226,7 +224,7 @@ static void wants_back(void *opaque, struct vfio_pci *dev)
 
 static void failed_mail(struct mail *mail)
 {
-	struct device *device = (struct device *)((char *)mail - offsetof(struct device, failed));
+	struct device *device = container_of(mail, struct device, failed);
 
 	role_enter_main();
 	atomic_store(&device->failed_posted, false);

@@ -174,7 +174,8 @@ struct machine {
 	bool run_after_reset, ending;
 	bool resetting; /* that came first: what a vCPU asks for, or reports, meanwhile is void */
 	enum shutdown_cause reset_cause;
-	unsigned jobs_left; /* of a reset or of the end */
+	unsigned start_jobs; /* realize.c: not done yet */
+	unsigned reset_jobs; /* reset.c */
 	struct loop_timer reset_timer;
 	/* run.c: the gate is closed, some vCPU may still execute the guest. */
 	bool stopping;

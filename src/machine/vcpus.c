@@ -86,7 +86,7 @@ void vcpus_end(struct machine *m)
 /* A vCPU cannot go on: on main, posted by vcpu_report(). */
 static void reported(struct mail *mail)
 {
-	struct vcpu *v = (struct vcpu *)((char *)mail - offsetof(struct vcpu, stopped));
+	struct vcpu *v = container_of(mail, struct vcpu, stopped);
 	struct machine *m = v->machine;
 
 	role_enter_main();

@@ -35,7 +35,7 @@
 
 static struct root_port *port_of(struct pci_function *fn)
 {
-	return (struct root_port *)((char *)fn - offsetof(struct root_port, function));
+	return container_of(fn, struct root_port, function);
 }
 
 static void add_exp(struct root_port *port)

@@ -55,7 +55,7 @@ static void post_reap(struct qmp *qmp)
 
 static void reap(struct mail *mail)
 {
-	struct qmp *qmp = (struct qmp *)((char *)mail - offsetof(struct qmp, reap));
+	struct qmp *qmp = container_of(mail, struct qmp, reap);
 	bool again = false;
 
 	qmp->reap_posted = false;

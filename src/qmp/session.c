@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <portcullis/container_of.h>
 #include <portcullis/err.h>
 #include <portcullis/version.h>
 
@@ -132,7 +133,7 @@ static char *id_text(const struct json *id, int *ret)
 
 static void call_done(struct machine_op *op, const struct err *err)
 {
-	struct qmp_call *call = (struct qmp_call *)((char *)op - offsetof(struct qmp_call, op));
+	struct qmp_call *call = container_of(op, struct qmp_call, op);
 	struct qmp_session *session = call->session;
 	struct json_writer w;
 

@@ -303,7 +303,7 @@ static void go_on_later(void *opaque)
 
 static void go_on_more(struct mail *mail)
 {
-	struct wire *w = (struct wire *)((char *)mail - offsetof(struct wire, more));
+	struct wire *w = container_of(mail, struct wire, more);
 
 	role_enter_main();
 	w->more_posted = false;

@@ -157,7 +157,7 @@ static void follow(struct vfio_pci *dev) ON_WORKER
 
 static void sync_run(struct mail *mail)
 {
-	struct vfio_pci *dev = (struct vfio_pci *)((char *)mail - offsetof(struct vfio_pci, sync));
+	struct vfio_pci *dev = container_of(mail, struct vfio_pci, sync);
 
 	role_enter_worker();
 	atomic_store(&dev->sync_posted, false);

@@ -44,7 +44,7 @@ static void *thread(void *opaque)
 
 static void stop(struct mail *mail)
 {
-	struct closer *closer = (struct closer *)((char *)mail - offsetof(struct closer, end));
+	struct closer *closer = container_of(mail, struct closer, end);
 
 	closer->loop.stop = true;
 }

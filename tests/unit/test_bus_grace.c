@@ -337,7 +337,7 @@ static enum io_status defer(void *opaque, struct io_access *access)
 
 static void bury(struct mail *mail)
 {
-	struct object *object = (struct object *)((char *)mail - offsetof(struct object, bury));
+	struct object *object = container_of(mail, struct object, bury);
 
 	object->magic = 0xdead;
 	free(object);

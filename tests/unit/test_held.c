@@ -64,7 +64,7 @@ static void *vcpu_main(void *opaque)
 
 static void stop_loop(struct mail *mail)
 {
-	struct worker *w = (struct worker *)((char *)mail - offsetof(struct worker, end));
+	struct worker *w = container_of(mail, struct worker, end);
 
 	w->loop.stop = true;
 }

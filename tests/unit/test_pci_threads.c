@@ -172,7 +172,7 @@ static struct card *card_new(void)
 
 static void bury(struct mail *mail)
 {
-	struct card *card = (struct card *)((char *)mail - offsetof(struct card, bury));
+	struct card *card = container_of(mail, struct card, bury);
 
 	pci_function_release(&card->fn);
 	memset(card, 0xdb, sizeof(*card));
