@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* closer.c - all that the closer may ask of the kernel (threads/closer.c): to wait, and to close.
+/*
+ * closer.c - all that the closer may ask of the kernel (threads/closer.c): to wait, and to close.
  */
 #include <asm/unistd.h>
 

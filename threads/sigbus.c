@@ -64,8 +64,7 @@ static const char *text_of(int code)
 	case BUS_MCEERR_AR:
 		return "an uncorrectable memory error of the host's";
 	case BUS_ADRERR:
-		return "memory that the host cannot provide: a truncated file, or huge pages that "
-		       "ran out";
+		return "memory that the host cannot provide: a truncated file, or huge pages that ran out";
 	default:
 		return "an access to memory that failed";
 	}

@@ -7,13 +7,13 @@
  * Grace: each vCPU owns a struct bus_reader that says in which snapshot it is while it handles an
  *        access. What was taken off the map, or out of what a region leads to (a function on its
  *        bus), may still be in use until the grace period that bus_grace() begins is over. Main
- * only asks (bus_grace_over()) and never waits: the kernel may hold an access to a device for as
+ *        only asks (bus_grace_over()) and never waits: the kernel may hold an access to a device as
  *        long as that is reset. A worker may wait (bus_wait()). Every removal needs a grace period,
  *        also of what was mapped nowhere.
  *        A reader never waits while inside: an access that needs main or a worker returns IO_DEFER,
  *        the vCPU posts the request, leaves the map, and waits outside.
  * Life:  the request is posted before the vCPU leaves. So once a grace period is over, every
- * request that names a removed object is in its owner's mailbox: what is posted to that owner now
+ *        request that names a removed object is in its owner's mailbox: what is posted to it now
  *        runs after them, and is the place to free the object.
  * Gaps:  an access no region claims reads all ones and drops writes.
  */

@@ -4,12 +4,12 @@
  *
  * Layer: L3, includes base and devices.
  * Who:   main only. Opens everything in chardev_new(), before lock-down; later it only reads,
- * writes, accepts (accept4, and F_DUPFD_CLOEXEC), and at the end unlinks its socket. Flow:  when
- * the reader outside is slow, bytes stay in the serial port's ring and the guest waits; when the
- * guest is slow, nothing more is read from outside. Nothing is lost and nothing grows. Without a
- * client (unix server), or with a reader that is gone, output is dropped. Keys:  on a terminal,
- * Ctrl-A X quits, Ctrl-A A sends Ctrl-A, Ctrl-A H helps. Everything else, Ctrl-C included, is the
- * guest's.
+ *        writes, accepts (accept4, and F_DUPFD_CLOEXEC), and at the end unlinks its socket.
+ * Flow:  when the reader outside is slow, bytes stay in the serial port's ring and the guest waits;
+ *        when the guest is slow, nothing more is read from outside. Nothing is lost and nothing
+ *        grows. Without a client (unix server), or with a reader that is gone, output is dropped.
+ * Keys:  on a terminal, Ctrl-A X quits, Ctrl-A A sends Ctrl-A, Ctrl-A H helps. Everything else,
+ *        Ctrl-C included, is the guest's.
  */
 #ifndef PORTCULLIS_CHARDEV_H
 #define PORTCULLIS_CHARDEV_H
@@ -44,8 +44,10 @@ struct chardev_options {
  */
 int chardev_new(struct chardev **out, const struct chardev_options *options, struct serial *serial,
 	struct loop *loop, void (*on_quit)(void *opaque), void *opaque, struct err *err);
-/* What the guest has written goes out first (for a moment); the terminal is as it was. NULL is
- * fine. */
+/*
+ * What the guest has written goes out first (for a moment); the terminal is as it was. NULL is
+ * fine.
+ */
 void chardev_free(struct chardev *chardev);
 
 #endif

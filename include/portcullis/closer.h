@@ -24,7 +24,8 @@ struct closer {
 	struct mail mail, end;
 	atomic_bool posted;
 	atomic_uint left; /* fds that are not closed yet */
-	/* A bit each. Numbers of fds that come in are below the eventfds', of which there are many.
+	/*
+	 * A bit each. Numbers of fds that come in are below the eventfds', of which there are many.
 	 */
 	_Atomic uint64_t fds[FD_ZONE_EVENT / 64];
 };

@@ -71,8 +71,10 @@ struct config {
 
 void config_init(struct config *config);
 void config_release(struct config *config);
-/* Prefixes with dir the relative paths of what is removed at the end, for a process that will have
- * left it by then. -ENOMEM. */
+/*
+ * Prefixes with dir the relative paths of what is removed at the end, for a process that will have
+ * left it by then. -ENOMEM.
+ */
 int config_make_absolute(struct config *config, const char *dir);
 
 /* Device types known by -device, device_add, device-list-properties; NULL-terminated. */

@@ -7,7 +7,7 @@
  *        (or before that thread starts).
  * Mail:  a struct mail lives in the sender's object (no allocation); the receiver runs mail->run on
  *        its own thread, in posting order, and does not touch it again unless run() kept it. Mail
- * is in one mailbox or in none: it is posted again only once its run() was called, or after
+ *        is in one mailbox or in none: it is posted again only once its run() was called, or after
  *        loop_take_back(). Posting queued mail would cut the mailbox in two; it is refused, and
  *        builds with DEBUG_CHECKS (debug.h) stop there. Mail starts zeroed.
  * Timers: monotonic milliseconds, one shot, kept in a list inside the caller's objects.
@@ -88,9 +88,9 @@ uint64_t loop_now_ms(void);
 /*
  * Handles what is there, waiting at most timeout_ms (-1: until something comes): events, then at
  * most LOOP_MAIL_AT_ONCE pieces of mail, then timers. So a client waits for a few guest accesses to
- * be finished, however many vCPUs there are. A callback may
- * call it again to wait for something of its own; other callbacks then run inside it, and may find
- * their fd already served when their turn comes (fds are non-blocking).
+ * be finished, however many vCPUs there are. A callback may call it again to wait for something of
+ * its own; other callbacks then run inside it, and may find their fd already served when their turn
+ * comes (fds are non-blocking).
  */
 void loop_step(struct loop *loop, int timeout_ms);
 /* loop_step() until loop->stop. */

@@ -88,7 +88,8 @@ int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_
 void ram_release(struct ram *ram);
 /* HVA of [gpa, gpa + len), NULL unless all of it lies in one segment. Overflow-checked. */
 void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len);
-/* The way back: *gpa of the byte at hva; false: it is none of guest RAM. Signal-safe, any thread.
+/*
+ * The way back: *gpa of the byte at hva; false: it is none of guest RAM. Signal-safe, any thread.
  */
 bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa);
 /*

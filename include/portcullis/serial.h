@@ -36,8 +36,10 @@ struct serial {
 	struct mail output_ready, input_room;
 	struct loop_timer output_timer;	  /* main's: it looks by itself while bytes keep coming */
 	bool output_posted, input_posted; /* main knows, or will look */
-	/* main: drain with serial_take_output(). True: it returned 0; false: the sink is slow and
-	 * will come back by itself. NULL: nobody is there, output is dropped. */
+	/*
+	 * main: drain with serial_take_output(). True: it returned 0; false: the sink is slow and
+	 * will come back by itself. NULL: nobody is there, output is dropped.
+	 */
 	bool (*on_output)(void *opaque);
 	void (*on_input_room)(void *opaque); /* main: more may be fed, after a short feed */
 	void *opaque;

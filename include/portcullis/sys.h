@@ -24,7 +24,8 @@ enum fd_zone {
 #define FD_ZONE_DEVICE_MASK (~0x1ffu) /* (fd & mask) == FD_ZONE_DEVICE */
 #define FD_ZONE_DEVICE_COUNT 512
 
-/* Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low.
+/*
+ * Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low.
  */
 int sys_fd_limit(void);
 

@@ -100,8 +100,10 @@ int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	struct vfio_pci_options *options, struct loop *worker, struct err *err);
 void vfio_pci_free(struct vfio_pci *dev);
 
-/* sysfs checks, group viability (names who is in the way), container, device fd, regions,
- * interrupts. No guest RAM is touched, the device is not reset yet. */
+/*
+ * sysfs checks, group viability (names who is in the way), container, device fd, regions,
+ * interrupts. No guest RAM is touched, the device is not reset yet.
+ */
 int vfio_pci_open(struct vfio_pci *dev, struct err *err) ON_WORKER;
 
 /* Where DMA may go for this device: the container's IOVA ranges; the group's reserved regions. */
@@ -138,8 +140,10 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
 void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
 /* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
 void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
-/* Function reset, interrupts off, guest view as at power-on. Under a running guest between prepare
- * and done: there vCPUs find no device and its BARs are in no memslot (reset_prepare.c). */
+/*
+ * Function reset, interrupts off, guest view as at power-on. Under a running guest between prepare
+ * and done: there vCPUs find no device and its BARs are in no memslot (reset_prepare.c).
+ */
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err) ON_WORKER;
 void vfio_pci_reset_prepare(struct vfio_pci *dev) ON_MAIN;
 void vfio_pci_reset_done(struct vfio_pci *dev) ON_MAIN;

@@ -50,8 +50,10 @@ void aml_byte(struct aml *aml, uint8_t byte);
 void aml_op(struct aml *aml, enum aml_op op);
 /* One name segment, padded to four characters with '_'. */
 void aml_seg(struct aml *aml, const char *name);
-/* "^first.second": what the enclosing method's sibling contains. Two segments are not searched
- * upwards. */
+/*
+ * "^first.second": what the enclosing method's sibling contains. Two segments are not searched
+ * upwards.
+ */
 void aml_path(struct aml *aml, const char *first, const char *second);
 /* The shortest integer constant. */
 void aml_int(struct aml *aml, uint64_t value);

@@ -85,8 +85,10 @@ void loop_post(struct loop *loop, struct mail *mail)
 		*loop->tail = mail;
 		loop->tail = &mail->next;
 		loop->count++;
-		/* Inside the lock: when the loop's thread ends because of this mail, the fd must
-		 * still be there. */
+		/*
+		 * Inside the lock: when the loop's thread ends because of this mail, the fd must
+		 * still be there.
+		 */
 		if (was_empty)
 			sys_eventfd_signal(loop->wake_fd);
 	}

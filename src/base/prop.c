@@ -59,8 +59,7 @@ static bool id_wellformed(const char *id)
 const char *prop_id_fault(const char *id)
 {
 	if (!id_wellformed(id))
-		return "an id starts with a letter and goes on with letters, digits, '-', '.' and "
-		       "'_'";
+		return "an id starts with a letter and goes on with letters, digits, '-', '.' and '_'";
 	if (strlen(id) > PROP_ID_MAX)
 		return "an id has at most " NUMBER_TEXT(PROP_ID_MAX) " characters";
 	return NULL;
@@ -166,9 +165,7 @@ static int set_bdf(const struct assign *a)
 	if (a->value->kind == PROP_VALUE_STRING && parse_bdf(a->value->string, a->field) == 0)
 		return 0;
 	return wrong(a, EINVAL,
-		"it takes the address of a host PCI device, [DOMAIN:]BUS:SLOT.FUNCTION in "
-		"hexadecimal, "
-		"such as 0000:1a:00.3");
+		"it takes the address of a host PCI device, [DOMAIN:]BUS:SLOT.FUNCTION in hexadecimal, such as 0000:1a:00.3");
 }
 
 static int set_devfn(const struct assign *a)
@@ -181,9 +178,7 @@ static int set_devfn(const struct assign *a)
 	if (a->value->kind == PROP_VALUE_STRING && parse_devfn(a->value->string, a->field) == 0)
 		return 0;
 	return wrong(a, EINVAL,
-		"it takes SLOT[.FUNCTION] in hexadecimal, slot up to 1f and function up to 7, such "
-		"as "
-		"0x3.0x0");
+		"it takes SLOT[.FUNCTION] in hexadecimal, slot up to 1f and function up to 7, such as 0x3.0x0");
 }
 
 static int set_pci_ids(const struct assign *a)
@@ -191,8 +186,7 @@ static int set_pci_ids(const struct assign *a)
 	if (a->value->kind == PROP_VALUE_STRING && parse_pci_ids(a->value->string, a->field) == 0)
 		return 0;
 	return wrong(a, EINVAL,
-		"it takes VENDOR:DEVICE or VENDOR:DEVICE:SUBVENDOR:SUBDEVICE in hexadecimal, such "
-		"as 8086:10d3, as lspci -n shows them");
+		"it takes VENDOR:DEVICE or VENDOR:DEVICE:SUBVENDOR:SUBDEVICE in hexadecimal, such as 8086:10d3, as lspci -n shows them");
 }
 
 static int set_choice(const struct assign *a)

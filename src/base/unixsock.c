@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unixsock.c - a unix socket's name outlives its program; who is in the way is found out by
- * calling. */
+/*
+ * unixsock.c - a unix socket's name outlives its program; who is in the way is found out by
+ * calling.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

@@ -67,9 +67,8 @@ static int check_protocol(const struct setup_header *hdr, const char *path, stru
 {
 	if (hdr->version < PROTOCOL_MIN) {
 		err_set(err, ENOEXEC,
-			"kernel '%s' speaks boot protocol %u.%02u; 2.12 or later is "
-			"needed",
-			path, hdr->version >> 8, hdr->version & 0xffu);
+			"kernel '%s' speaks boot protocol %u.%02u; 2.12 or later is needed", path,
+			hdr->version >> 8, hdr->version & 0xffu);
 		err_hint(err, "Linux 3.8 and later have it");
 		return -ENOEXEC;
 	}
@@ -120,8 +119,7 @@ int bzimage_check(const struct boot_image *image, struct err *err)
 	max = hdr.cmdline_size < BOOT_CMDLINE_SIZE ? hdr.cmdline_size : BOOT_CMDLINE_SIZE - 1;
 	if (ret == 0 && len > max)
 		ret = err_set(err, E2BIG,
-			"the command line (-append) has %zu bytes, kernel '%s' takes "
-			"at most %zu",
+			"the command line (-append) has %zu bytes, kernel '%s' takes at most %zu",
 			len, image->kernel_path, max);
 	return ret;
 }
@@ -141,8 +139,8 @@ static int find_room(const struct setup_header *hdr, const struct boot_image *im
 		space_lowest(ram, at->size, hdr->kernel_alignment, limit, &at->start) == 0)
 		return 0;
 	err_set(err, E2BIG,
-		"kernel '%s' needs %" PRIu64 " bytes of RAM at %#" PRIx64 "%s; the guest "
-		"has %" PRIu64 " bytes in all",
+		"kernel '%s' needs %" PRIu64 " bytes of RAM at %#" PRIx64
+		"%s; the guest has %" PRIu64 " bytes in all",
 		image->kernel_path, at->size, (uint64_t)hdr->pref_address,
 		hdr->relocatable_kernel ? " or above 1 MiB" : "", ram->layout.size);
 	err_hint(err, "give the guest more memory with -m");

@@ -68,7 +68,8 @@ static int read_header(struct elf *elf, uint16_t *type, uint16_t *phentsize, str
 	return 0;
 }
 
-/* A position-independent program (a static-PIE tool, say) is no kernel, but ET_DYN kernels exist.
+/*
+ * A position-independent program (a static-PIE tool, say) is no kernel, but ET_DYN kernels exist.
  */
 static int check_header(const struct elf *elf, uint16_t type, uint16_t phentsize, struct err *err)
 {
@@ -76,16 +77,14 @@ static int check_header(const struct elf *elf, uint16_t type, uint16_t phentsize
 
 	if (elf->machine != EM_386 && elf->machine != EM_X86_64)
 		return err_set(err, ENOEXEC,
-			"kernel '%s' is for another processor (ELF machine %u), "
-			"not x86",
-			elf->path, elf->machine);
+			"kernel '%s' is for another processor (ELF machine %u), not x86", elf->path,
+			elf->machine);
 	if (type != ET_EXEC && type != ET_DYN)
 		return err_set(err, ENOEXEC, "kernel '%s' is not an executable (ELF type %u)",
 			elf->path, type);
 	if (!elf->phnum || elf->phnum > ELF_SEGMENTS_MAX || phentsize != want)
 		return err_set(err, ENOEXEC,
-			"kernel '%s' has an invalid ELF header: %u program "
-			"headers of %u bytes",
+			"kernel '%s' has an invalid ELF header: %u program headers of %u bytes",
 			elf->path, elf->phnum, phentsize);
 	if (!inside(elf->phoff, elf->phnum * want, elf->size))
 		return truncated(elf, "program headers", elf->phoff, elf->phnum * want, err);
@@ -160,8 +159,7 @@ static int check_overlaps(const struct elf *elf, struct err *err)
 			continue;
 		if (find_overlap(elf, i, &p, &other)) {
 			err_set(err, ENOEXEC,
-				"kernel '%s': its segments %u and %u overlap in memory, at "
-				"%#" PRIx64,
+				"kernel '%s': its segments %u and %u overlap in memory, at %#" PRIx64,
 				elf->path, other, i, p.p_paddr);
 			err_hint(err, "build the kernel again: `readelf -l` shows its segments");
 			return -ENOEXEC;

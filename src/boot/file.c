@@ -45,9 +45,8 @@ static int fill(
 			return err_set_errno(err, errno, "cannot read %s '%s'", what, path);
 		if (n == 0)
 			return err_set(err, EIO,
-				"%s '%s' became shorter while it was read: %zu of %zu "
-				"bytes",
-				what, path, done, size);
+				"%s '%s' became shorter while it was read: %zu of %zu bytes", what,
+				path, done, size);
 		done += (size_t)n;
 	}
 	return 0;

@@ -46,12 +46,10 @@ static int not_a_kernel(const struct boot_image *image, struct err *err)
 		return -ENOEXEC;
 	}
 	err_set(err, ENOEXEC,
-		"'%s' is not a kernel (%zu bytes; neither a bzImage nor an ELF file "
-		"nor Multiboot)",
+		"'%s' is not a kernel (%zu bytes; neither a bzImage nor an ELF file nor Multiboot)",
 		image->kernel_path, image->kernel_size);
 	err_hint(err,
-		"-kernel takes a bzImage, such as /boot/vmlinuz-*, or an ELF kernel with a PVH "
-		"entry");
+		"-kernel takes a bzImage, such as /boot/vmlinuz-*, or an ELF kernel with a PVH entry");
 	return -ENOEXEC;
 }
 
@@ -105,8 +103,8 @@ static void warn_of_cmdline(const struct boot_image *image)
 	const size_t len = strlen(image->cmdline);
 
 	if (image->kind == BOOT_PVH && len > LINUX_CMDLINE_MAX)
-		log_warn("the command line (-append) has %zu bytes; if kernel '%s' is Linux, it "
-			 "keeps the first %d",
+		log_warn(
+			"the command line (-append) has %zu bytes; if kernel '%s' is Linux, it keeps the first %d",
 			len, image->kernel_path, LINUX_CMDLINE_MAX);
 }
 

@@ -55,8 +55,10 @@ struct e820 {
 void e820_build(struct e820 *map, const struct ram_layout *layout);
 
 /* --- space.c --- */
-/* Room in RAM at or above 1 MiB, below limit (exclusive), outside avoid. -ENOSPC. align: power
- * of 2. */
+/*
+ * Room in RAM at or above 1 MiB, below limit (exclusive), outside avoid. -ENOSPC. align: power of
+ * 2.
+ */
 int space_highest(const struct ram *ram, uint64_t size, uint64_t align, uint64_t limit,
 	struct span avoid, uint64_t *out);
 int space_lowest(

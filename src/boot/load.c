@@ -29,8 +29,7 @@ int load_piece(struct boot_load *load, const struct piece *piece, const uint8_t 
 	if (!to) {
 		err_set(err, E2BIG,
 			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64
-			", where the guest has no "
-			"RAM (it has %" PRIu64 " bytes)",
+			", where the guest has no RAM (it has %" PRIu64 " bytes)",
 			path, piece->addr, end - 1, ram->layout.size);
 		err_hint(err, "give the guest more memory with -m");
 		return -E2BIG;

@@ -33,8 +33,10 @@ static void put(uint8_t *low, uint64_t gpa, unsigned index, uint64_t value)
 	memcpy(low + gpa + index * sizeof(value), &value, sizeof(value));
 }
 
-/* The first 4 GiB, identity-mapped with 2 MiB pages: all the kernel may touch before its own
- * tables. */
+/*
+ * The first 4 GiB, identity-mapped with 2 MiB pages: all the kernel may touch before its own
+ * tables.
+ */
 void low_page_tables(uint8_t *low, struct kvm_entry *entry)
 {
 	const uint64_t pdpt = BOOT_PAGE_TABLE + PAGE, directory = pdpt + PAGE;

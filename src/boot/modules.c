@@ -17,7 +17,8 @@ struct file {
 	size_t size;
 };
 
-/* Cuts the next item off *list; ",," is a comma of its own. The caller frees it; NULL: no memory.
+/*
+ * Cuts the next item off *list; ",," is a comma of its own. The caller frees it; NULL: no memory.
  */
 static char *next_item(const char **list)
 {
@@ -72,8 +73,7 @@ static int read_all(struct boot_image *image, const char *list, struct file_limi
 		texts += strlen(module->text) + 1;
 		if (texts > BOOT_MODULE_TEXTS_SIZE)
 			return err_set(err, E2BIG,
-				"-initrd: names and arguments of the modules have more than %u "
-				"bytes",
+				"-initrd: names and arguments of the modules have more than %u bytes",
 				BOOT_MODULE_TEXTS_SIZE);
 		ret = read_one(module, limit, &file[image->n_modules - 1], err);
 		if (ret < 0)

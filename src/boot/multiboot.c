@@ -142,8 +142,7 @@ int multiboot_check(const struct boot_image *image, struct err *err)
 		return addressed_piece(image, &header, &piece, err);
 	if (!elf_probe(image->kernel, image->kernel_size))
 		return err_set(err, ENOEXEC,
-			"kernel '%s' has a Multiboot header, but is no ELF file and does not say "
-			"where it is loaded",
+			"kernel '%s' has a Multiboot header, but is no ELF file and does not say where it is loaded",
 			image->kernel_path);
 	if (image->kernel[EI_CLASS] == ELFCLASS64)
 		return err_set(err, ENOEXEC,

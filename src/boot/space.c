@@ -79,8 +79,7 @@ int space_initrd(const struct place *place, uint64_t limit, struct span kernel, 
 		err_set(err, E2BIG,
 			"initrd '%s' of %zu bytes does not fit beside the kernel (%" PRIu64
 			" bytes) in %" PRIu64
-			" bytes of RAM, of which this kernel can use those below "
-			"%#" PRIx64,
+			" bytes of RAM, of which this kernel can use those below %#" PRIx64,
 			image->initrd_path, image->initrd_size, kernel.size, ram->layout.size,
 			min_u64(limit, ram->layout.top));
 		err_hint(err, "give the guest more memory with -m, or make the initrd smaller");

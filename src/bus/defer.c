@@ -62,7 +62,8 @@ void io_complete(struct io_request *request)
 
 void io_wait(struct io_request *request)
 {
-	/* A signal (the kick out of KVM_RUN) ends the sleep early; the word decides, not the call.
+	/*
+	 * A signal (the kick out of KVM_RUN) ends the sleep early; the word decides, not the call.
 	 */
 	while (!atomic_load(&request->done))
 		syscall(SYS_futex, &request->done, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);

@@ -22,7 +22,8 @@ const struct bus_snapshot *bus_enter(struct bus *bus, struct bus_reader *reader)
 
 void bus_leave(struct bus_reader *reader)
 {
-	/* seq_cst: whoever closes the gate and finds the vCPU in here knows that it will see that.
+	/*
+	 * seq_cst: whoever closes the gate and finds the vCPU in here knows that it will see that.
 	 */
 	atomic_store(&reader->inside, 0);
 }

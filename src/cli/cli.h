@@ -151,8 +151,10 @@ int finish_monitors(struct parse *p);
 /* One pair of a socket's (opaque: struct socket_spec), and whether all of them make a socket. */
 int socket_pair(struct parse *p, const char *key, const char *value, void *opaque);
 int check_socket(struct parse *p, struct socket_spec *spec);
-/* "unix:PATH,...", "unix:fd=N,..." or "tcp:HOST:PORT,..." (allow_tcp) into spec; release it in
- * every case. */
+/*
+ * "unix:PATH,...", "unix:fd=N,..." or "tcp:HOST:PORT,..." (allow_tcp) into spec; release it in
+ * every case.
+ */
 int parse_socket(struct parse *p, const char *value, bool allow_tcp, struct socket_spec *spec);
 void socket_spec_release(struct socket_spec *spec);
 

@@ -12,9 +12,7 @@
 #define TEXT_INDENT 8
 
 static const char purpose[] =
-	"portcullis runs a virtual machine on Linux/KVM and hands it physical PCI devices with "
-	"VFIO: "
-	"cold-plugged with -device, hot-plugged and taken back through QMP while everything runs.";
+	"portcullis runs a virtual machine on Linux/KVM and hands it physical PCI devices with VFIO: cold-plugged with -device, hot-plugged and taken back through QMP while everything runs.";
 
 static const struct {
 	const char *what;
@@ -148,9 +146,7 @@ static void markdown_types(FILE *out, const struct type_list *list)
 static void markdown(FILE *out)
 {
 	fprintf(out,
-		"# Command line\n\n<!-- Made by `portcullis -help-markdown`: change "
-		"src/cli/table.c or a "
-		"device's property table. -->\n\n%s\n\n    portcullis -kernel FILE [OPTION]...\n",
+		"# Command line\n\n<!-- Made by `portcullis -help-markdown`: change src/cli/table.c or a device's property table. -->\n\n%s\n\n    portcullis -kernel FILE [OPTION]...\n",
 		purpose);
 	for (unsigned g = 0; g < GROUPS; g++) {
 		fprintf(out, "\n## %s\n\n", group_titles[g]);

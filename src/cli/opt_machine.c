@@ -58,8 +58,7 @@ static int cpu_pair(struct parse *p, const char *key, const char *value, void *o
 	if (!strcmp(value, "help"))
 		return copy_string(p, &p->text,
 			"Available CPUs:\n"
-			"host                 the host's CPU with all features that KVM offers "
-			"(default)\n"
+			"host                 the host's CPU with all features that KVM offers (default)\n"
 			"max                  the same\n");
 	if (!strcmp(value, "host") || !strcmp(value, "max"))
 		return 0;

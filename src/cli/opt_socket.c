@@ -187,8 +187,8 @@ static int chardev_pair(struct parse *p, const char *key, const char *value, voi
 		if (chardev->is_socket)
 			return 0;
 		option_error(p, "kind '%s' is not supported here: it is 'socket'", value);
-		err_hint(p->err, "a chardev is where a monitor listens: "
-				 "socket,id=ID,path=PATH,server=on,wait=off");
+		err_hint(p->err,
+			"a chardev is where a monitor listens: socket,id=ID,path=PATH,server=on,wait=off");
 		return -EINVAL;
 	}
 	if (strcmp(key, "id") != 0)

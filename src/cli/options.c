@@ -154,8 +154,7 @@ static int finish_console(struct parse *p)
 		return combination(p,
 			serial ? "-daemonize cannot be used with -serial stdio"
 			       : "-daemonize cannot be used with -nographic",
-			"a daemon has no terminal: use -serial file:PATH or -serial "
-			"unix:PATH,server,nowait");
+			"a daemon has no terminal: use -serial file:PATH or -serial unix:PATH,server,nowait");
 	return 0;
 }
 

@@ -145,8 +145,7 @@ static int check_tcp(struct parse *p, struct socket_spec *spec)
 		return 0;
 	ret = option_error(p, "'%s' is not an IP address", spec->host ? spec->host : "");
 	err_hint(p->err,
-		"anyone who reaches the port controls the machine: name the address to listen "
-		"on, such as 127.0.0.1");
+		"anyone who reaches the port controls the machine: name the address to listen on, such as 127.0.0.1");
 	return ret;
 }
 
@@ -156,8 +155,7 @@ int check_socket(struct parse *p, struct socket_spec *spec)
 
 	if (spec->has_fd && (spec->path || spec->host || spec->port))
 		return option_error(p,
-			"a socket that is handed over (fd=%d) has no path, host or "
-			"port here",
+			"a socket that is handed over (fd=%d) has no path, host or port here",
 			spec->fd);
 	if (spec->has_fd)
 		return 0;

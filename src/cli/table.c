@@ -19,17 +19,14 @@ const char *const group_titles[GROUPS] = {
 
 const struct option options[] = {
 	{ "machine", "q35[,accel=kvm]", GROUP_MACHINE, true, opt_machine,
-		.help = "The kind of machine; q35, a PCI Express machine, is the only one and the "
-			"default." },
+		.help = "The kind of machine; q35, a PCI Express machine, is the only one and the default." },
 	{ "M", "q35", GROUP_MACHINE, true, opt_machine, .help = NULL },
 	{ "cpu", "host", GROUP_MACHINE, false, opt_cpu,
 		.help = "The vCPUs are like the host's CPUs, with all features that KVM offers." },
 	{ "smp", "N|cpus=N[,sockets=N][,cores=N][,threads=N]", GROUP_MACHINE, false, opt_smp,
-		.help = "Number of vCPUs, 1 (default) to 64, and how they are grouped: sockets * "
-			"cores * threads is the number of CPUs; what is left out is computed." },
+		.help = "Number of vCPUs, 1 (default) to 64, and how they are grouped: sockets * cores * threads is the number of CPUs; what is left out is computed." },
 	{ "m", "SIZE", GROUP_MACHINE, false, opt_memory,
-		.help = "Guest memory, in MiB or with suffix K, M, G or T; at least 128M, 512M by "
-			"default." },
+		.help = "Guest memory, in MiB or with suffix K, M, G or T; at least 128M, 512M by default." },
 	{ "mem-path", "PATH", GROUP_MACHINE, false, opt_string,
 		.help = "Take guest memory from a file in this folder, such as a hugetlbfs mount.",
 		FIELD(mem_path) },
@@ -41,47 +38,31 @@ const struct option options[] = {
 		.help = "The guest's UUID, in its SMBIOS and by QMP's query-uuid." },
 
 	{ "kernel", "FILE", GROUP_BOOT, false, opt_string,
-		.help = "The kernel: a Linux bzImage, or an ELF file with a PVH entry or a "
-			"Multiboot header.",
+		.help = "The kernel: a Linux bzImage, or an ELF file with a PVH entry or a Multiboot header.",
 		FIELD(kernel) },
 	{ "initrd", "FILE", GROUP_BOOT, false, opt_string,
-		.help = "The initial RAM disk; for a Multiboot kernel its modules, "
-			"'FILE ARGUMENTS,FILE ARGUMENTS'.",
+		.help = "The initial RAM disk; for a Multiboot kernel its modules, 'FILE ARGUMENTS,FILE ARGUMENTS'.",
 		FIELD(initrd) },
 	{ "append", "TEXT", GROUP_BOOT, false, opt_string, .help = "The kernel's command line.",
 		FIELD(append), .may_be_empty = true },
 
 	{ "device", "TYPE[,PROPERTY=VALUE]...", GROUP_DEVICE, true, opt_device,
-		.help = "Adds a device. '-device help' lists the types, '-device TYPE,help' a "
-			"type's properties. A comma in a value is written twice." },
+		.help = "Adds a device. '-device help' lists the types, '-device TYPE,help' a type's properties. A comma in a value is written twice." },
 	{ "object", "iommufd,id=ID[,fd=FD]", GROUP_DEVICE, true, opt_object,
-		.help = "Makes /dev/iommu, or an fd open on it, known by a name. Devices with "
-			"'iommufd=ID' are reached through it and not through their group's node. "
-			"'-object TYPE,help' lists a type's properties." },
+		.help = "Makes /dev/iommu, or an fd open on it, known by a name. Devices with 'iommufd=ID' are reached through it and not through their group's node. '-object TYPE,help' lists a type's properties." },
 	{ "global", "TYPE.PROPERTY=VALUE", GROUP_DEVICE, true, opt_global,
-		.help = "Changes a property's default for all devices of a type, hot-plugged ones "
-			"included.",
+		.help = "Changes a property's default for all devices of a type, hot-plugged ones included.",
 		.may_be_empty = true },
 
 	{ "serial", "stdio|none|null|file:PATH|unix:PATH|unix:fd=FD[,server=on[,wait=off]]",
 		GROUP_CONSOLE, false, opt_serial,
-		.help = "Where the serial port (ttyS0) leads: this terminal (Ctrl-A X quits), "
-			"nowhere (none: the default), a file, or a unix socket. With 'server=on' "
-			"it "
-			"is listened on, and the guest waits for the first client unless "
-			"'wait=off' "
-			"is given; without, it is connected to. 'unix:fd=FD' is a socket that is "
-			"open already, listening or connected." },
+		.help = "Where the serial port (ttyS0) leads: this terminal (Ctrl-A X quits), nowhere (none: the default), a file, or a unix socket. With 'server=on' it is listened on, and the guest waits for the first client unless 'wait=off' is given; without, it is connected to. 'unix:fd=FD' is a socket that is open already, listening or connected." },
 	{ "nographic", NULL, GROUP_CONSOLE, true, opt_nographic,
 		.help = "Same as '-serial stdio' unless -serial is given." },
 
 	{ "qmp", "unix:PATH|unix:fd=FD|tcp:ADDRESS:PORT,server=on,wait=off", GROUP_QMP, true,
 		opt_qmp,
-		.help = "Serves QMP on a socket; may be repeated. Without 'wait=off' the guest "
-			"starts when the first client has connected. Whoever can connect controls "
-			"the machine. 'fd=FD' is a listening socket that is handed over. 'server' "
-			"and "
-			"'nowait' may be written for 'server=on' and 'wait=off'." },
+		.help = "Serves QMP on a socket; may be repeated. Without 'wait=off' the guest starts when the first client has connected. Whoever can connect controls the machine. 'fd=FD' is a listening socket that is handed over. 'server' and 'nowait' may be written for 'server=on' and 'wait=off'." },
 	{ "chardev", "socket,id=ID,path=PATH|fd=FD|host=ADDR,port=PORT,server=on,wait=off",
 		GROUP_QMP, true, opt_chardev, .help = "A socket that -mon refers to." },
 	{ "mon", "chardev=ID,mode=control", GROUP_QMP, true, opt_mon,
@@ -95,12 +76,10 @@ const struct option options[] = {
 		.help = "Stay, with the guest stopped, when it powers off; QMP's 'quit' ends.",
 		FIELD(no_shutdown) },
 	{ "daemonize", NULL, GROUP_PROCESS, true, opt_flag,
-		.help = "Go on in the background; returns when the guest has started, or with the "
-			"error.",
+		.help = "Go on in the background; returns when the guest has started, or with the error.",
 		FIELD(daemonize) },
 	{ "pidfile", "FILE", GROUP_PROCESS, false, opt_string,
-		.help = "Write the process id to a file, locked while the process lives and "
-			"removed at its end.",
+		.help = "Write the process id to a file, locked while the process lives and removed at its end.",
 		FIELD(pidfile) },
 	{ "D", "LOGFILE", GROUP_PROCESS, false, opt_string,
 		.help = "Append messages to a file instead of standard error.", FIELD(log_file) },

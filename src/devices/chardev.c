@@ -79,7 +79,8 @@ static bool is_socket(const struct chardev *c)
 static void write_failed(struct chardev *c, int error)
 {
 	c->out_pos = c->out_len = 0;
-	/* The peer hears nothing more. What it has sent is the guest's, until the next one comes.
+	/*
+	 * The peer hears nothing more. What it has sent is the guest's, until the next one comes.
 	 */
 	if (is_socket(c)) {
 		watch_close(c, &c->out);

@@ -21,8 +21,10 @@ void ged_reset(struct ged *ged)
 
 void ged_raise(struct ged *ged, uint32_t events)
 {
-	/* Always a pulse, even for bits that are set already: the edge for those may have been
-	 * lost. */
+	/*
+	 * Always a pulse, even for bits that are set already: the edge for those may have been
+	 * lost.
+	 */
 	if (atomic_fetch_or(&ged->events, events) | events)
 		sys_eventfd_signal(ged->irq_fd);
 }

@@ -100,7 +100,8 @@ static int64_t host_now(void)
 	return (int64_t)t.tv_sec * NS + t.tv_nsec;
 }
 
-/* Within what can be calculated with, whatever the guest set and the host's clock has done since.
+/*
+ * Within what can be calculated with, whatever the guest set and the host's clock has done since.
  */
 #define NOW_MAX (INT64_MAX - 2 * 86400 * NS)
 
@@ -269,7 +270,8 @@ static bool catch_up(struct rtc *rtc)
 	return update_irq(rtc);
 }
 
-/* Nanoseconds from the host's time `host` until an enabled flag is set, NEVER if none is enabled.
+/*
+ * Nanoseconds from the host's time `host` until an enabled flag is set, NEVER if none is enabled.
  */
 static int64_t next_event(const struct rtc *rtc, int64_t host)
 {

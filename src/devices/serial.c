@@ -354,8 +354,10 @@ void serial_release(struct serial *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
-/* Output that waits stays: it is the old kernel's last words. Input waits for the new one to
- * listen. */
+/*
+ * Output that waits stays: it is the old kernel's last words. Input waits for the new one to
+ * listen.
+ */
 void serial_reset(struct serial *s)
 {
 	pthread_mutex_lock(&s->lock);

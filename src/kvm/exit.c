@@ -102,9 +102,7 @@ static size_t describe_reason(
 		n = snprintf(buf, size, "KVM_RUN failed: error %d (%s)%s", exit->error,
 			strerrorname_np(exit->error) ? strerrorname_np(exit->error) : "unknown",
 			exit->error == EFAULT
-				? ": memory that the host cannot provide: a device's BAR that is "
-				  "not there now, or guest memory (with -mem-path: a truncated "
-				  "file, or too few huge pages)"
+				? ": memory that the host cannot provide: a device's BAR that is not there now, or guest memory (with -mem-path: a truncated file, or too few huge pages)"
 				: "");
 	else if (!name)
 		n = snprintf(buf, size, "exit reason %u is not known here", exit->reason);
@@ -135,9 +133,7 @@ const char *kvm_vcpu_describe(
 		sys_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
 		return buf;
 	snprintf(buf + at, size - at,
-		"; vcpu %u rip %llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer "
-		"%llx "
-		"cs %x rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx",
+		"; vcpu %u rip %llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx cs %x rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx",
 		vcpu->index, (unsigned long long)r.rip, (unsigned long long)r.rsp,
 		(unsigned long long)r.rflags, (unsigned long long)s.cr0, (unsigned long long)s.cr2,
 		(unsigned long long)s.cr3, (unsigned long long)s.cr4, (unsigned long long)s.efer,

@@ -97,9 +97,7 @@ static void hint_missing(struct err *err)
 
 	if (!flag)
 		err_hint(err,
-			"the processor offers no virtualisation (no vmx or svm in /proc/cpuinfo): "
-			"switch it on in the firmware's settings, or, inside a virtual machine, "
-			"switch on nested virtualisation in the host around it");
+			"the processor offers no virtualisation (no vmx or svm in /proc/cpuinfo): switch it on in the firmware's settings, or, inside a virtual machine, switch on nested virtualisation in the host around it");
 	else
 		err_hint(err, "load the module: sudo modprobe %s",
 			flag[0] == 'v' ? "kvm_intel" : "kvm_amd");
@@ -123,8 +121,7 @@ static void hint_permission(const char *path, struct err *err)
 			group->gr_name);
 	else
 		err_hint(err,
-			"let a group use it: sudo chgrp kvm %s; sudo chmod 0660 %s; "
-			"sudo usermod -aG kvm $USER; then log in again",
+			"let a group use it: sudo chgrp kvm %s; sudo chmod 0660 %s; sudo usermod -aG kvm $USER; then log in again",
 			path, path);
 }
 

@@ -99,8 +99,10 @@ void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
 	pthread_mutex_lock(&vm->irq_lock);
 	vm->gsi_used[gsi / 64] &= ~(1ull << gsi % 64);
 	e = find_msi(vm, gsi);
-	/* Nothing uses the route any more, so the kernel hears of it with the next change: a commit
-	 * waits until every vCPU has left the old table. */
+	/*
+	 * Nothing uses the route any more, so the kernel hears of it with the next change: a commit
+	 * waits until every vCPU has left the old table.
+	 */
 	if (e)
 		*e = vm->routes->entries[--vm->routes->nr];
 	pthread_mutex_unlock(&vm->irq_lock);

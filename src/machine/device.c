@@ -36,7 +36,8 @@ struct device *device_of_function(struct machine *m, const struct pci_function *
 	return NULL;
 }
 
-/* Room for every BAR of every device, now: a guest that maps its BARs must not make main allocate.
+/*
+ * Room for every BAR of every device, now: a guest that maps its BARs must not make main allocate.
  */
 static int device_reserve(struct machine *m, struct err *err) ON_MAIN
 {

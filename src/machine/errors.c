@@ -41,8 +41,10 @@ static enum vfio_on_error action_for(const struct device *device)
 	if (device->machine->ending ||
 		(device->stage != DEVICE_PLUGGED && device->stage != DEVICE_REQUESTED))
 		return VFIO_ON_ERROR_REPORT;
-	/* A reset under way is the remedy for whatever was wrong; a guest that starts afresh
-	 * without the device has lost nothing. */
+	/*
+	 * A reset under way is the remedy for whatever was wrong; a guest that starts afresh
+	 * without the device has lost nothing.
+	 */
 	if (device->machine->resetting && action != VFIO_ON_ERROR_UNPLUG)
 		return VFIO_ON_ERROR_REPORT;
 	return action;

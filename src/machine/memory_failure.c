@@ -202,12 +202,12 @@ static void share(struct machine *m, const struct vcpu *from)
 static void end_of(struct machine *m, unsigned outcome, uint64_t address) ON_MAIN
 {
 	if (outcome == OUTSIDE_REQUIRED)
-		log_error("uncorrectable memory error at %#llx in portcullis' own memory, which "
-			  "KVM needs: the machine ends",
+		log_error(
+			"uncorrectable memory error at %#llx in portcullis' own memory, which KVM needs: the machine ends",
 			(unsigned long long)address);
 	else
-		log_error("guest memory at %#llx has an uncorrectable error, and this host's KVM "
-			  "cannot tell the guest: the machine ends",
+		log_error(
+			"guest memory at %#llx has an uncorrectable error, and this host's KVM cannot tell the guest: the machine ends",
 			(unsigned long long)address);
 	emit(m, outcome);
 	machine_shutdown(m, SHUTDOWN_HOST_ERROR);

@@ -76,8 +76,7 @@ static int check_function(const struct pci_bus *bus, int32_t devfn, const char *
 	if (!zero || devfn < 0 || !(devfn & 7))
 		return 0;
 	err_set(err, EBUSY,
-		"vfio-pci '%s': slot 0 of bus '%s' already shows the guest '%s' as function 0: "
-		"function %u would not be found",
+		"vfio-pci '%s': slot 0 of bus '%s' already shows the guest '%s' as function 0: function %u would not be found",
 		id, bus->name, zero->id, (unsigned)devfn & 7);
 	err_hint(err, "plug function 0 last");
 	return -EBUSY;

@@ -5,8 +5,8 @@
  * Layer: L4, main only.
  *
  *   device_add:  NEW -open-> ATTACHED -map, realize-> REALIZED -plug-> PLUGGED, guest told
- *   device_del:  PLUGGED -ask-> REQUESTED -guest lets go-> RELEASED -worker-> FENCED -worker->
- * CLOSED
+ *   device_del:  PLUGGED -ask-> REQUESTED -guest lets go-> RELEASED
+ *                RELEASED -worker-> FENCED -worker-> CLOSED
  *
  * A device_del while it is being added cancels the add. `force`, a machine reset while REQUESTED
  * and the host taking the device back all release it without the guest's word. REQUESTED that lasts
@@ -28,7 +28,8 @@ void slots_release(struct machine *m);
 void slots_reset(struct machine *m) ON_MAIN;
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
 void slots_show(struct port *port, bool tell) ON_MAIN;
-/* What was behind port is gone without the guest's word: it is told, and a new card waits for it.
+/*
+ * What was behind port is gone without the guest's word: it is told, and a new card waits for it.
  */
 void slots_pull(struct port *port) ON_MAIN;
 /*

@@ -81,7 +81,8 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 	return 0;
 }
 
-/* What all devices together allow: the intersection of usable ranges, the union of reserved ones.
+/*
+ * What all devices together allow: the intersection of usable ranges, the union of reserved ones.
  */
 struct dma_limits {
 	struct range usable[64], reserved[256];
@@ -170,8 +171,7 @@ static int place_mem64(struct machine *m, struct err *err)
 	windows_place(&m->windows, m->ram.layout.top, m->iova_end);
 	if (m->windows.mem64_start >= m->windows.mem64_end)
 		return err_set(err, E2BIG,
-			"%llu MiB of memory leave no room for PCI devices in the %u address bits "
-			"of this CPU",
+			"%llu MiB of memory leave no room for PCI devices in the %u address bits of this CPU",
 			(unsigned long long)(m->ram.layout.size >> 20), m->vm.phys_bits);
 	m->acpi.mem64_start = m->windows.mem64_start;
 	m->acpi.mem64_end = m->windows.mem64_end;

@@ -122,7 +122,8 @@ struct memory_failures {
 	_Atomic unsigned faults;
 	_Atomic uint64_t fault_page;
 	_Atomic int fault_code;
-	/* memory_failures_follow() is under way: jobs of devices, the first error, what comes then
+	/*
+	 * memory_failures_follow() is under way: jobs of devices, the first error, what comes then
 	 */
 	unsigned jobs_left;
 	struct err err;

@@ -122,8 +122,7 @@ int topology_init(struct machine *m, struct err *err)
 	for (struct port *p = m->ports; !ret && p; p = p->next)
 		if (p->root.options.native_hotplug != m->ports->root.options.native_hotplug)
 			ret = err_set(err, EINVAL,
-				"pcie-root-port '%s': native-hotplug differs from that of '%s': it "
-				"is one for all ports",
+				"pcie-root-port '%s': native-hotplug differs from that of '%s': it is one for all ports",
 				p->root.options.id, m->ports->root.options.id);
 	for (struct port *p = m->ports; p; p = p->next)
 		m->port_devfns[m->acpi.n_ports++] = p->root.function.devfn;

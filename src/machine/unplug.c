@@ -117,7 +117,8 @@ void plug_guest_released(struct port *port, uint8_t functions)
 	slots_show(port, false);
 }
 
-/* The guest is asked once for all functions of a slot: a second press of the button takes it back.
+/*
+ * The guest is asked once for all functions of a slot: a second press of the button takes it back.
  */
 static bool asked(const struct port *port)
 {

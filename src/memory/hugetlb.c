@@ -52,21 +52,18 @@ int hugetlb_refuse(const char *path, const char *sysfs, uint64_t page_size, uint
 	size_text(page, sizeof(page), page_size);
 	if (mount_free < need) {
 		err_set(err, ENOMEM,
-			"guest RAM needs %llu huge pages of %s, the size of the mount '%s' leaves "
-			"%llu",
+			"guest RAM needs %llu huge pages of %s, the size of the mount '%s' leaves %llu",
 			(unsigned long long)need, page, path, (unsigned long long)mount_free);
 		err_hint(err, "mount it with a larger size=, or use a smaller -m");
 		return -ENOMEM;
 	}
 	if (hugetlb_pool_read(&pool, sysfs, page_size))
 		return err_set(err, ENOMEM,
-			"guest RAM needs %llu huge pages of %s, and the kernel does not give '%s' "
-			"as many",
+			"guest RAM needs %llu huge pages of %s, and the kernel does not give '%s' as many",
 			(unsigned long long)need, page, path);
 	usable = pool.free > pool.reserved ? pool.free - pool.reserved : 0;
 	err_set(err, ENOMEM,
-		"guest RAM needs %llu huge pages of %s ('%s'), this host has %llu free, %llu of "
-		"them reserved by others",
+		"guest RAM needs %llu huge pages of %s ('%s'), this host has %llu free, %llu of them reserved by others",
 		(unsigned long long)need, page, path, (unsigned long long)pool.free,
 		(unsigned long long)pool.reserved);
 	err_hint(err,

@@ -155,16 +155,14 @@ static int refuse_low(const struct plan *plan, struct err *err)
 
 		if (s.start < MIB && s.start < s.end)
 			return err_set(err, ERANGE,
-				"guest RAM needs addresses 0x0-0xfffff, but a device reserves "
-				"0x%llx-0x%llx",
+				"guest RAM needs addresses 0x0-0xfffff, but a device reserves 0x%llx-0x%llx",
 				(unsigned long long)plan->reserved[i].start,
 				(unsigned long long)plan->reserved[i].end);
 	}
 	if (plan->n_usable == 0)
 		return err_set(err, ERANGE, "guest addresses end below 1 MiB");
 	return err_set(err, ERANGE,
-		"guest RAM needs addresses 0x0-0xfffff, but the IOMMU's first usable range is "
-		"0x%llx-0x%llx",
+		"guest RAM needs addresses 0x0-0xfffff, but the IOMMU's first usable range is 0x%llx-0x%llx",
 		(unsigned long long)plan->usable[0].start, (unsigned long long)plan->usable[0].end);
 }
 
@@ -172,8 +170,7 @@ static int refuse_size(
 	const struct plan *plan, const struct ram_layout *l, uint64_t size, struct err *err)
 {
 	int ret = err_set(err, ERANGE,
-		"guest RAM of %llu MiB does not fit: below address 0x%llx there is room for %llu "
-		"MiB",
+		"guest RAM of %llu MiB does not fit: below address 0x%llx there is room for %llu MiB",
 		(unsigned long long)(size / MIB), (unsigned long long)plan->limit,
 		(unsigned long long)(l->size / MIB));
 

@@ -133,8 +133,10 @@ enum io_status pci_defer(struct io_access *access, struct loop *owner,
 	uint8_t asked = access->size;
 	enum io_status status;
 
-	/* The request is about a config register: size is that of the part, not of the whole
-	 * access. */
+	/*
+	 * The request is about a config register: size is that of the part, not of the whole
+	 * access.
+	 */
 	access->size = (uint8_t)size;
 	status = io_defer(access, owner, finish, fn, offset);
 	access->size = asked;

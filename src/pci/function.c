@@ -81,16 +81,14 @@ int pci_check_place(
 
 	if (bus->bridge && slot != 0)
 		return err_set(err, EINVAL,
-			"PCI: slot %u of bus '%s' does not exist: behind a root port there is slot "
-			"0 only",
+			"PCI: slot %u of bus '%s' does not exist: behind a root port there is slot 0 only",
 			slot, bus->name);
 	if (at(bus, devfn))
 		return err_set(err, EBUSY, "PCI: slot %u function %u already occupied by '%s'",
 			slot, number, at(bus, devfn)->id);
 	if (number && zero && !zero->multifunction)
 		return err_set(err, EBUSY,
-			"PCI: single function device can't be populated in function %x.%x: "
-			"'%s' at %x.0 has multifunction off",
+			"PCI: single function device can't be populated in function %x.%x: '%s' at %x.0 has multifunction off",
 			slot, number, zero->id, slot);
 	if (number || multifunction)
 		return 0;
@@ -99,9 +97,7 @@ int pci_check_place(
 
 		if (other)
 			return err_set(err, EBUSY,
-				"PCI: %x.0 indicates single function, but %x.%x is already "
-				"populated "
-				"by '%s': '%s' needs multifunction=on",
+				"PCI: %x.0 indicates single function, but %x.%x is already populated by '%s': '%s' needs multifunction=on",
 				slot, slot, i, other->id, id);
 	}
 	return 0;

@@ -44,8 +44,10 @@ struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t d
 		if (!fn || !fn->child)
 			continue;
 		numbers = atomic_load(&fn->bus_numbers);
-		/* No bridges below root ports: of secondary..subordinate only the first bus is
-		 * there. */
+		/*
+		 * No bridges below root ports: of secondary..subordinate only the first bus is
+		 * there.
+		 */
 		if ((numbers >> 8 & 0xff) == bus && (numbers >> 16 & 0xff) >= bus)
 			return atomic_load(&fn->child->function[devfn]);
 	}

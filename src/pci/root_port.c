@@ -216,7 +216,8 @@ static void reset(struct pci_function *fn)
 {
 	struct root_port *port = port_of(fn);
 
-	/* What is plugged is what counts: a card that was put in or pulled out without a word, too.
+	/*
+	 * What is plugged is what counts: a card that was put in or pulled out without a word, too.
 	 */
 	port->present = atomic_load(&port->bus.function[0]);
 	pthread_mutex_lock(&fn->lock);

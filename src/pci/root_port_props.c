@@ -20,8 +20,7 @@ static const struct prop props[] = {
 	{ .name = "addr",
 		.kind = PROP_DEVFN,
 		.offset = AT(addr),
-		.help = "slot and function on pcie.0, SLOT[.FN]; the first free slot if not "
-			"given" },
+		.help = "slot and function on pcie.0, SLOT[.FN]; the first free slot if not given" },
 	{ .name = "multifunction",
 		.kind = PROP_BOOL,
 		.offset = AT(multifunction),
@@ -54,14 +53,12 @@ static const struct prop props[] = {
 		.kind = PROP_SIZE,
 		.offset = AT(pref64_reserve),
 		.def = AUTO,
-		.help = "bytes of 64-bit prefetchable memory kept for hot plug; as much as fits if "
-			"not given" },
+		.help = "bytes of 64-bit prefetchable memory kept for hot plug; as much as fits if not given" },
 	{ .name = "io-reserve",
 		.kind = PROP_SIZE,
 		.offset = AT(io_reserve),
 		.def = AUTO,
-		.help = "bytes of I/O ports kept for hot plug; 4096 while there are some if not "
-			"given" },
+		.help = "bytes of I/O ports kept for hot plug; 4096 while there are some if not given" },
 	{ .name = "native-hotplug",
 		.kind = PROP_BOOL,
 		.offset = AT(native_hotplug),

@@ -119,8 +119,10 @@ static void make(struct slot *slot, enum move move, struct slot_effects *effects
 	slot->state = t->next;
 	if (t->what & CARD_IN)
 		slot->status |= PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_PDC;
-	/* Where there is a button, Linux listens to it and not to presence: who puts a card in
-	 * presses. */
+	/*
+	 * Where there is a button, Linux listens to it and not to presence: who puts a card in
+	 * presses.
+	 */
 	if (t->what & CARD_IN && t->next == SLOT_OFF && slot->native)
 		slot->status |= PCI_EXP_SLTSTA_ABP;
 	if (t->what & CARD_OUT) {

@@ -76,8 +76,7 @@ static int name_fd(struct named_fds *fds, const char *name, int fd, struct err *
 
 	if (!*name || (*name >= '0' && *name <= '9') || strlen(name) >= FD_NAME_MAX)
 		return err_set(err, EINVAL,
-			"Parameter 'fdname' expects a name not starting with a digit, of at most "
-			"%d bytes",
+			"Parameter 'fdname' expects a name not starting with a digit, of at most %d bytes",
 			FD_NAME_MAX - 1);
 	if (!place)
 		place = find_free(fds);

@@ -152,9 +152,7 @@ const struct qmp_type qmp_types[] = {
 		HAS("interrupts", "VfioInterrupts", NULL)),
 	OBJECT("VfioLimit",
 		HAS("name", "str",
-			"'memslots': pieces of memory the guest reaches without an exit; "
-			"'interrupt-routes': vectors KVM delivers; 'workers': passed-through "
-			"devices"),
+			"'memslots': pieces of memory the guest reaches without an exit; 'interrupt-routes': vectors KVM delivers; 'workers': passed-through devices"),
 		HAS("used", "int", NULL), HAS("max", "int", NULL)),
 	OBJECT("VfioMainLoop", HAS("steps", "int", "rounds of the loop"),
 		HAS("longest-step-us", "int",
@@ -205,8 +203,7 @@ const struct qmp_type qmp_types[] = {
 	OBJECT("MemoryFailureData",
 		HAS("recipient", "MemoryFailureRecipient", "whose memory it is"),
 		HAS("action", "MemoryFailureAction",
-			"inject: the guest is told; ignore: it is not, or the memory was replaced; "
-			"reset: it cannot take it; fatal: the machine ends"),
+			"inject: the guest is told; ignore: it is not, or the memory was replaced; reset: it cannot take it; fatal: the machine ends"),
 		HAS("flags", "MemoryFailureFlags", NULL)),
 	{ .name = NULL },
 };
@@ -280,13 +277,11 @@ const struct qmp_command qmp_commands[] = {
 		.args = "QueryVfioMainLoop",
 		.returns = "VfioMainLoop",
 		.fn = qmp_cmd_query_vfio_main_loop,
-		.doc = "How long the main thread was away from its event loop, by its own clocks: "
-		       "for so long it answered no client, and no vCPU that waited for it." },
+		.doc = "How long the main thread was away from its event loop, by its own clocks: for so long it answered no client, and no vCPU that waited for it." },
 	{ .name = "query-vfio-mappings",
 		.returns = "[VfioMapping]",
 		.fn = qmp_cmd_query_vfio_mappings,
-		.doc = "What passed-through devices' DMA reaches: guest memory, each other's "
-		       "BARs." },
+		.doc = "What passed-through devices' DMA reaches: guest memory, each other's BARs." },
 	{ .name = "device-list-properties",
 		.args = "DeviceListProperties",
 		.returns = "[ObjectPropertyInfo]",
@@ -308,27 +303,17 @@ const struct qmp_command qmp_commands[] = {
 		.args = "DeviceAdd",
 		.open_args = true,
 		.fn = qmp_cmd_device_add,
-		.doc = "Plugs a device in. Every property of -device is an argument. The reply "
-		       "comes "
-		       "when the guest has been told, or everything has been taken back. A file "
-		       "descriptor given by fd is the device's, and closed if the command fails." },
+		.doc = "Plugs a device in. Every property of -device is an argument. The reply comes when the guest has been told, or everything has been taken back. A file descriptor given by fd is the device's, and closed if the command fails." },
 	{ .name = "device_del",
 		.args = "DeviceDel",
 		.fn = qmp_cmd_device_del,
 		.enodev_class = true,
-		.doc = "Asks the guest to let go of a device and takes it out. The reply comes "
-		       "after "
-		       "DEVICE_DELETED: the device's last file descriptor is closed, the host may "
-		       "have it. If the guest does not let go within the device's unplug-timeout, "
-		       "the "
-		       "reply is an error and the device stays." },
+		.doc = "Asks the guest to let go of a device and takes it out. The reply comes after DEVICE_DELETED: the device's last file descriptor is closed, the host may have it. If the guest does not let go within the device's unplug-timeout, the reply is an error and the device stays." },
 	{ .name = "object-add",
 		.args = "ObjectAdd",
 		.open_args = true,
 		.fn = qmp_cmd_object_add,
-		.doc = "Makes an object that devices refer to. Every property of -object is an "
-		       "argument; 'fd' is the name (getfd) or number (add-fd) of one that was "
-		       "sent along." },
+		.doc = "Makes an object that devices refer to. Every property of -object is an argument; 'fd' is the name (getfd) or number (add-fd) of one that was sent along." },
 	{ .name = "object-del",
 		.args = "ObjectDel",
 		.fn = qmp_cmd_object_del,
@@ -336,9 +321,7 @@ const struct qmp_command qmp_commands[] = {
 	{ .name = "getfd",
 		.args = "FdName",
 		.fn = qmp_cmd_getfd,
-		.doc = "Names the file descriptor that was sent along (SCM_RIGHTS). The name is "
-		       "this "
-		       "client's, and goes with it." },
+		.doc = "Names the file descriptor that was sent along (SCM_RIGHTS). The name is this client's, and goes with it." },
 	{ .name = "closefd",
 		.args = "FdName",
 		.fn = qmp_cmd_closefd,
@@ -372,7 +355,6 @@ const struct qmp_event_type qmp_events[] = {
 	{ MACHINE_VFIO_DEVICE_ERROR, "VFIO_DEVICE_ERROR", "VfioErrorData",
 		"A passed-through device reported an error (AER), or was lost in a reset." },
 	{ MACHINE_MEMORY_FAILURE, "MEMORY_FAILURE", "MemoryFailureData",
-		"The host's memory has an uncorrectable error. The same is told once a second at "
-		"most." },
+		"The host's memory has an uncorrectable error. The same is told once a second at most." },
 	{ .name = NULL },
 };

@@ -36,9 +36,7 @@ static int device_error(const struct vfio_attachment *attachment, int code, stru
 		err_hint(err, "its driver was changed meanwhile: bind it to vfio-pci again");
 	else if (code == EACCES)
 		err_hint(err,
-			"it is a virtual function of a device that is itself bound to vfio-pci, "
-			"which"
-			" guards it by a token: bind the physical function to its own driver");
+			"it is a virtual function of a device that is itself bound to vfio-pci, which guards it by a token: bind the physical function to its own driver");
 	else if (code == EBUSY || code == EAGAIN)
 		err_hint(err, "another process uses it or resets it: fuser -v /dev/vfio/%d",
 			attachment->device.group);
@@ -131,7 +129,8 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 	ret = vfio_peers_make_room(attachment->context);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "no room to keep account of DMA mappings");
-	/* RAM is laid out already when the device is hot-plugged: better to know now than half-way.
+	/*
+	 * RAM is laid out already when the device is hot-plugged: better to know now than half-way.
 	 */
 	return vfio_ram_check(attachment, err);
 }

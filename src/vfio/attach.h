@@ -36,8 +36,9 @@ unsigned vfio_attachment_container(const struct vfio_attachment *attachment);
 
 /* Maps all guest RAM in the attachment's container unless that was done. */
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
-/* Any thread: mapping RAM ends with -ECANCELED at the next piece of it, what was mapped is
- * undone. */
+/*
+ * Any thread: mapping RAM ends with -ECANCELED at the next piece of it, what was mapped is undone.
+ */
 void vfio_attachment_cancel(struct vfio_attachment *attachment);
 
 /*
@@ -48,8 +49,10 @@ void vfio_attachment_cancel(struct vfio_attachment *attachment);
  */
 int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct vfio_area *areas, unsigned n) ON_WORKER;
-/* Maps a GiB or so of what any device shows. 1: there is more to do. Failure is a warning, once per
- * BAR. Allocates nothing. -EAGAIN as above. */
+/*
+ * Maps a GiB or so of what any device shows. 1: there is more to do. Failure is a warning, once per
+ * BAR. Allocates nothing. -EAGAIN as above.
+ */
 int vfio_attachment_step(struct vfio_attachment *attachment) ON_WORKER;
 /*
  * Around a reset of the device: nobody maps its BARs, which the kernel would hold until it is back,

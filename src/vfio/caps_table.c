@@ -44,8 +44,10 @@ static const struct cap_field ssvid[] = { { .size = 0 } };
 static const struct cap_field express[] = {
 	/* Device capabilities: no phantom functions. */
 	{ .offset = 0x04, .size = 4, .hide = 0x00000018 },
-	/* Device control: error reporting and MPS are the host's; no phantom functions, no aux
-	 * power; bit 15 is FLR. */
+	/*
+	 * Device control: error reporting and MPS are the host's; no phantom functions, no aux
+	 * power; bit 15 is FLR.
+	 */
 	{ .offset = 0x08, .size = 1, .live = 0x10, .keep = 0xef, .pass = 0x10 },
 	{ .offset = 0x09, .size = 1, .live = 0x79, .hide = 0x86, .pass = 0x79, .effect = CAP_FLR,
 	  .trigger = 0x80 },

@@ -29,8 +29,10 @@ static uint32_t config_read(struct pci_function *fn, unsigned offset, unsigned s
 	struct vfio_pci *dev = fn->opaque;
 	uint32_t live, value, device = 0;
 
-	/* A device that was lost is not there: the guest's kernel passes it by. One that is being
-	 * reset does not answer; nor may we ask it: see reset_prepare.c. */
+	/*
+	 * A device that was lost is not there: the guest's kernel passes it by. One that is being
+	 * reset does not answer; nor may we ask it: see reset_prepare.c.
+	 */
 	if (!well_formed(offset, size) || vfio_device_absent(dev))
 		return 0xffffffff;
 	live = vfio_firewall_bits(dev->firewall.live, offset, size);

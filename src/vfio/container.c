@@ -118,8 +118,10 @@ int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64
 	if (!entry || entry->iova != iova || entry->size != size)
 		return -ENOENT;
 	ret = container->ops->unmap(container, iova, size);
-	/* The kernel drops it with the container at the latest; nobody could repeat the call
-	 * usefully. */
+	/*
+	 * The kernel drops it with the container at the latest; nobody could repeat the call
+	 * usefully.
+	 */
 	if (ret < 0)
 		log_guest("vfio: cannot unmap IOVA 0x%" PRIx64 "+0x%" PRIx64 ": %s", iova, size,
 			strerror(-ret));

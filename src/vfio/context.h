@@ -5,8 +5,8 @@
  *
  * Locks: context->lock guards everything here and is held across slow ioctls (pinning memory takes
  *        seconds), so only workers take it, and only through attach.h. context->tables is a leaf
- * lock that guards the container list, ranges and ledgers against readers on other threads; it is
- *        never held across a system call.
+ *        lock that guards the container list, ranges and ledgers against readers on other threads;
+ *        it is never held across a system call.
  * Owner: context owns all; containers and groups go with their last user.
  */
 #ifndef PORTCULLIS_VFIO_CONTEXT_H

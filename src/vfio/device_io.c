@@ -48,8 +48,10 @@ static int real_region_info(
 {
 	size_t size = sizeof(struct vfio_region_info);
 
-	/* The first answer says how large the whole one is; twice is enough for a kernel in its
-	 * senses. */
+	/*
+	 * The first answer says how large the whole one is; twice is enough for a kernel in its
+	 * senses.
+	 */
 	for (unsigned attempt = 0; attempt < 3; attempt++) {
 		struct vfio_region_info *info = NULL;
 		int ret = region_info_once(io, index, size, &info);

@@ -40,9 +40,7 @@ static int not_permitted(const struct vfio_host *host, const char *path, int cod
 	err_set_errno(err, code, "cannot open '%s' (owner %u:%u, mode %04o) as uid %ld", path,
 		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777), uid);
 	err_hint(err,
-		"give the node to that user (chown %ld %s) or run as root; in a container its "
-		"device"
-		" rules must allow the node as well",
+		"give the node to that user (chown %ld %s) or run as root; in a container its device rules must allow the node as well",
 		uid, path);
 	return -code;
 }
@@ -78,8 +76,7 @@ static int not_viable(
 		attachment->device.name);
 	vfio_sysfs_append_group(&context->host, group, err);
 	err_hint(err,
-		"bind each of these devices (bridges with pcieport excepted) to vfio-pci, or unbind"
-		" it from its driver: echo ADDRESS > /sys/bus/pci/devices/ADDRESS/driver/unbind");
+		"bind each of these devices (bridges with pcieport excepted) to vfio-pci, or unbind it from its driver: echo ADDRESS > /sys/bus/pci/devices/ADDRESS/driver/unbind");
 	return -EPERM;
 }
 

@@ -78,8 +78,7 @@ static int check_idle(
 			if (at != attachment && atomic_load(&at->busy) &&
 				!strcmp(at->device.name, name))
 				return err_set(err, EBUSY,
-					"resetting its bus would reset '%s' as well, which the "
-					"guest uses",
+					"resetting its bus would reset '%s' as well, which the guest uses",
 					name);
 	}
 	return 0;

@@ -60,9 +60,7 @@ int vfio_ids_check(const struct pci_ids *expect, const struct pci_ids *found, co
 	err_set(err, ENODEV, "'%s' is %s, not %s as x-expect demands", name,
 		pci_ids_format(found, have), pci_ids_format(expect, want));
 	err_hint(err,
-		"find the device that was meant with: lspci -Dnn -d %04x:%04x; addresses change "
-		"when "
-		"cards are added or moved",
+		"find the device that was meant with: lspci -Dnn -d %04x:%04x; addresses change when cards are added or moved",
 		expect->vendor, expect->device);
 	return -ENODEV;
 }

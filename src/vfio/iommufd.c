@@ -156,8 +156,7 @@ static int bind(struct vfio_attachment *attachment, struct err *err)
 		return 0;
 	if (ret == -EPERM) {
 		err_set_errno(err, EPERM,
-			"'%s' cannot be given to iommufd '%s': the host still uses a device"
-			" of IOMMU group %d, or interrupts are unsafe; its devices: ",
+			"'%s' cannot be given to iommufd '%s': the host still uses a device of IOMMU group %d, or interrupts are unsafe; its devices: ",
 			attachment->device.name, attachment->iommufd->id, attachment->device.group);
 		vfio_sysfs_append_group(&attachment->context->host, attachment->device.group, err);
 		err_hint(err,
@@ -174,8 +173,7 @@ static int bind(struct vfio_attachment *attachment, struct err *err)
 	/* A node can be opened often, but only one of its users gets the device. */
 	if (ret == -EINVAL || ret == -EBUSY)
 		err_hint(err,
-			"another process may be using the device: fuser -v /dev/vfio/devices/*"
-			" /dev/vfio/%d",
+			"another process may be using the device: fuser -v /dev/vfio/devices/* /dev/vfio/%d",
 			attachment->device.group);
 	return (int)ret;
 }

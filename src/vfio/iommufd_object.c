@@ -134,9 +134,8 @@ static int open_iommu(struct vfio_context *context, struct vfio_iommufd *iommufd
 	fd = context->host.ops->open(&context->host, path);
 	if (fd == -ENOENT || fd == -ENODEV || fd == -ENXIO) {
 		err_set(err, -fd, "'%s' does not exist: no IOMMUFD in this kernel", path);
-		err_hint(err, "load it with 'modprobe iommufd', if the kernel was built with"
-			      " CONFIG_IOMMUFD; without iommufd= the device is reached through its "
-			      "group");
+		err_hint(err,
+			"load it with 'modprobe iommufd', if the kernel was built with CONFIG_IOMMUFD; without iommufd= the device is reached through its group");
 		return fd;
 	}
 	if (fd < 0)

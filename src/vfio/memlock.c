@@ -93,8 +93,8 @@ int vfio_memlock_check(
 	if (needed <= memlock.limit)
 		return 0;
 	err_set(err, ENOMEM,
-		"the limit of locked memory is too small: the device needs all guest memory"
-		" pinned, %" PRIu64 " bytes with what is locked already, but %" PRIu64
+		"the limit of locked memory is too small: the device needs all guest memory pinned, %" PRIu64
+		" bytes with what is locked already, but %" PRIu64
 		" bytes are allowed (RLIMIT_MEMLOCK)",
 		needed, memlock.limit);
 	err_hint(err,

@@ -70,8 +70,9 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		ret = check_own_ids(dev, err);
 	if (!ret) {
 		dev->reset_methods = vfio_attachment_reset_methods(dev->attachment);
-		/* A mediated device's driver may or may not. Where it fails for a physical one,
-		 * the kernel does not offer the function's reset (Linux' vfio_pci_core_enable()).
+		/*
+		 * A mediated device's driver may or may not. Where it fails for a physical one, the
+		 * kernel does not offer the function's reset (Linux' vfio_pci_core_enable()).
 		 */
 		dev->kernel_resets = dev->attachment->device.pci && vfio_reset_possible(dev);
 		dev->fresh = dev->kernel_resets;

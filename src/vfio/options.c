@@ -34,8 +34,7 @@ static const struct prop props[] = {
 	  .help = "show the guest an expansion ROM, the device's own or romfile" },
 	{ .name = "romfile", .kind = PROP_STRING, .offset = AT(romfile),
 	  .may_be_empty = true,
-	  .help = "file to show as expansion ROM instead of the device's own; romfile= (empty) shows "
-		  "none" },
+	  .help = "file to show as expansion ROM instead of the device's own; romfile= (empty) shows none" },
 	{ .name = "x-expect", .kind = PROP_PCI_IDS, .offset = AT(expect),
 	  .help = "refuse the device, before it is touched, if it is any other" },
 	{ .name = "x-p2p", .kind = PROP_BOOL, .offset = AT(p2p), .def = "on",
@@ -48,8 +47,7 @@ static const struct prop props[] = {
 	  .help = "seconds the guest has to let go after device_del" },
 	{ .name = "on-error", .kind = PROP_CHOICE, .offset = AT(on_error), .def = "stop",
 	  .choices = on_error,
-	  .help = "when the device reports an error (AER): stop or reset the guest, unplug the "
-		  "device, or only report it" },
+	  .help = "when the device reports an error (AER): stop or reset the guest, unplug the device, or only report it" },
 	{ .name = NULL },
 };
 /* clang-format on */

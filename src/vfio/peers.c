@@ -108,8 +108,10 @@ static bool map_piece(struct vfio_container *container, struct vfio_attachment *
 	if (there && there->owner == attachment && there->iova == entry.iova &&
 		there->size == entry.size)
 		return true;
-	/* Another device's BAR that has yet to leave, or a guest that does not care: the step after
-	 * its own is the next try. */
+	/*
+	 * Another device's BAR that has yet to leave, or a guest that does not care: the step after
+	 * its own is the next try.
+	 */
 	if (there && there->kind == LEDGER_BAR)
 		return true;
 	if (!step->left) {

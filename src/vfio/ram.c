@@ -46,15 +46,15 @@ static int out_of_reach(const struct vfio_attachment *attachment, const struct r
 	const struct vfio_container *container = attachment->container;
 
 	err_set(err, ERANGE,
-		"guest memory 0x%" PRIx64 "-0x%" PRIx64 " is out of reach for '%s': the IOMMU"
-		" cannot map 0x%" PRIx64 " (it can map",
+		"guest memory 0x%" PRIx64 "-0x%" PRIx64
+		" is out of reach for '%s': the IOMMU cannot map 0x%" PRIx64 " (it can map",
 		segment->gpa, segment_end(segment), attachment->device.name, at);
 	for (unsigned i = 0; i < container->n_usable; i++)
 		err_append(err, "%s 0x%" PRIx64 "-0x%" PRIx64, i ? "," : "",
 			container->usable[i].start, container->usable[i].end);
 	err_append(err, ")");
-	err_hint(err, "name the device on the command line, so that memory is laid out around such"
-		      " ranges when the machine starts");
+	err_hint(err,
+		"name the device on the command line, so that memory is laid out around such ranges when the machine starts");
 	return -ERANGE;
 }
 
@@ -66,8 +66,8 @@ static int in_reserved(const struct vfio_attachment *attachment, const struct ra
 		", which the host reserves (%s) for IOMMU group %d of '%s'",
 		segment->gpa, segment_end(segment), reserved->range.start, reserved->range.end,
 		reserved->type, attachment->device.group, attachment->device.name);
-	err_hint(err, "name the device on the command line, so that memory is laid out around such"
-		      " ranges when the machine starts");
+	err_hint(err,
+		"name the device on the command line, so that memory is laid out around such ranges when the machine starts");
 	return -ERANGE;
 }
 
@@ -108,7 +108,8 @@ uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned
 
 		for (unsigned i = 0; i < layout->count; i++)
 			count += pieces_of(&layout->segment[i], piece);
-		/* Half is left to BARs and to devices that come later, as long as that is possible.
+		/*
+		 * Half is left to BARs and to devices that come later, as long as that is possible.
 		 */
 		if (count <= maps_left / 2 || (piece == PIECE_MAX && count <= maps_left)) {
 			*pieces = (unsigned)count;
@@ -125,15 +126,14 @@ static int map_error(const struct vfio_attachment *attachment, const struct ledg
 		"cannot map guest memory 0x%" PRIx64 "-0x%" PRIx64 " for DMA by '%s'", entry->iova,
 		entry->iova + (entry->size - 1), attachment->device.name);
 	if (code == ENOSPC)
-		err_hint(err, "the host limits the number of mappings: raise the parameter"
-			      " dma_entry_limit of vfio_iommu_type1");
+		err_hint(err,
+			"the host limits the number of mappings: raise the parameter dma_entry_limit of vfio_iommu_type1");
 	else if (code == EFAULT)
-		err_hint(err, "the host cannot provide some of it: it has an uncorrectable error"
-			      " (reset the guest, and it is given other memory), or the file"
-			      " behind -mem-path was truncated");
+		err_hint(err,
+			"the host cannot provide some of it: it has an uncorrectable error (reset the guest, and it is given other memory), or the file behind -mem-path was truncated");
 	else if (code == ENOMEM)
-		err_hint(err, "the host has too little free memory, or the limit of locked memory"
-			      " (ulimit -l, LimitMEMLOCK=) is below the guest's memory");
+		err_hint(err,
+			"the host has too little free memory, or the limit of locked memory (ulimit -l, LimitMEMLOCK=) is below the guest's memory");
 	return -code;
 }
 
@@ -217,8 +217,7 @@ static int prepare(
 	*piece = vfio_ram_piece_size(ram, container->maps_left, pieces);
 	if (!*piece) {
 		err_set(err, ENOSPC,
-			"the host allows only %u more DMA mappings, too few for the guest's"
-			" memory",
+			"the host allows only %u more DMA mappings, too few for the guest's memory",
 			container->maps_left);
 		err_hint(err, "raise the parameter dma_entry_limit of vfio_iommu_type1");
 		return -ENOSPC;

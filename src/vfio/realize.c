@@ -114,7 +114,8 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 		err_hint(err, "only ordinary functions can be passed through");
 		return -EINVAL;
 	}
-	/* A capability that the firewall refused after all (twice there, no room) has no vectors.
+	/*
+	 * A capability that the firewall refused after all (twice there, no room) has no vectors.
 	 */
 	if (!dev->firewall.msix)
 		dev->irqs.msix.n = 0;
@@ -126,9 +127,8 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	vfio_error_locate(dev, raw);
 	memcpy(dev->fn.reset_config, dev->fn.config, sizeof(dev->fn.config));
 	if (dev->firewall.broken)
-		log_warn("vfio-pci '%s': the device's capability lists are broken: ignored what "
-			 "they "
-			 "lead to",
+		log_warn(
+			"vfio-pci '%s': the device's capability lists are broken: ignored what they lead to",
 			dev->options->id);
 	return 0;
 }

@@ -24,7 +24,8 @@
 #define ROM_MAX (16u << 20)  /* and the largest: address bits 24 and up are not its own */
 #define ROM_CHUNK (1u << 20) /* per pread */
 
-/* Memory for size bytes, ones where nothing is put. The BAR is a page at least: it can be mapped.
+/*
+ * Memory for size bytes, ones where nothing is put. The BAR is a page at least: it can be mapped.
  */
 static int rom_alloc(struct vfio_rom *rom, uint64_t size)
 {

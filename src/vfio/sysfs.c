@@ -224,9 +224,7 @@ static int no_group(
 	err_set(err, ENODEV, "the IOMMU is off: '%s' and every other device are in no IOMMU group",
 		device->name);
 	err_hint(err,
-		"switch on VT-d or AMD-Vi (IOMMU) in the firmware setup and boot the host with"
-		" intel_iommu=on or amd_iommu=on on the kernel command line; then"
-		" 'dmesg | grep -i iommu' shows a group for each device");
+		"switch on VT-d or AMD-Vi (IOMMU) in the firmware setup and boot the host with intel_iommu=on or amd_iommu=on on the kernel command line; then 'dmesg | grep -i iommu' shows a group for each device");
 	return -ENODEV;
 }
 
@@ -271,11 +269,10 @@ static int find_group(
 	if (ret < 0 || strcmp(name, "vfio-noiommu"))
 		return 0;
 	err_set(err, ENOTSUP,
-		"'%s' has no IOMMU (group %d is 'vfio-noiommu'): it could read and write"
-		" all of the host's memory",
+		"'%s' has no IOMMU (group %d is 'vfio-noiommu'): it could read and write all of the host's memory",
 		device->name, device->group);
-	err_hint(err, "noiommu mode is not supported; switch the host's IOMMU on (intel_iommu=on or"
-		      " amd_iommu=on)");
+	err_hint(err,
+		"noiommu mode is not supported; switch the host's IOMMU on (intel_iommu=on or amd_iommu=on)");
 	return -ENOTSUP;
 }
 
@@ -290,8 +287,7 @@ static int bad_driver(const struct vfio_sysfs_device *device, struct err *err)
 	if (!device->pci)
 		return -EBUSY;
 	err_hint(err,
-		"bind it with: modprobe vfio-pci; echo vfio-pci > %s/driver_override; %s%s%s%s%s"
-		"echo %s > /sys/bus/pci/drivers_probe",
+		"bind it with: modprobe vfio-pci; echo vfio-pci > %s/driver_override; %s%s%s%s%secho %s > /sys/bus/pci/drivers_probe",
 		device->path, device->driver[0] ? "echo " : "",
 		device->driver[0] ? device->name : "", device->driver[0] ? " > " : "",
 		device->driver[0] ? device->path : "", device->driver[0] ? "/driver/unbind; " : "",
@@ -348,12 +344,10 @@ static int check_interrupts(const struct vfio_host *host, const char *module, st
 	if (value[0] != 'Y' && value[0] != '1')
 		return 0;
 	err_set(err, EPERM,
-		"this host allows unsafe interrupts (%s is %s): without interrupt remapping"
-		" a guest's device can forge interrupts of the host",
+		"this host allows unsafe interrupts (%s is %s): without interrupt remapping a guest's device can forge interrupts of the host",
 		path, value);
 	err_hint(err,
-		"forbid them with: echo N > %s; or accept the risk for this device with"
-		" x-allow-unsafe-interrupts=on",
+		"forbid them with: echo N > %s; or accept the risk for this device with x-allow-unsafe-interrupts=on",
 		path);
 	return -EPERM;
 }
@@ -478,8 +472,7 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 		err_set(err, ENOENT, "'%s' has no VFIO device node of its own ('%s' lists none)",
 			device->name, folder);
 		err_hint(err,
-			"iommufd= needs Linux 6.6 or newer with CONFIG_VFIO_DEVICE_CDEV; without it"
-			" leave iommufd= out");
+			"iommufd= needs Linux 6.6 or newer with CONFIG_VFIO_DEVICE_CDEV; without it leave iommufd= out");
 		return -ENOENT;
 	}
 	return 0;

@@ -164,21 +164,18 @@ int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct 
 		if (strcmp(reserved->type, "direct"))
 			continue;
 		err_set(err, EPERM,
-			"'%s' cannot be passed through: the host's firmware uses it for itself"
-			" (memory 0x%llx-0x%llx is mapped for group %d, RMRR)",
+			"'%s' cannot be passed through: the host's firmware uses it for itself (memory 0x%llx-0x%llx is mapped for group %d, RMRR)",
 			name, (unsigned long long)reserved->range.start,
 			(unsigned long long)reserved->range.end, attachment->device.group);
-		err_hint(err, "look for a firmware setting that releases the device, or a newer "
-			      "firmware");
+		err_hint(err,
+			"look for a firmware setting that releases the device, or a newer firmware");
 		return -EPERM;
 	}
 	err_set(err, EPERM,
-		"the IOMMU refuses group %d of '%s': this host has no interrupt remapping, so"
-		" the device could forge interrupts of the host",
+		"the IOMMU refuses group %d of '%s': this host has no interrupt remapping, so the device could forge interrupts of the host",
 		attachment->device.group, name);
 	err_hint(err,
-		"switch interrupt remapping on (firmware setting; no intremap=off on the kernel"
-		" command line)");
+		"switch interrupt remapping on (firmware setting; no intremap=off on the kernel command line)");
 	return -EPERM;
 }
 
@@ -293,8 +290,10 @@ void vfio_type1_leave(struct vfio_group *group)
 
 	if (!container)
 		return;
-	/* The last group takes the IOMMU with it, and what is mapped could not be unmapped any
-	 * more. */
+	/*
+	 * The last group takes the IOMMU with it, and what is mapped could not be unmapped any
+	 * more.
+	 */
 	if (container->users == 1)
 		vfio_container_unmap_all(container);
 	unset_container(group);

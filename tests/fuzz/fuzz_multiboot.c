@@ -22,7 +22,8 @@
 #define MODULES_MAX 3
 #define PAGE 4096u
 
-/* So little that modules must share it with the kernel; a hole, and memory that they cannot reach.
+/*
+ * So little that modules must share it with the kernel; a hole, and memory that they cannot reach.
  */
 static const struct fixture_range ranges[] = { { 0, MIB + 0x20000 }, { MIB + 0x28000, 0x8000 },
 	{ 4 * GIB, 0x20000 } };

@@ -54,7 +54,8 @@ static void let_main_look(struct rtc *rtc)
 		rtc->timer.fn(rtc->timer.opaque);
 }
 
-/* Register C as a guest that looked a while ago would have found it, without disturbing anything.
+/*
+ * Register C as a guest that looked a while ago would have found it, without disturbing anything.
  */
 static void check_nothing_lost(const struct rtc *rtc)
 {

@@ -103,7 +103,8 @@ void watchdog_start(void);
 /* The machine is about to be freed; time is still watched. */
 void watchdog_look_away(void);
 void watchdog_stop(void);
-/* Milliseconds that this process could run: a tick of sleep counts as that, however late it ended.
+/*
+ * Milliseconds that this process could run: a tick of sleep counts as that, however late it ended.
  */
 uint64_t watchdog_alive_ms(void);
 void sleep_ms(unsigned ms);
@@ -112,7 +113,8 @@ void sleep_ms(unsigned ms);
 struct kvm_run;
 struct guest;
 void guests_start(void);
-/* The next exit of this vCPU, in run; the data of the one before is in it. 0 or KVM_RUN's -errno.
+/*
+ * The next exit of this vCPU, in run; the data of the one before is in it. 0 or KVM_RUN's -errno.
  */
 int guest_next(unsigned vcpu, struct kvm_run *run);
 void guest_was_reset(unsigned vcpu);

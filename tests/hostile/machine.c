@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* machine.c - one machine's life, as src/cli/main.c makes it, and what must be left of it: nothing.
+/*
+ * machine.c - one machine's life, as src/cli/main.c makes it, and what must be left of it: nothing.
  */
 #include <fcntl.h>
 #include <pthread.h>

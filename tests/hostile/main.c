@@ -117,7 +117,8 @@ static void block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* The sanitizers' own options: the first fault is one too many, and a broken rule shows its place.
+/*
+ * The sanitizers' own options: the first fault is one too many, and a broken rule shows its place.
  */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)

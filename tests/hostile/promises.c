@@ -117,8 +117,10 @@ void promises_deleted(const char *id)
 
 	pthread_mutex_lock(&p.lock);
 	i = number_of(id);
-	/* The answer to device_add may come later, to another client: asked counts it. A device_add
-	 * that device_del overtook is told of as well. */
+	/*
+	 * The answer to device_add may come later, to another client: asked counts it. A device_add
+	 * that device_del overtook is told of as well.
+	 */
 	if (++p.id[i].deleted > p.id[i].asked)
 		violation("DEVICE_DELETED for '%s' %u times, asked for %u times", id,
 			p.id[i].deleted, p.id[i].asked);

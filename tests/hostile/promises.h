@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* For device_add: a new id, or now and then one that is in use; a port (1 ..), mostly a free one.
+/*
+ * For device_add: a new id, or now and then one that is in use; a port (1 ..), mostly a free one.
  */
 unsigned promises_new_id(char *id, size_t size);
 /* For device_del: mostly one that is there, or being added. False: there may be none at all. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ringer.c - a thread that is the hardware: cards interrupt, fail and are wanted back; KVM
- * delivers. */
+/*
+ * ringer.c - a thread that is the hardware: cards interrupt, fail and are wanted back; KVM
+ * delivers.
+ */
 #include <pthread.h>
 #include <stddef.h>
 

@@ -41,7 +41,8 @@ void fixture_bzimage(struct fixture_kernel *kernel);
 void *fixture_bzimage_header(struct fixture_kernel *kernel); /* at 0x1f1 */
 #define FIXTURE_PAYLOAD 8192
 
-/* ELF64 with one segment of 4 KiB of 0xcc (8 KiB in memory) at 16 MiB and a PVH note: 16 MiB + 64.
+/*
+ * ELF64 with one segment of 4 KiB of 0xcc (8 KiB in memory) at 16 MiB and a PVH note: 16 MiB + 64.
  */
 void fixture_pvh(struct fixture_kernel *kernel);
 Elf64_Phdr *fixture_phdr(struct fixture_kernel *kernel, unsigned i);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_kvm.h - stands in for src/kvm where a test links this file: memslots, GSIs and irqfds are
- * counted. */
+/*
+ * fake_kvm.h - stands in for src/kvm where a test links this file: memslots, GSIs and irqfds are
+ * counted.
+ */
 #ifndef TESTS_FAKE_KVM_H
 #define TESTS_FAKE_KVM_H
 

@@ -45,7 +45,8 @@ struct fake_bus {
 int fake_bus_setup(void **state);
 int fake_bus_teardown(void **state);
 
-/* Config space as a vCPU would reach it; a deferred write is finished by stepping the fake's loop.
+/*
+ * Config space as a vCPU would reach it; a deferred write is finished by stepping the fake's loop.
  */
 uint32_t fake_read(struct pci_function *fn, unsigned offset, unsigned size);
 /* Returns whether the write was deferred to main. */

@@ -24,7 +24,8 @@ bool sim_allowed(
 /* What the tables promise: SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS, ERRNO for clone3. */
 uint32_t sim_expected(
 	const struct policy *policy, const int fds[POLICY_FDS], int nr, const uint64_t args[6]);
-/* Runs the program; UINT32_MAX: it is malformed (jump or load out of range, unknown instruction).
+/*
+ * Runs the program; UINT32_MAX: it is malformed (jump or load out of range, unknown instruction).
  */
 uint32_t sim_bpf(const struct sock_fprog *prog, const struct seccomp_data *data);
 

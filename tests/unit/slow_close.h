@@ -18,7 +18,8 @@ struct slow_close {
 };
 
 void slow_close_start(struct slow_close *slow);
-/* Text on a unix socket, and n fds with it, the slow one last, of which the test has no copy then.
+/*
+ * Text on a unix socket, and n fds with it, the slow one last, of which the test has no copy then.
  */
 void slow_close_send(struct slow_close *slow, int socket, const char *text, unsigned n);
 /* It is with the closer, who waits. */

@@ -75,8 +75,10 @@ static void test_holes_and_high(void **state)
 	expect(&map, want, 7);
 }
 
-/* Whatever the layout: ascending, no overlap, all RAM but [639 KiB, 1 MiB) is there, room is
- * enough. */
+/*
+ * Whatever the layout: ascending, no overlap, all RAM but [639 KiB, 1 MiB) is there, room is
+ * enough.
+ */
 static void test_invariants(void **state)
 {
 	(void)state;

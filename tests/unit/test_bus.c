@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_bus.c - the address maps: regions, gaps, splitting, deferring; compared with a naive model.
+/*
+ * test_bus.c - the address maps: regions, gaps, splitting, deferring; compared with a naive model.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -132,8 +132,10 @@ static void test_leaf_1(void **state)
 	const struct kvm_cpuid_entry2 *e = get(c, 1, 0);
 
 	(void)state;
-	/* APIC id 8 + 2 * 2 + 1; 3 cores take 2 bits, so 8 ids per package; CLFLUSH size is the
-	 * host's. */
+	/*
+	 * APIC id 8 + 2 * 2 + 1; 3 cores take 2 bits, so 8 ids per package; CLFLUSH size is the
+	 * host's.
+	 */
 	assert_int_equal(e->ebx, 13u << 24 | 8u << 16 | 0x0800);
 	assert_int_equal(e->edx >> 28 & 1, 1);
 	assert_int_equal(e->ecx >> 31, 1);

@@ -80,8 +80,10 @@ static void do_work(struct work *w)
 	loop_step(&loop, 0);
 }
 
-/* A step counts from where epoll_wait() returns to where it is called again: time between is not
- * away. */
+/*
+ * A step counts from where epoll_wait() returns to where it is called again: time between is not
+ * away.
+ */
 static void longest_by_each_clock(void **state)
 {
 	struct work waits = { .waits_ms = 30 }, works = { .works_ms = 20 },

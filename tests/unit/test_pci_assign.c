@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_pci_assign.c - a firmware's work: named cases, and any topology (properties:
- * pci_topology.c). */
+/*
+ * test_pci_assign.c - a firmware's work: named cases, and any topology (properties:
+ * pci_topology.c).
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -39,8 +39,10 @@ static void expect_event(const struct machine_rig *rig, unsigned i, enum machine
 	assert_string_equal(rig->event[i].device, "d0");
 }
 
-/* Room for all its BARs comes with the device: the guest that maps them makes main allocate
- * nothing. */
+/*
+ * Room for all its BARs comes with the device: the guest that maps them makes main allocate
+ * nothing.
+ */
 static void add_reserves_the_address_map(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -337,7 +339,8 @@ static void failed_add_closes_its_fd(void **state)
 	}
 }
 
-/* The n-th call on the host fails, for every n until all succeed: nothing is left, a retry works.
+/*
+ * The n-th call on the host fails, for every n until all succeed: nothing is left, a retry works.
  */
 static void fault_at_every_call(void **state)
 {
@@ -555,7 +558,8 @@ static void del_while_a_failed_add_closes(void **state)
 	rig->card[0].dead = false;
 }
 
-/* The same at every step of an add, whether it fails or not: there is one right moment to cancel.
+/*
+ * The same at every step of an add, whether it fails or not: there is one right moment to cancel.
  */
 static void del_at_every_step_of_an_add(void **state)
 {

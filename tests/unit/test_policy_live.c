@@ -27,7 +27,8 @@
 
 #include "policy_sim.h"
 
-/* A sanitizer's thread start and end make calls of their own; TSan has a thread in every process.
+/*
+ * A sanitizer's thread start and end make calls of their own; TSan has a thread in every process.
  */
 #ifndef __has_feature
 #define __has_feature(x) 0

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_query.c - query-vfio and query-vfio-mappings of a machine with real devices on fake cards.
+/*
+ * test_query.c - query-vfio and query-vfio-mappings of a machine with real devices on fake cards.
  */
 #include <setjmp.h>
 #include <stdarg.h>

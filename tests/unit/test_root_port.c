@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_root_port.c - pcie-root-port: config space as Linux probes it, slot control by config
- * writes. */
+/*
+ * test_root_port.c - pcie-root-port: config space as Linux probes it, slot control by config
+ * writes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

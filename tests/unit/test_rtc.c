@@ -246,7 +246,8 @@ static void test_update_in_progress(void **state)
 	assert_int_equal(rd(b, REG_A), 0x7f);
 }
 
-/* Milliseconds that a timer was armed for: between these, however long we were not run meanwhile.
+/*
+ * Milliseconds that a timer was armed for: between these, however long we were not run meanwhile.
  */
 struct delay {
 	int64_t least, most;
@@ -461,7 +462,8 @@ static void test_unacknowledged(void **state)
 	}
 }
 
-/* Main's timer goes off while the mail that says "look again" is under way: it is not sent twice.
+/*
+ * Main's timer goes off while the mail that says "look again" is under way: it is not sent twice.
  */
 static void test_timer_before_mail(void **state)
 {
@@ -478,8 +480,10 @@ static void test_timer_before_mail(void **state)
 	assert_int_equal(b->loop.count, 0);
 }
 
-/* As far from now as a guest and the host's clock together get it: what is computed is still a
- * time. */
+/*
+ * As far from now as a guest and the host's clock together get it: what is computed is still a
+ * time.
+ */
 static void test_far_future(void **state)
 {
 	struct bench *b = *state;

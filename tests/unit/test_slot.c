@@ -360,7 +360,8 @@ static void check_pair(const struct slot *before, enum slot_event event, uint16_
 	}
 }
 
-/* All states that can be reached, with all relevant control values and all events waiting or none.
+/*
+ * All states that can be reached, with all relevant control values and all events waiting or none.
  */
 static void explore(struct slot *from, bool *seen)
 {

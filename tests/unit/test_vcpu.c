@@ -195,8 +195,10 @@ static void on_fault(int signal)
 	(void)mprotect(slow.at, 4096, PROT_READ | PROT_WRITE);
 }
 
-/* The first vCPU copies the kernel before it is reset to run it. Main goes on meanwhile, and a stop
- * takes one step. */
+/*
+ * The first vCPU copies the kernel before it is reset to run it. Main goes on meanwhile, and a stop
+ * takes one step.
+ */
 static void the_kernel_is_copied_first(void **state)
 {
 	static uint8_t kernel[3 * BOOT_STEP];
@@ -316,7 +318,8 @@ static int teardown_pair(void **state)
 	return rig_teardown(state);
 }
 
-/* What the first vCPU sends to others, INIT and SIPI, would be lost in a reset that comes after it.
+/*
+ * What the first vCPU sends to others, INIT and SIPI, would be lost in a reset that comes after it.
  */
 static void the_first_waits_for_the_others(void **state)
 {

@@ -336,8 +336,9 @@ static int run_attach_cycle(void)
 static void fault_loop(void)
 {
 	vfio_context_set_ram(vfio.context, &vfio.ram);
-	/* Failing calls of the way back are not noticed, so look whether the way there was
-	 * covered. */
+	/*
+	 * Failing calls of the way back are not noticed, so look whether the way there was covered.
+	 */
 	assert_true(vfio_fixture_faults(&vfio, run_attach_cycle) > 15);
 }
 

@@ -72,7 +72,8 @@ static void test_gpu_lists(void **state)
 {
 	(void)state;
 	assert_string_equal(list(), "01@60 05@68 10@78 09@b4 03@d0");
-	/* The first is hidden: a null capability in its place; SR-IOV and resizable BAR are gone.
+	/*
+	 * The first is hidden: a null capability in its place; SR-IOV and resizable BAR are gone.
 	 */
 	assert_string_equal(ext_list(), "00@100 01@420 0b@600");
 	assert_int_equal(fake_config_read(&rig, 0x100, 4), 0x42000000);

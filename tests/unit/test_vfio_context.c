@@ -124,7 +124,8 @@ static void test_no_ram_yet(void **state)
 	vfio_detach(a);
 }
 
-/* Memory of 1 GiB pages: pieces end at multiples of that, so that such IOMMU pages stay possible.
+/*
+ * Memory of 1 GiB pages: pieces end at multiples of that, so that such IOMMU pages stay possible.
  */
 static void test_piece_alignment(void **state)
 {
@@ -227,8 +228,10 @@ static void test_memlock_before_mapping(void **state)
 	vfio_detach(a);
 }
 
-/* The memory this container pins already is in VmLck and not needed twice: no check the second
- * time. */
+/*
+ * The memory this container pins already is in VmLck and not needed twice: no check the second
+ * time.
+ */
 static void test_memlock_counts_once(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *c;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_vfio_device.c - a device's life: probe, realize, faults at every step, fence, late requests.
+/*
+ * test_vfio_device.c - a device's life: probe, realize, faults at every step, fence, late requests.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -174,7 +174,8 @@ static void test_line_after_msi(void **state)
 	flags(0xd0, 0);
 	assert_int_equal(rig.card.type, -1);
 	assert_true(rig.card.line_off);
-	/* The guest's own bit decides while MSI is on: Linux leaves it for cards it breaks MSI of.
+	/*
+	 * The guest's own bit decides while MSI is on: Linux leaves it for cards it breaks MSI of.
 	 */
 	fake_config_write(&rig, PCI_COMMAND, 2, 0);
 	flags(0xd0, PCI_MSI_FLAGS_ENABLE);

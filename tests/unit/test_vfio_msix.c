@@ -518,7 +518,8 @@ static void test_many(void **state)
 	fake_bar_write(&rig, 0, 0x8000 + 31 * 60 * MSIX_ENTRY + 8, 4, 0x1234);
 	fake_config_write(&rig, CTRL, 2, 0);
 	assert_int_equal(rig.machine.gsis, IRQ_GSI_RESERVE);
-	/* On again: a GSI that is taken anew needs its route, also when the message is the old one.
+	/*
+	 * On again: a GSI that is taken anew needs its route, also when the message is the old one.
 	 */
 	enable();
 	assert_int_equal(rig.machine.message[vector(31 * 60)->gsi].data, 0x1234);

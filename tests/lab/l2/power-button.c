@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waits until somebody presses the power button on one of the given input devices, then exits with
- * 0. */
+/*
+ * Waits until somebody presses the power button on one of the given input devices, then exits with
+ * 0.
+ */
 #include <fcntl.h>
 #include <linux/input.h>
 #include <poll.h>
