@@ -200,7 +200,7 @@ static int run(struct main_thread *t, const struct main_calls *calls, struct err
 		ret = machine_realize(t->machine, err);
 	/* Not sooner: all that the command line names by relative paths is open now. */
 	if (!ret && machine_config(t->machine)->daemonize && chdir("/") < 0)
-		ret = err_set_errno(err, errno, "-daemonize: cannot leave the current folder");
+		ret = err_set_errno(err, errno, "-daemonize: cannot leave the current directory");
 	if (!ret && t->seccomp && policy_install(&t->main_filter))
 		ret = err_set(err, EPERM, "cannot install the main thread's seccomp filter");
 	if (machine_ending(t->machine))

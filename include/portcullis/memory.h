@@ -61,7 +61,7 @@ int ram_layout(struct ram_layout *out, uint64_t size, const struct range *usable
 	const struct range *reserved, unsigned n_reserved, uint64_t gpa_limit, struct err *err);
 
 struct ram_options {
-	const char *path; /* -mem-path: hugetlbfs or a folder; NULL: anonymous memory */
+	const char *path; /* -mem-path: hugetlbfs or a directory; NULL: anonymous memory */
 	bool prealloc;	  /* touch every page before the guest starts */
 	bool share;	  /* MAP_SHARED */
 };

@@ -37,7 +37,7 @@ struct vfio_pci_options {
 	char *bus;    /* "pcie.0" or a root port's id */
 	int32_t addr; /* devfn, -1: first free */
 	bool multifunction;
-	char *sysfsdev; /* instead of host: folder of a device without its own address (mdev) */
+	char *sysfsdev; /* instead of host: directory of a device without its own address (mdev) */
 	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
 	char *fd;	/* with iommufd: number of an fd open on the cdev; open() closes it */
 	struct pci_ids expect;	      /* "x-expect": refuse any other device */

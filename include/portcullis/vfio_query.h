@@ -15,7 +15,7 @@
 
 /* Found when the device was opened. */
 struct vfio_pci_facts {
-	char name[64];	     /* address, or the last part of its sysfs folder */
+	char name[64];	     /* address, or the last part of its sysfs directory */
 	int group;	     /* IOMMU group, -1: none */
 	unsigned container;  /* number of the DMA address space */
 	const char *backend; /* "type1v2", "iommufd" */

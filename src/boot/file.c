@@ -18,7 +18,7 @@ static int check_file(const struct stat *st, const char *path, const char *what,
 	struct file_limit limit, struct err *err)
 {
 	if (S_ISDIR(st->st_mode))
-		return err_set(err, EISDIR, "%s '%s' is a folder, not a file", what, path);
+		return err_set(err, EISDIR, "%s '%s' is a directory, not a file", what, path);
 	if (!S_ISREG(st->st_mode))
 		return err_set(err, EINVAL, "%s '%s' is not a regular file", what, path);
 	if (st->st_size <= 0)

@@ -91,7 +91,7 @@ static int go_to_background(struct config *config, struct err *err)
 	int ret;
 
 	if (!dir)
-		return err_set_errno(err, errno, "-daemonize: the current folder");
+		return err_set_errno(err, errno, "-daemonize: the current directory");
 	ret = config_make_absolute(config, dir);
 	free(dir);
 	if (ret < 0)

@@ -59,7 +59,7 @@ static const struct other_key {
 	{ "mux", ONLY_OFF, "each socket has one use: leave 'mux' out" },
 	{ "reconnect", ONLY_OFF, "it is not connected again: use server=on, and connect to it" },
 	{ "abstract", ONLY_OFF,
-		"use a path: its folder and mode say who may connect, an abstract name cannot" },
+		"use a path: its directory and mode say who may connect, an abstract name cannot" },
 	{ "to", ONLY_ABSENT, "name one port: leave 'to' out" },
 	{ "tls-creds", ONLY_ABSENT, "there is no TLS: use a unix socket, and a tunnel to it" },
 	{ "tls-authz", ONLY_ABSENT, "there is no TLS: use a unix socket, and a tunnel to it" },

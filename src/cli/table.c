@@ -28,7 +28,7 @@ const struct option options[] = {
 	{ "m", "SIZE", GROUP_MACHINE, false, opt_memory,
 		.help = "Guest memory, in MiB or with suffix K, M, G or T; at least 128M, 512M by default." },
 	{ "mem-path", "PATH", GROUP_MACHINE, false, opt_string,
-		.help = "Take guest memory from a file in this folder, such as a hugetlbfs mount.",
+		.help = "Take guest memory from a file in this directory, such as a hugetlbfs mount.",
 		FIELD(mem_path) },
 	{ "mem-prealloc", NULL, GROUP_MACHINE, true, opt_flag,
 		.help = "Touch all guest memory before the guest starts.", FIELD(mem_prealloc) },

@@ -50,28 +50,29 @@ uint64_t ram_host_available(void)
 	return meminfo_field(buf, "MemAvailable:") + meminfo_field(buf, "SwapFree:");
 }
 
-/* A file in the folder that has no name any more when this returns. */
-static int open_unlinked(const char *folder, struct err *err)
+/* A file in the directory that has no name any more when this returns. */
+static int open_unlinked(const char *directory, struct err *err)
 {
 	char path[4096];
 	int fd = -EEXIST;
 
 	for (unsigned i = 0; i < NAME_TRIES && fd == -EEXIST; i++) {
-		int n = snprintf(
-			path, sizeof(path), "%s/portcullis-ram-%ld-%u", folder, (long)getpid(), i);
+		int n = snprintf(path, sizeof(path), "%s/portcullis-ram-%ld-%u", directory,
+			(long)getpid(), i);
 
 		if (n < 0 || (size_t)n >= sizeof(path))
-			return err_set(err, ENAMETOOLONG, "memory path '%s' is too long", folder);
+			return err_set(
+				err, ENAMETOOLONG, "memory path '%s' is too long", directory);
 		fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 	}
 	if (fd < 0)
 		return err_set_errno(
-			err, -fd, "cannot create a file for guest RAM in '%s'", folder);
+			err, -fd, "cannot create a file for guest RAM in '%s'", directory);
 	unlink(path);
 	return fd;
 }
 
-static int check_folder(const char *path, struct err *err)
+static int check_directory(const char *path, struct err *err)
 {
 	struct stat st;
 
@@ -79,9 +80,9 @@ static int check_folder(const char *path, struct err *err)
 		return err_set_errno(err, errno, "memory path '%s'", path);
 	if (S_ISDIR(st.st_mode))
 		return 0;
-	err_set(err, ENOTDIR, "memory path '%s' is not a folder", path);
+	err_set(err, ENOTDIR, "memory path '%s' is not a directory", path);
 	if (err)
-		err_hint(err, "name a folder, for example a hugetlbfs mount: /dev/hugepages");
+		err_hint(err, "name a directory, for example a hugetlbfs mount: /dev/hugepages");
 	return -ENOTDIR;
 }
 
@@ -156,7 +157,7 @@ static int backing_open(
 	*b = (struct backing){ .fd = -1, .page_size = PAGE, .size = layout->size };
 	if (!path)
 		return check_host(b, layout->size, err);
-	ret = check_folder(path, err);
+	ret = check_directory(path, err);
 	if (ret < 0)
 		return ret;
 	b->fd = open_unlinked(path, err);

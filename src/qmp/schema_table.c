@@ -133,7 +133,7 @@ const struct qmp_type qmp_types[] = {
 		HAS("held", "int", "interrupts that came while masked so far"),
 		HAS("failures", "int", "what the kernel refused so far")),
 	OBJECT("VfioDeviceInfo", HAS("id", "str", NULL),
-		HAS("host", "str", "address or sysfs folder"), HAS("bus", "str", NULL),
+		HAS("host", "str", "address or sysfs directory"), HAS("bus", "str", NULL),
 		HAS("slot", "int", NULL), HAS("function", "int", NULL),
 		HAS("stage", "VfioStage", "of plug and unplug"),
 		HAS("backend", "str", "'group' or 'iommufd'"),

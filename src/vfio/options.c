@@ -19,7 +19,7 @@ static const struct prop props[] = {
 	{ .name = "host", .kind = PROP_BDF, .offset = AT(host),
 	  .help = "host PCI address, [DDDD:]BB:DD.F" },
 	{ .name = "sysfsdev", .kind = PROP_STRING, .offset = AT(sysfsdev),
-	  .help = "sysfs folder of the device, for those without a PCI address (mdev)" },
+	  .help = "sysfs directory of the device, for those without a PCI address (mdev)" },
 	{ .name = "bus", .kind = PROP_STRING, .offset = AT(bus), .def = "pcie.0",
 	  .help = "pcie.0 or the id of a pcie-root-port" },
 	{ .name = "addr", .kind = PROP_DEVFN, .offset = AT(addr),

@@ -81,7 +81,7 @@ static int link_name(const char *path, const char *link, char out[static SYSFS_N
 
 typedef void (*entry_fn)(const char *name, void *opaque);
 
-/* Calls fn for every entry of a folder but "." and "..", without allocating. */
+/* Calls fn for every entry of a directory but "." and "..", without allocating. */
 static int each_entry(const char *path, entry_fn fn, void *opaque)
 {
 	_Alignas(struct dirent64) char buf[4096];
@@ -156,18 +156,19 @@ static int locate_node(
 	return 0;
 }
 
-static int locate_folder(const char *folder, struct vfio_sysfs_device *out, struct err *err)
+static int locate_directory(const char *directory, struct vfio_sysfs_device *out, struct err *err)
 {
 	struct host_bdf parsed;
 	const char *slash;
 
-	if (path_set(out->path, "%s", folder) < 0)
-		return err_set(err, ENAMETOOLONG, "sysfsdev '%s' is too long", folder);
+	if (path_set(out->path, "%s", directory) < 0)
+		return err_set(err, ENAMETOOLONG, "sysfsdev '%s' is too long", directory);
 	for (size_t len = strlen(out->path); len > 1 && out->path[len - 1] == '/'; len--)
 		out->path[len - 1] = '\0';
 	slash = strrchr(out->path, '/');
 	if (!slash || !slash[1] || name_set(out->name, slash + 1) < 0)
-		return err_set(err, EINVAL, "sysfsdev '%s' is not the folder of a device", folder);
+		return err_set(
+			err, EINVAL, "sysfsdev '%s' is not the directory of a device", directory);
 	out->pci = parse_bdf(out->name, &parsed) == 0;
 	return 0;
 }
@@ -183,7 +184,7 @@ static int locate(const struct vfio_host *host, const struct vfio_pci_options *o
 	if (!options->sysfsdev && !options->host.set && !node)
 		return err_set(err, EINVAL, "vfio-pci needs 'host' or 'sysfsdev'");
 	if (options->sysfsdev) {
-		ret = locate_folder(options->sysfsdev, out, err);
+		ret = locate_directory(options->sysfsdev, out, err);
 	} else if (options->host.set) {
 		host_bdf_format(&options->host, bdf);
 		out->pci = true;
@@ -297,7 +298,7 @@ static int bad_driver(const struct vfio_sysfs_device *device, struct err *err)
 
 /*
  * vfio-pci, or one of the vendors' variants of it: they are told by their name, or by the vfio-dev
- * folder that VFIO gives each of its devices since Linux 6.1.
+ * directory that VFIO gives each of its devices since Linux 6.1.
  */
 static bool is_vfio_driver(const struct vfio_sysfs_device *device)
 {
@@ -360,7 +361,7 @@ int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err)
 }
 
 struct group_list {
-	const char *folder;
+	const char *directory;
 	struct err *err;
 	bool any;
 };
@@ -370,7 +371,7 @@ static void append_member(const char *name, void *opaque)
 	char path[SYSFS_PATH_MAX], driver[SYSFS_NAME_MAX];
 	struct group_list *list = opaque;
 
-	if (path_set(path, "%s/%s", list->folder, name) < 0 ||
+	if (path_set(path, "%s/%s", list->directory, name) < 0 ||
 		link_name(path, "driver", driver) < 0)
 		driver[0] = '\0';
 	err_append(list->err, "%s%s (%s)", list->any ? ", " : "", name,
@@ -380,12 +381,12 @@ static void append_member(const char *name, void *opaque)
 
 void vfio_sysfs_append_group(const struct vfio_host *host, int group, struct err *err)
 {
-	char folder[SYSFS_PATH_MAX];
-	struct group_list list = { .folder = folder, .err = err };
+	char directory[SYSFS_PATH_MAX];
+	struct group_list list = { .directory = directory, .err = err };
 
-	if (path_set(folder, "%s/kernel/iommu_groups/%d/devices", host->sysfs, group) < 0 ||
-		each_entry(folder, append_member, &list) < 0 || !list.any)
-		err_append(err, "unknown devices ('%s' cannot be read)", folder);
+	if (path_set(directory, "%s/kernel/iommu_groups/%d/devices", host->sysfs, group) < 0 ||
+		each_entry(directory, append_member, &list) < 0 || !list.any)
+		err_append(err, "unknown devices ('%s' cannot be read)", directory);
 }
 
 /* "0x00000000fee00000 0x00000000feefffff msi" */
@@ -461,16 +462,16 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	char out[static SYSFS_PATH_MAX], struct err *err)
 {
 	struct cdev_search search = { .name = "" };
-	char folder[SYSFS_PATH_MAX];
-	int ret = path_set(folder, "%s/vfio-dev", device->path);
+	char directory[SYSFS_PATH_MAX];
+	int ret = path_set(directory, "%s/vfio-dev", device->path);
 
 	if (ret == 0)
-		ret = each_entry(folder, take_cdev, &search);
+		ret = each_entry(directory, take_cdev, &search);
 	if (ret < 0 && ret != -ENOENT)
-		return err_set_errno(err, -ret, "cannot read '%s'", folder);
+		return err_set_errno(err, -ret, "cannot read '%s'", directory);
 	if (!search.name[0] || path_set(out, "%s/vfio/devices/%s", host->dev, search.name) < 0) {
 		err_set(err, ENOENT, "'%s' has no VFIO device node of its own ('%s' lists none)",
-			device->name, folder);
+			device->name, directory);
 		err_hint(err,
 			"iommufd= needs Linux 6.6 or newer with CONFIG_VFIO_DEVICE_CDEV; without it leave iommufd= out");
 		return -ENOENT;

@@ -75,7 +75,7 @@ struct hostile {
 	_Atomic unsigned phase;
 	_Atomic int main_tid;
 	_Atomic bool power_off; /* END_GUEST: now */
-	char folder[64];
+	char directory[64];
 	char socket[96];
 };
 extern struct hostile hostile;

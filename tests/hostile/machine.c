@@ -178,7 +178,7 @@ static void command_line(char *line, size_t size)
 		"-smp %u -m 128M -kernel %s/kernel -append x -qmp unix:%s,server,nowait "
 		"-serial file:%s/serial -device isa-debug-exit,iobase=0xf4,iosize=4 "
 		"-object iommufd,id=iommu%s%s",
-		hostile.plan.cpus, hostile.folder, hostile.socket, hostile.folder,
+		hostile.plan.cpus, hostile.directory, hostile.socket, hostile.directory,
 		hostile.plan.no_reboot ? " -no-reboot" : "",
 		hostile.plan.no_shutdown ? " -no-shutdown" : "");
 
@@ -197,7 +197,7 @@ static int open_log(void)
 	char path[128];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/log", hostile.folder);
+	snprintf(path, sizeof(path), "%s/log", hostile.directory);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	if (fd < 0)
 		violation("cannot open '%s'", path);
@@ -215,28 +215,28 @@ static void close_log(int fd)
 	close(fd);
 }
 
-static void enter_folder(void)
+static void enter_directory(void)
 {
 	char path[128];
 
-	snprintf(hostile.folder, sizeof(hostile.folder), "/tmp/hostile.XXXXXX");
-	if (!mkdtemp(hostile.folder))
-		violation("no folder");
-	snprintf(hostile.socket, sizeof(hostile.socket), "%s/qmp", hostile.folder);
-	snprintf(path, sizeof(path), "%s/kernel", hostile.folder);
+	snprintf(hostile.directory, sizeof(hostile.directory), "/tmp/hostile.XXXXXX");
+	if (!mkdtemp(hostile.directory))
+		violation("no directory");
+	snprintf(hostile.socket, sizeof(hostile.socket), "%s/qmp", hostile.directory);
+	snprintf(path, sizeof(path), "%s/kernel", hostile.directory);
 	write_kernel(path);
 }
 
-static void leave_folder(void)
+static void leave_directory(void)
 {
 	static const char *const files[] = { "kernel", "serial", "log", "qmp" };
 	char path[128];
 
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", hostile.folder, files[i]);
+		snprintf(path, sizeof(path), "%s/%s", hostile.directory, files[i]);
 		unlink(path);
 	}
-	rmdir(hostile.folder);
+	rmdir(hostile.directory);
 }
 
 void machine_life(const struct plan *plan)
@@ -253,7 +253,7 @@ void machine_life(const struct plan *plan)
 	atomic_store(&hostile.phase, PHASE_START);
 	chance_restart();
 	chance_name("main");
-	enter_folder();
+	enter_directory();
 	log = open_log();
 	host_start();
 	kvm_world_start();
@@ -267,14 +267,14 @@ void machine_life(const struct plan *plan)
 	live(&life);
 	atomic_store(&hostile.phase, PHASE_OFF);
 	if (abandoned) {
-		leave_folder();
+		leave_directory();
 		_exit(0); /* its threads are still at it */
 	}
 	cmdline_release(&cmdline);
 	kvm_world_end();
 	host_end();
 	close_log(log);
-	leave_folder();
+	leave_directory();
 	if (fake_process_fds() != fds)
 		violation("%u file descriptors before the machine, %u behind it", fds,
 			fake_process_fds());

@@ -59,7 +59,7 @@ static void print_log(void)
 	FILE *file;
 	size_t n;
 
-	snprintf(path, sizeof(path), "%s/log", hostile.folder);
+	snprintf(path, sizeof(path), "%s/log", hostile.directory);
 	file = fopen(path, "r");
 	if (!file)
 		return;

@@ -34,7 +34,7 @@ HEADERS = {
     "vfio_fault": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
 }
 
-# What a contract's users need although its module is not theirs: (file or folder, header, reason).
+# What a contract's users need although its module is not theirs: (file or directory, header, reason).
 EXCEPTIONS = {
     ("src/cli/main.c", "thread"): "main() starts the threads",
 }
@@ -85,7 +85,7 @@ def check_layers(tree):
                         (path, header) not in EXCEPTIONS:
                     yield f"{path}:{number}: {mine} may not include {theirs} ({name})"
             elif kind == '"' and "/" in name:
-                yield f"{path}:{number}: private headers are included from their own folder: {name}"
+                yield f"{path}:{number}: private headers are included from their own directory: {name}"
 
 
 def check_threads_header(tree):

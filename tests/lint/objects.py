@@ -40,21 +40,21 @@ STATE = [
 ]
 
 
-def objects(folder):
+def objects(directory):
     for top in ("src", "threads", "seccomp"):
-        for where, _, files in os.walk(os.path.join(folder, top)):
+        for where, _, files in os.walk(os.path.join(directory, top)):
             for name in sorted(files):
                 if name.endswith(".o"):
-                    yield os.path.relpath(os.path.join(where, name), folder)
+                    yield os.path.relpath(os.path.join(where, name), directory)
 
 
 def compiled(tree):
     """The objects of the build, and those of planted files."""
-    folder = os.path.join(ROOT, BUILD)
-    for name in objects(folder):
+    directory = os.path.join(ROOT, BUILD)
+    for name in objects(directory):
         source = name[:-2] + ".c"
         if source not in tree.overlay and os.path.exists(os.path.join(ROOT, source)):
-            yield name, os.path.join(folder, name)
+            yield name, os.path.join(directory, name)
     if not tree.overlay:
         return
     with tempfile.TemporaryDirectory() as planted:

@@ -71,8 +71,8 @@ GENERATED = {
 
 
 def generate(tool):
-    with tempfile.TemporaryDirectory() as folder:
-        program = os.path.join(folder, "doc")
+    with tempfile.TemporaryDirectory() as directory:
+        program = os.path.join(directory, "doc")
         subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-Iinclude", "-o", program, tool,
                         f"{BUILD}/libportcullis.a", "-lseccomp", "-lyajl", "-lpthread"],
                        cwd=ROOT, check=True)

@@ -161,13 +161,13 @@ def check_file_length(tree):
 
 
 def functions(tree, paths):
-    """(path, line, name, length) by ctags, which reads files from a folder."""
-    with tempfile.TemporaryDirectory() as folder:
+    """(path, line, name, length) by ctags, which reads files from a directory."""
+    with tempfile.TemporaryDirectory() as directory:
         names = []
         for path in paths:
             where = os.path.join(ROOT, path)
             if path in tree.overlay:
-                where = os.path.join(folder, path.replace("/", "_"))
+                where = os.path.join(directory, path.replace("/", "_"))
                 with open(where, "w", encoding="utf-8") as f:
                     f.write(tree.read(path))
             names.append((where, path))

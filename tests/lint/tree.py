@@ -22,9 +22,9 @@ class Tree:
     def paths(self):
         if self._paths is None:
             found = set(self.overlay)
-            for folder, dirs, files in os.walk(ROOT):
+            for directory, dirs, files in os.walk(ROOT):
                 dirs[:] = [d for d in dirs if d not in SKIP]
-                found.update(os.path.relpath(os.path.join(folder, f), ROOT) for f in files)
+                found.update(os.path.relpath(os.path.join(directory, f), ROOT) for f in files)
             self._paths = sorted(found)
         return self._paths
 

@@ -116,16 +116,16 @@ const char *acpi_fixture_run(
 	const struct acpi_fixture *fixture, const char *init, const char *commands)
 {
 	static char output[1 << 20];
-	char folder[] = "/tmp/portcullis-acpi-XXXXXX", name[4][64], command[2048];
+	char directory[] = "/tmp/portcullis-acpi-XXXXXX", name[4][64], command[2048];
 	const uint8_t *dsdt = acpi_fixture_table(fixture, "DSDT");
 	const uint8_t *ssdt = acpi_fixture_table(fixture, "SSDT");
 	FILE *run;
 
-	if (!mkdtemp(folder))
+	if (!mkdtemp(directory))
 		abort();
-	(void)snprintf(name[0], sizeof(name[0]), "%s/dsdt.aml", folder);
-	(void)snprintf(name[1], sizeof(name[1]), "%s/ssdt.aml", folder);
-	(void)snprintf(name[2], sizeof(name[2]), "%s/init", folder);
+	(void)snprintf(name[0], sizeof(name[0]), "%s/dsdt.aml", directory);
+	(void)snprintf(name[1], sizeof(name[1]), "%s/ssdt.aml", directory);
+	(void)snprintf(name[2], sizeof(name[2]), "%s/init", directory);
 	write_file(name[0], dsdt, acpi_table_length(dsdt));
 	write_file(name[1], ssdt, acpi_table_length(ssdt));
 	write_file(name[2], init ? init : "", init ? strlen(init) : 0);
@@ -138,6 +138,6 @@ const char *acpi_fixture_run(
 	(void)pclose(run);
 	for (unsigned i = 0; i < 3; i++)
 		(void)unlink(name[i]);
-	(void)rmdir(folder);
+	(void)rmdir(directory);
 	return output;
 }

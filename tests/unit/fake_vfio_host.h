@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fake_vfio_host.h - a host kernel for tests: a sysfs tree in a temporary folder, and groups,
+ * fake_vfio_host.h - a host kernel for tests: a sysfs tree in a temporary directory, and groups,
  * containers, IOASes and device fds that keep the kernel's rules and remember who breaks them.
  *
  * Use:   fake_vfio_host_init(), fake_vfio_device() for each card, then a struct vfio_env with

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fake_vfio_tree.c - the fake kernel's sysfs, /dev and /proc in a temporary folder.
+ * fake_vfio_tree.c - the fake kernel's sysfs, /dev and /proc in a temporary directory.
  */
 #include "fake_vfio_host.h"
 
@@ -23,7 +23,7 @@ static void must(bool ok, const char *what, const char *path)
 	abort();
 }
 
-/* Makes the folders above path. */
+/* Makes the directories above path. */
 static void make_parents(char *path)
 {
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {

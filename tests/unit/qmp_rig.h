@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * qmp_rig.h - the machine of qmp_fixture.h behind a real control socket in a folder of its own.
+ * qmp_rig.h - the machine of qmp_fixture.h behind a real control socket in a directory of its own.
  *
  * Use:   qmp_rig_setup() and qmp_rig_teardown() with the rig as the test's initial state. One
  *        thread does all: clients write, qmp_rig_pump() lets the server work, clients read.
@@ -24,7 +24,7 @@ struct qmp_rig {
 	struct config config;
 	struct closer *closer; /* the test's, or NULL */
 	struct qmp *qmp;       /* NULL: the test has closed it */
-	char folder[64], path[96];
+	char directory[64], path[96];
 };
 
 static int qmp_rig_setup(void **state)
@@ -34,10 +34,10 @@ static int qmp_rig_setup(void **state)
 
 	machine_setup(&rig->machine);
 	rig->machine.closer = rig->closer;
-	strcpy(rig->folder, "/tmp/test_qmp.XXXXXX");
-	if (!mkdtemp(rig->folder) || loop_init(&rig->machine.loop))
+	strcpy(rig->directory, "/tmp/test_qmp.XXXXXX");
+	if (!mkdtemp(rig->directory) || loop_init(&rig->machine.loop))
 		return -1;
-	snprintf(rig->path, sizeof(rig->path), "%s/qmp", rig->folder);
+	snprintf(rig->path, sizeof(rig->path), "%s/qmp", rig->directory);
 	rig->sockets[0] = (struct config_qmp){ .kind = QMP_UNIX, .path = rig->path };
 	rig->config = (struct config){ .qmp = rig->sockets, .n_qmp = 1 };
 	if (qmp_open(&rig->qmp, &rig->config, &err) || qmp_serve(rig->qmp, &rig->machine, &err))
@@ -53,7 +53,7 @@ static int qmp_rig_teardown(void **state)
 	rig->qmp = NULL;
 	loop_release(&rig->machine.loop);
 	machine_teardown(&rig->machine);
-	rmdir(rig->folder);
+	rmdir(rig->directory);
 	return 0;
 }
 

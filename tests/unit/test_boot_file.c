@@ -23,8 +23,8 @@
 #include "log_capture.h"
 #include "says.h"
 
-static char folder[] = "/tmp/portcullis-boot-XXXXXX";
-static char path[sizeof(folder) + 16];
+static char directory[] = "/tmp/portcullis-boot-XXXXXX";
+static char path[sizeof(directory) + 16];
 static struct fixture_kernel kernel;
 static struct boot_image image;
 static struct err err;
@@ -32,16 +32,16 @@ static struct err err;
 static int group_setup(void **state)
 {
 	(void)state;
-	if (!mkdtemp(folder))
+	if (!mkdtemp(directory))
 		return -1;
-	(void)snprintf(path, sizeof(path), "%s/file", folder);
+	(void)snprintf(path, sizeof(path), "%s/file", directory);
 	return 0;
 }
 
 static int group_teardown(void **state)
 {
 	(void)state;
-	return rmdir(folder);
+	return rmdir(directory);
 }
 
 static int teardown(void **state)
@@ -185,7 +185,7 @@ static void test_not_a_file(void **state)
 	(void)state;
 	expect_refused(ENOENT, "cannot open kernel '/tmp/");
 	assert_int_equal(mkdir(path, 0700), 0);
-	expect_refused(EISDIR, "is a folder");
+	expect_refused(EISDIR, "is a directory");
 	assert_int_equal(rmdir(path), 0);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	expect_refused(EINVAL, "is not a regular file"); /* at once */
@@ -218,7 +218,7 @@ static void test_initrd_is_checked_too(void **state)
 {
 	(void)state;
 	write_kernel();
-	assert_int_equal(boot_read(&image, path, folder, "", 64u << 20, &err), -EISDIR);
+	assert_int_equal(boot_read(&image, path, directory, "", 64u << 20, &err), -EISDIR);
 	assert_non_null(strstr(err.text, "initrd '"));
 	assert_null(image.kernel);
 }

@@ -38,7 +38,7 @@ struct bench {
 	struct serial serial;
 	int irq_fd;
 	struct chardev *c;
-	char folder[64], path[128];
+	char directory[64], path[128];
 };
 
 static int set_up(void **state)
@@ -47,9 +47,9 @@ static int set_up(void **state)
 	struct io_access rts = { .offset = 4, .size = 1, .write = true, .data = 2 };
 
 	signal(SIGPIPE, SIG_IGN);
-	strcpy(b->folder, "/tmp/portcullis-test-XXXXXX");
-	assert_non_null(mkdtemp(b->folder));
-	snprintf(b->path, sizeof(b->path), "%s/serial", b->folder);
+	strcpy(b->directory, "/tmp/portcullis-test-XXXXXX");
+	assert_non_null(mkdtemp(b->directory));
+	snprintf(b->path, sizeof(b->path), "%s/serial", b->directory);
 	assert_int_equal(loop_init(&b->loop), 0);
 	b->irq_fd = sys_eventfd();
 	assert_int_equal(serial_init(&b->serial, b->irq_fd, &b->loop), 0);
@@ -67,7 +67,7 @@ static int tear_down(void **state)
 	sys_close(b->irq_fd);
 	loop_release(&b->loop);
 	unlink(b->path);
-	assert_int_equal(rmdir(b->folder), 0);
+	assert_int_equal(rmdir(b->directory), 0);
 	free(b);
 	return 0;
 }
@@ -488,7 +488,7 @@ static void test_bad_paths(void **state)
 	refused(b, CHARDEV_UNIX_SERVER, "/nonexistent/s", ENOENT, "'/nonexistent/s'");
 	refused(b, CHARDEV_UNIX_CLIENT, b->path, ENOENT, "cannot connect");
 	refused(b, CHARDEV_FILE, "/nonexistent/f", ENOENT, "'/nonexistent/f'");
-	refused(b, CHARDEV_FILE, b->folder, EISDIR, b->folder);
+	refused(b, CHARDEV_FILE, b->directory, EISDIR, b->directory);
 	fd = open(b->path, O_CREAT | O_WRONLY, 0600);
 	close(fd);
 	refused(b, CHARDEV_UNIX_SERVER, b->path, EEXIST, "is not a socket");

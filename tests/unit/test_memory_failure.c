@@ -549,26 +549,26 @@ static void met_by_main(void **state)
 }
 
 /* RAM in a file that ends too soon. */
-static void shorten(struct machine_rig *rig, char *folder)
+static void shorten(struct machine_rig *rig, char *directory)
 {
-	struct ram_options options = { .path = mkdtemp(folder) };
+	struct ram_options options = { .path = mkdtemp(directory) };
 	const struct ram_layout layout = rig->m.ram.layout;
 
 	vfio_context_set_ram(rig->m.vfio, NULL);
 	ram_release(&rig->m.ram);
 	assert_int_equal(ram_init(&rig->m.ram, &layout, &options, NULL), 0);
 	assert_int_equal(ftruncate(rig->m.ram.fd, BAD_GPA), 0);
-	rmdir(folder);
-	rig->config.mem_path = folder;
+	rmdir(directory);
+	rig->config.mem_path = directory;
 }
 
 static void beyond_the_files_end(void **state)
 {
-	char folder[] = "/tmp/portcullis-test-XXXXXX";
+	char directory[] = "/tmp/portcullis-test-XXXXXX";
 	struct machine_rig *rig = *state;
 	struct err err = { 0 };
 
-	shorten(rig, folder);
+	shorten(rig, directory);
 	*(volatile char *)hva(BAD_GPA - 1) = 1;
 	*(volatile char *)hva(BAD_GPA) = 1; /* SIGBUS */
 	*(volatile char *)hva(BAD_GPA + PAGE) = 1;
@@ -582,12 +582,12 @@ static void beyond_the_files_end(void **state)
 /* vCPU 0 copies the kernel. */
 static void met_while_loading(void **state)
 {
-	char folder[] = "/tmp/portcullis-test-XXXXXX";
+	char directory[] = "/tmp/portcullis-test-XXXXXX";
 	static const uint8_t kernel[3 * PAGE] = { 1, 2, 3 };
 	struct machine_rig *rig = *state;
 	struct boot_load *load = &rig->m.gate.load;
 
-	shorten(rig, folder);
+	shorten(rig, directory);
 	*load = (struct boot_load){ .count = 1,
 		.copy = { { .to = hva(BAD_GPA - PAGE),
 			.from = kernel,
@@ -671,11 +671,11 @@ static void be_told(void *at)
 
 static void death_with_a_word(void **state)
 {
-	char folder[] = "/tmp/portcullis-test-XXXXXX";
+	char directory[] = "/tmp/portcullis-test-XXXXXX";
 	struct machine_rig *rig = *state;
 	int status;
 
-	shorten(rig, folder);
+	shorten(rig, directory);
 	status = dies(touch, hva(BAD_GPA));
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
 	assert_says(log_captured(), "error: bus error at 0x");

@@ -155,21 +155,21 @@ static void missing_std_fds(void **state)
 
 /* --- pid file --- */
 
-static char folder[] = "/tmp/test_process.XXXXXX", path[64];
+static char directory[] = "/tmp/test_process.XXXXXX", path[64];
 
-static int make_folder(void **state)
+static int make_directory(void **state)
 {
 	(void)state;
-	if (!mkdtemp(folder))
+	if (!mkdtemp(directory))
 		return -1;
-	snprintf(path, sizeof(path), "%s/pid", folder);
+	snprintf(path, sizeof(path), "%s/pid", directory);
 	return 0;
 }
 
-static int remove_folder(void **state)
+static int remove_directory(void **state)
 {
 	(void)state;
-	return rmdir(folder);
+	return rmdir(directory);
 }
 
 static long file_pid(void)
@@ -262,9 +262,9 @@ static void impossible_pidfiles(void **state)
 	(void)state;
 	assert_int_equal(pidfile_create(&pidfile, "/nonexistent/pid", &err), -ENOENT);
 	assert_string_equal(err.text, "pidfile '/nonexistent/pid': No such file or directory");
-	assert_int_equal(pidfile_create(&pidfile, folder, &err), -EISDIR);
+	assert_int_equal(pidfile_create(&pidfile, directory, &err), -EISDIR);
 	assert_int_equal(pidfile_create(&pidfile, "/dev/null", &err), -EINVAL);
-	snprintf(link, sizeof(link), "%s/link", folder);
+	snprintf(link, sizeof(link), "%s/link", directory);
 	assert_int_equal(symlink("elsewhere", link), 0);
 	assert_int_equal(pidfile_create(&pidfile, link, &err), -ELOOP);
 	pidfile_remove(&pidfile);
@@ -285,5 +285,5 @@ int main(void)
 		cmocka_unit_test(impossible_pidfiles),
 	};
 
-	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

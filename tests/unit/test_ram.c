@@ -110,11 +110,11 @@ static void test_anonymous(void **state)
 	assert_int_equal(entries("/proc/self/fd"), fds);
 }
 
-static void test_folder(void **state)
+static void test_directory(void **state)
 {
-	char folder[] = "/tmp/portcullis-test-XXXXXX", byte = 0;
+	char directory[] = "/tmp/portcullis-test-XXXXXX", byte = 0;
 	unsigned fds = entries("/proc/self/fd");
-	struct ram_options options = { .path = mkdtemp(folder), .prealloc = true };
+	struct ram_options options = { .path = mkdtemp(directory), .prealloc = true };
 	struct ram ram;
 	struct err err = { 0 };
 
@@ -122,14 +122,14 @@ static void test_folder(void **state)
 	if (ram_init(&ram, &two, &options, &err))
 		fail_msg("%s", err.text);
 	assert_true(ram.fd >= 0);
-	assert_int_equal(entries(folder), 2); /* . and ..: the file has no name */
+	assert_int_equal(entries(directory), 2); /* . and ..: the file has no name */
 	check_two(&ram);
 	/* The file is the memory. */
 	assert_int_equal(pread(ram.fd, &byte, 1, 5 * MIB), 1);
 	assert_int_equal((uint8_t)byte, 0xa5);
 	ram_release(&ram);
 	assert_int_equal(entries("/proc/self/fd"), fds);
-	rmdir(folder);
+	rmdir(directory);
 }
 
 static void refused(const struct ram_options *options, const struct ram_layout *layout, int code,
@@ -159,7 +159,7 @@ static void test_refusals(void **state)
 	memcpy(long_path, "/tmp/", 5);
 	long_path[sizeof(long_path) - 1] = '\0';
 	refused(&(struct ram_options){ .path = "/nonexistent" }, &two, ENOENT, "'/nonexistent'");
-	refused(&(struct ram_options){ .path = "/dev/null" }, &two, ENOTDIR, "not a folder");
+	refused(&(struct ram_options){ .path = "/dev/null" }, &two, ENOTDIR, "not a directory");
 	refused(&(struct ram_options){ .path = "/proc" }, &two, ENOENT, "'/proc'");
 	refused(&(struct ram_options){ .path = long_path }, &two, ENAMETOOLONG, "");
 	refused(&(struct ram_options){ 0 }, &huge, ENOMEM, "needs 70368744177664 bytes");
@@ -192,7 +192,7 @@ static void fill_and_replace(struct ram *ram)
 
 static void test_replace(void **state)
 {
-	char folder[] = "/tmp/portcullis-test-XXXXXX";
+	char directory[] = "/tmp/portcullis-test-XXXXXX";
 	struct ram_options options = { .path = NULL };
 	struct ram ram;
 
@@ -200,7 +200,7 @@ static void test_replace(void **state)
 	assert_int_equal(ram_init(&ram, &two, &options, NULL), 0);
 	fill_and_replace(&ram);
 	ram_release(&ram);
-	options.path = mkdtemp(folder);
+	options.path = mkdtemp(directory);
 	assert_int_equal(ram_init(&ram, &two, &options, NULL), 0);
 	fill_and_replace(&ram);
 	/* A file that ends too soon: what is behind its end can be replaced, too. */
@@ -208,14 +208,14 @@ static void test_replace(void **state)
 	assert_int_equal(ram_replace(&ram, ram.layout.segment[1].gpa), 0);
 	assert_int_equal(*ram.layout.segment[1].hva, 0);
 	ram_release(&ram);
-	rmdir(folder);
+	rmdir(directory);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_anonymous),
-		cmocka_unit_test(test_folder),
+		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_host_available),

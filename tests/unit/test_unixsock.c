@@ -20,7 +20,7 @@
 #include <portcullis/sys.h>
 #include <portcullis/unixsock.h>
 
-static char folder[] = "/tmp/test_unixsock.XXXXXX";
+static char directory[] = "/tmp/test_unixsock.XXXXXX";
 static struct sockaddr_un addr;
 
 static int setup(void **state)
@@ -29,10 +29,10 @@ static int setup(void **state)
 	struct err err = { 0 };
 
 	(void)state;
-	strcpy(folder + sizeof(folder) - 7, "XXXXXX");
-	if (!mkdtemp(folder) || chmod(folder, 0755))
+	strcpy(directory + sizeof(directory) - 7, "XXXXXX");
+	if (!mkdtemp(directory) || chmod(directory, 0755))
 		return -1;
-	snprintf(path, sizeof(path), "%s/socket", folder);
+	snprintf(path, sizeof(path), "%s/socket", directory);
 	return unixsock_address(path, "test", &addr, &err);
 }
 
@@ -40,7 +40,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	unlink(addr.sun_path);
-	return rmdir(folder);
+	return rmdir(directory);
 }
 
 /* A socket that is bound there; listening if asked to. */

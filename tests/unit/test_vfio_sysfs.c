@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_vfio_sysfs.c - the checks before anything is opened, on a tree in a temporary folder.
+ * test_vfio_sysfs.c - the checks before anything is opened, on a tree in a temporary directory.
  */
 #include <errno.h>
 #include <setjmp.h>
