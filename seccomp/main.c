@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "rules.h"
 
@@ -21,6 +22,8 @@ static const struct sc_rule rules_main[] = {
 	/* clients of QMP and the serial port */
 	RULE(accept4, "a client connects"),
 	RULE(recvmsg, "commands, and fds handed over with them"),
+	RULE(shutdown, "hanging up: the peer hears before the socket is closed",
+		ARG_IS(1, SHUT_RDWR)),
 	RULE(sendto, "replies, events, serial output"),
 	RULE(write, "serial output to a terminal, file or pipe"),
 

@@ -31,7 +31,6 @@ struct main_thread {
 	struct worker *workers;
 	unsigned n_workers, workers_started;
 	pthread_t closer;
-	bool closer_started;
 	struct loop_fd signals;
 	bool asked; /* a first signal asked the guest to power off */
 };
@@ -128,7 +127,7 @@ static int threads_start(struct main_thread *t, struct err *err)
 
 	if (ret)
 		return err_set_errno(err, -ret, "cannot start thread closer");
-	t->closer_started = true;
+	machine_closer(t->machine)->served = true;
 	for (; t->workers_started < t->n_workers; t->workers_started++) {
 		struct worker *w = &t->workers[t->workers_started];
 
@@ -172,10 +171,11 @@ static void threads_join(struct main_thread *t) ON_MAIN
 {
 	struct closer *closer = machine_closer(t->machine);
 
-	if (t->closer_started) {
+	if (closer->served) {
 		closer->end.run = closer_stop;
 		loop_post(&closer->loop, &closer->end);
 		pthread_join(t->closer, NULL);
+		closer->served = false;
 	}
 	for (unsigned i = 0; i < t->workers_started; i++) {
 		t->workers[i].end.run = worker_stop;

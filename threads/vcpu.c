@@ -38,14 +38,16 @@ static uint32_t waits_for_others(const struct vcpu *v)
 	return v->kvm.index ? 0 : atomic_load(&v->gate->others);
 }
 
-/* What it completes may lie in memory with an error, which is nobody's any more. */
+/* What it completes may lie in memory with an error: the old guest need not hear of it. */
 static void finish_access(struct vcpu *v) ON_VCPU
 {
-	volatile struct sigbus_note ignored = { 0 };
+	volatile struct sigbus_note note = { 0 };
 
-	sigbus_watch(&ignored);
+	sigbus_watch(&note);
 	kvm_vcpu_finish_access(&v->kvm);
 	sigbus_watch(NULL);
+	if (note.code)
+		vcpu_memory_met(v, note.addr);
 	atomic_store(&v->finish, false);
 }
 

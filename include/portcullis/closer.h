@@ -7,7 +7,8 @@
  *        joined; its loop is what threads/closer.c runs.
  * Why:   the last close() of a file waits for whatever the file is: a TCP socket with SO_LINGER for
  *        its peer, a FUSE or NFS file for its server, a VFIO device for its reset. Main cannot know
- *        what a client sent. One that never ends holds up the others, and nobody else.
+ *        what a client sent. One that never ends holds up the others, and nobody else; when there
+ *        are many, clients are not listened to until there are less.
  */
 #ifndef PORTCULLIS_CLOSER_H
 #define PORTCULLIS_CLOSER_H
@@ -21,6 +22,7 @@
 
 struct closer {
 	struct loop loop;
+	bool served; /* its thread runs; else fds are closed at once. Main's */
 	struct mail mail, end;
 	atomic_bool posted;
 	atomic_uint left; /* fds that are not closed yet */
@@ -32,13 +34,20 @@ struct closer {
 
 /* -errno, and then nothing is left behind. */
 int closer_init(struct closer *closer);
-/* Closes what there is left, here. */
 void closer_release(struct closer *closer);
-/* Takes fd; -1 is ignored. closer NULL: closes it here (tests, and before there are threads). */
+/* Takes fd; -1 is ignored. closer NULL, or without its thread: closes it here. */
 void closer_close(struct closer *closer, int fd);
 /* closer_close(*fd), then *fd = -1. */
 void closer_closep(struct closer *closer, int *fd);
+/* The same for a connection of ours alone: its peer hears at once, whoever is before it. */
+void closer_hang_up(struct closer *closer, int *fd);
 /* Is there something that is not closed yet? */
 bool closer_busy(const struct closer *closer);
+/*
+ * So much that nothing more should be received: a message brings up to SCM_FDS_MAX, and numbers end
+ * at FD_ZONE_DEVICE.
+ */
+#define CLOSER_ENOUGH 64
+bool closer_full(const struct closer *closer);
 
 #endif

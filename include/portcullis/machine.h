@@ -88,7 +88,7 @@ void machine_free(struct machine *machine) ON_MAIN;
 struct loop *machine_loop(struct machine *machine);
 unsigned machine_vcpus(struct machine *machine, struct vcpu **out);
 unsigned machine_workers(struct machine *machine, struct worker **out);
-/* For whatever clients handed over; its thread is joined after machine_end(). */
+/* For whatever clients handed over; its thread is joined after machine_end_clients(). */
 struct closer *machine_closer(struct machine *machine);
 /* fds[POLICY_FDS] that filters are pinned to. */
 void machine_policy_fds(struct machine *machine, int fds[]) ON_MAIN;

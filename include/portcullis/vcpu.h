@@ -25,7 +25,7 @@ struct machine;
 
 /* What a vCPU is doing, for pause and reset. Written by the vCPU, read by main. */
 enum vcpu_state {
-	VCPU_PARKED,  /* waiting on the gate */
+	VCPU_PARKED,  /* waiting on the gate, or finishing an access there (vcpu.finish) */
 	VCPU_RUNNING, /* in KVM_RUN or handling an access */
 	VCPU_ENDED,
 };
@@ -113,6 +113,8 @@ void vcpu_report(struct vcpu *vcpu, int exit_kind, const char *why) ON_VCPU;
  * down for vcpu_memory_tell().
  */
 void vcpu_memory_error(struct vcpu *vcpu, bool required, void *addr) ON_VCPU;
+/* The same while an access is finished before a reset: the new guest gets fresh memory. */
+void vcpu_memory_met(struct vcpu *vcpu, void *addr) ON_VCPU;
 /*
  * Outside KVM_RUN, when memory.asked is set: tells the guest, and the gate is to be looked at
  * again. False: the next KVM_RUN comes first; it completes an access and returns.

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* closer.c - a set of fds between main, which adds, and the closer, which empties it. */
+#include <sys/socket.h>
+
 #include <portcullis/closer.h>
 
 #define WORDS (sizeof(((struct closer *)0)->fds) / sizeof(((struct closer *)0)->fds[0]))
@@ -33,8 +35,6 @@ int closer_init(struct closer *closer)
 
 void closer_release(struct closer *closer)
 {
-	for (unsigned i = 0; i < WORDS; i++)
-		close_all(closer, i);
 	loop_release(&closer->loop);
 }
 
@@ -42,7 +42,7 @@ void closer_close(struct closer *closer, int fd)
 {
 	if (fd < 0)
 		return;
-	if (!closer || fd >= FD_ZONE_EVENT) {
+	if (!closer || !closer->served || fd >= FD_ZONE_EVENT) {
 		sys_close(fd);
 		return;
 	}
@@ -58,7 +58,19 @@ void closer_closep(struct closer *closer, int *fd)
 	*fd = -1;
 }
 
+void closer_hang_up(struct closer *closer, int *fd)
+{
+	if (*fd >= 0)
+		(void)shutdown(*fd, SHUT_RDWR);
+	closer_closep(closer, fd);
+}
+
 bool closer_busy(const struct closer *closer)
 {
 	return atomic_load(&closer->left) > 0;
+}
+
+bool closer_full(const struct closer *closer)
+{
+	return closer && atomic_load(&closer->left) > CLOSER_ENOUGH;
 }

@@ -70,7 +70,7 @@ void log_setup(int fd, enum log_level level)
 void log_setup_stderr(int fd, enum log_level level)
 {
 	char path[32];
-	struct stat st;
+	struct stat st = { 0 };
 	int own = -1;
 
 	if (fstat(fd, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
@@ -78,6 +78,9 @@ void log_setup_stderr(int fd, enum log_level level)
 		own = sys_open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
 	}
 	log_setup(own >= 0 ? own : fd, level);
+	/* Whoever shares fd may clear its O_NONBLOCK at any time. */
+	if (own < 0 && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
+		atomic_store(&log_manner, ASK);
 	atomic_store(&log_stamped, false);
 }
 

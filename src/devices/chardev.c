@@ -64,6 +64,8 @@ static bool is_server(const struct chardev *c)
 /* The peer is gone; a server takes the next one. What it sent still goes to the guest. */
 static void client_gone(struct chardev *c)
 {
+	if (is_server(c) && c->in.lfd.fd >= 0) /* its own: nobody else has this connection */
+		(void)shutdown(c->in.lfd.fd, SHUT_RDWR);
 	watch_close(c, &c->in);
 	watch_close(c, &c->out);
 	c->out_pos = c->out_len = 0;
@@ -194,13 +196,15 @@ static size_t take_keys(struct chardev *c, uint8_t *buf, size_t size)
 	return kept;
 }
 
-/* False: there is nothing to read now, or will ever be. */
 /* A client may send fds along, which nobody asked for. */
 static ssize_t read_socket(struct chardev *c)
 {
 	struct scm_fds fds;
-	ssize_t n = scm_receive(c->in.lfd.fd, c->in_buf, sizeof(c->in_buf), &fds);
+	ssize_t n;
 
+	if (closer_full(c->closer))
+		return -EAGAIN;
+	n = scm_receive(c->in.lfd.fd, c->in_buf, sizeof(c->in_buf), &fds);
 	for (unsigned i = 0; i < fds.n; i++)
 		closer_close(c->closer, fds.fd[i]);
 	return n;
@@ -216,6 +220,7 @@ static ssize_t read_input(struct chardev *c)
 	return n < 0 ? -errno : n;
 }
 
+/* False: there is nothing to read now, or will ever be. */
 static bool read_some(struct chardev *c)
 {
 	ssize_t n = read_input(c);
@@ -248,6 +253,11 @@ static void pump_in(struct chardev *c)
 	for (size_t turn = 0; turn < TURN_BYTES; turn += sizeof(c->in_buf)) {
 		if (!feed(c)) {
 			watch_set(c, &c->in, 0);
+			return;
+		}
+		if (is_socket(c) && closer_full(c->closer)) {
+			watch_set(c, &c->in, 0);
+			loop_timer_set(c->loop, &c->again, RETRY_MS);
 			return;
 		}
 		watch_set(c, &c->in, EPOLLIN);

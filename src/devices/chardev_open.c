@@ -225,11 +225,11 @@ int chardev_attach(struct chardev *c, int fd)
 	int copy = fd < FD_ZONE_DEVICE ? fd_dup(fd) : -EMFILE;
 
 	if (copy >= FD_ZONE_DEVICE) {
-		sys_close(copy);
+		sys_close(copy); /* not the last of its socket */
 		copy = -EMFILE;
 	}
 	if (copy < 0) {
-		sys_close(fd);
+		closer_close(c->closer, fd);
 		return copy;
 	}
 	c->in.lfd.fd = fd;
@@ -249,5 +249,5 @@ void chardev_close(struct chardev *c)
 		(void)unlink(c->path);
 	closer_closep(c->closer, &c->in.lfd.fd);
 	closer_closep(c->closer, &c->out.lfd.fd);
-	sys_closep(&c->listen.lfd.fd);
+	closer_closep(c->closer, &c->listen.lfd.fd);
 }

@@ -26,7 +26,7 @@ void machine_abandon(struct machine *m, const char *why)
 	if (closer_busy(&m->closer))
 		log_error("%s: the kernel does not close what a client handed over", why);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
-		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
+		if (vcpu_runs(&m->vcpus[i]))
 			log_error("%s: %s vcpu%u", why,
 				atomic_load(&m->vcpus[i].request.done)
 					? "the kernel holds"

@@ -140,6 +140,14 @@ void vcpu_memory_error(struct vcpu *v, bool required, void *addr)
 	(void)write_down(v, required ? MEMORY_ASK_REQUIRED : MEMORY_ASK_OPTIONAL, addr);
 }
 
+void vcpu_memory_met(struct vcpu *v, void *addr)
+{
+	uint64_t gpa;
+
+	if (ram_gpa(&v->machine->ram, addr, &gpa))
+		publish(v, OUTCOME(MCE_OPTIONAL, MCE_IGNORED, 0), gpa);
+}
+
 static void tell(struct vcpu *v, enum mce_kind kind, uint64_t address) ON_VCPU
 {
 	const bool required = kind == MCE_REQUIRED;

@@ -283,6 +283,7 @@ void memory_failures_forget(struct vcpu *v);
 /* vcpus.c */
 /* Gets a vCPU out of KVM_RUN; what it is to see there was written before. */
 void vcpu_kick(struct vcpu *v);
+bool vcpu_runs(const struct vcpu *v);
 /* Closes the gate and calls the vCPUs back; waits for none of them. */
 void vcpus_stop(struct machine *m);
 /* No vCPU executes the guest. One may still be inside an access, and parks after it. */

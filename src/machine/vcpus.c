@@ -43,14 +43,19 @@ void vcpus_stop(struct machine *m)
 		vcpu_kick(&m->vcpus[i]);
 }
 
+/* In KVM_RUN, in an access, or about to finish one that KVM holds. */
+bool vcpu_runs(const struct vcpu *v)
+{
+	return atomic_load(&v->state) == VCPU_RUNNING || atomic_load(&v->finish);
+}
+
 /*
  * Might it execute the guest's instructions? Not while it waits at the gate, for an access that
  * somebody else finishes, or inside one of its own: it looks at the gate before it enters KVM_RUN.
  */
 static bool executes(const struct vcpu *v)
 {
-	return atomic_load(&v->state) == VCPU_RUNNING && atomic_load(&v->request.done) &&
-	       !atomic_load(&v->reader.inside);
+	return vcpu_runs(v) && atomic_load(&v->request.done) && !atomic_load(&v->reader.inside);
 }
 
 bool vcpus_stopped(const struct machine *m)
@@ -64,7 +69,7 @@ bool vcpus_stopped(const struct machine *m)
 bool vcpus_parked(const struct machine *m)
 {
 	for (unsigned i = 0; i < m->n_vcpus; i++)
-		if (atomic_load(&m->vcpus[i].state) == VCPU_RUNNING)
+		if (vcpu_runs(&m->vcpus[i]))
 			return false;
 	return true;
 }

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
@@ -105,21 +106,21 @@ int listen_open(struct listen_socket *s, const struct config_qmp *config, struct
 		ret = err_set_errno(err, errno, "-qmp: cannot listen on '%s'",
 			config->path ? config->path : config->host);
 	if (ret < 0)
-		listen_close(s);
+		listen_close(s, NULL);
 	return ret;
 }
 
-void listen_close(struct listen_socket *s)
+void listen_close(struct listen_socket *s, struct closer *closer)
 {
 	struct stat st;
 
-	sys_closep(&s->fd);
+	closer_closep(closer, &s->fd); /* with clients that were not accepted, and their files */
 	if (s->path && stat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
 		(void)unlink(s->path);
 	s->path = NULL;
 }
 
-int listen_accept(const struct listen_socket *s)
+int listen_accept(const struct listen_socket *s, struct closer *closer)
 {
 	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -127,7 +128,7 @@ int listen_accept(const struct listen_socket *s)
 		return -errno;
 	/* Numbers from there on mean something to the filters. */
 	if (fd >= FD_ZONE_DEVICE) {
-		sys_close(fd);
+		closer_hang_up(closer, &fd);
 		return -EMFILE;
 	}
 	return fd;

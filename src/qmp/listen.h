@@ -22,9 +22,9 @@ struct listen_socket {
 /* Mode 0600 for unix sockets. -EADDRINUSE, -EEXIST, ... with text. */
 int listen_open(struct listen_socket *s, const struct config_qmp *config, struct err *err);
 /* Closes and removes the name if it is still ours. */
-void listen_close(struct listen_socket *s);
+void listen_close(struct listen_socket *s, struct closer *closer);
 /* A client's non-blocking fd, or -errno (-EAGAIN: nobody waits). */
-int listen_accept(const struct listen_socket *s);
+int listen_accept(const struct listen_socket *s, struct closer *closer);
 /* Blocks until a client connects. */
 int listen_wait(const struct listen_socket *s, struct err *err);
 

@@ -110,12 +110,12 @@ static void add_client(struct qmp *qmp, int fd)
 		if (!qmp->full_told)
 			log_warn("QMP clients refused: there are %d already", CLIENTS_MAX);
 		qmp->full_told = true;
-		closer_close(qmp->context.closer, fd);
+		closer_hang_up(qmp->context.closer, &fd);
 		return;
 	}
 	client = calloc(1, sizeof(*client));
 	if (!client) {
-		closer_close(qmp->context.closer, fd);
+		closer_hang_up(qmp->context.closer, &fd);
 		return;
 	}
 	qmp->n_clients++;
@@ -140,7 +140,7 @@ static void listen_again(void *opaque)
 static void on_connect(void *opaque, uint32_t events)
 {
 	struct listener *l = opaque;
-	int fd = listen_accept(&l->socket);
+	int fd = listen_accept(&l->socket, l->qmp->context.closer);
 
 	(void)events;
 	if (fd >= 0) {
@@ -225,7 +225,7 @@ static void close_listener(struct qmp *qmp, struct listener *l)
 		loop_timer_cancel(qmp->loop, &l->retry);
 		loop_fd_del(qmp->loop, &l->lfd);
 	}
-	listen_close(&l->socket);
+	listen_close(&l->socket, qmp->context.closer);
 }
 
 void qmp_free(struct qmp *qmp)

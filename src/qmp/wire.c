@@ -13,6 +13,7 @@
 #include "wire.h"
 
 #define AGAIN_MS 1
+#define FULL_MS 100
 
 bool wire_alive(const struct wire *w)
 {
@@ -46,7 +47,7 @@ static int watch(struct wire *w, bool on)
 static void close_socket(struct wire *w)
 {
 	(void)watch(w, false);
-	closer_closep(w->session.context->closer, &w->lfd.fd);
+	closer_hang_up(w->session.context->closer, &w->lfd.fd);
 }
 
 void wire_die(struct wire *w)
@@ -70,7 +71,8 @@ static bool may_handle(const struct wire *w)
 /* All that was read is handled: the next piece may come, with its file descriptors. */
 static bool may_receive(const struct wire *w)
 {
-	return wire_alive(w) && !w->eof && w->in_pos == w->in_len;
+	return wire_alive(w) && !w->eof && w->in_pos == w->in_len &&
+	       !closer_full(w->session.context->closer);
 }
 
 static void update_events(struct wire *w)
@@ -84,6 +86,8 @@ static void update_events(struct wire *w)
 		events |= EPOLLIN;
 	if (w->out_len)
 		events |= EPOLLOUT;
+	if (closer_full(w->session.context->closer))
+		loop_timer_set(w->loop, &w->again, FULL_MS); /* nobody else would tell */
 	on = events || !w->left; /* epoll would go on telling that the peer has left */
 	if (events == w->events && on == w->watched)
 		return;
@@ -335,7 +339,7 @@ int wire_open(struct wire *w, struct qmp_context *context, struct loop *loop, in
 		ret = watch(w, true);
 	if (ret < 0) {
 		frame_release(&w->frame);
-		sys_closep(&w->lfd.fd);
+		closer_hang_up(context->closer, &w->lfd.fd);
 		return ret;
 	}
 	session_open(&w->session, context);

@@ -187,7 +187,6 @@ void rig_step(struct machine_rig *rig)
 {
 	for (unsigned i = 0; i < rig->m.n_workers; i++)
 		loop_step(&rig->m.workers[i].loop, 0);
-	loop_step(&rig->m.closer.loop, 0);
 	loop_step(&rig->m.loop, 0);
 }
 

@@ -52,7 +52,7 @@ struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *o
 struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force);
 /* Until no job is under way, and main has heard of the last one. */
 void rig_settle(struct machine_rig *rig);
-/* One turn of every worker's loop, the closer's, then main's: a few pieces of mail each. */
+/* One turn of every worker's loop, then main's: a few pieces of mail each. */
 void rig_step(struct machine_rig *rig);
 /* The deadline of the device's stage has come. */
 void rig_deadline(struct machine_rig *rig, const char *id);

@@ -60,6 +60,7 @@ void slow_close_start(struct slow_close *slow)
 		;
 	assert_int_equal(closer_init(&slow->closer), 0);
 	assert_int_equal(pthread_create(&slow->thread, NULL, thread, &slow->closer), 0);
+	slow->closer.served = true;
 }
 
 void slow_close_send(struct slow_close *slow, int socket, const char *text, unsigned n)
@@ -108,5 +109,6 @@ void slow_close_stop(struct slow_close *slow)
 	slow->closer.end.run = stop;
 	loop_post(&slow->closer.loop, &slow->closer.end);
 	pthread_join(slow->thread, NULL);
+	slow->closer.served = false;
 	closer_release(&slow->closer);
 }

@@ -153,13 +153,13 @@ static void qmp_listens(void **state)
 		assert_true(s.fd < FD_ZONE_DEVICE);
 		assert_int_equal(fcntl(s.fd, F_GETFD), FD_CLOEXEC);
 		assert_true(fcntl(s.fd, F_GETFL) & O_NONBLOCK);
-		assert_int_equal(listen_accept(&s), -EAGAIN);
+		assert_int_equal(listen_accept(&s, NULL), -EAGAIN);
 		client = dial();
-		served = listen_accept(&s);
+		served = listen_accept(&s, NULL);
 		assert_true(served >= 0);
 		close(served);
 		close(client);
-		listen_close(&s);
+		listen_close(&s, NULL);
 		assert_int_equal(fcntl(numbers[i], F_GETFD), -1);
 	}
 }

@@ -368,11 +368,55 @@ static void slow_files(void **state)
 		fd = client(false);
 		say(fd, POWERDOWN);
 		leave(fd);
+		for (unsigned k = 0; k < 20000 && !*r->machine.calls; k++)
+			loop_step(&r->machine.loop, 1);
 		done("powerdown ");
+		assert_true(closer_busy(&slow.closer));
 		slow_close_stop(&slow);
+		/* It may have been so many that nobody was listened to for a moment. */
+		for (unsigned k = 0; k < 20000 && open_fds() != before - 3; k++)
+			loop_step(&r->machine.loop, 1);
 		assert_int_equal(open_fds(), before - 3); /* it, its peer, the closer's loop */
 		r->closer = NULL;
 	}
+}
+
+/* Behind a slow one, more files than there is room for: nobody is listened to until it is closed. */
+static void too_many_files(void **state)
+{
+	static struct slow_close slow, quick;
+	struct qmp_rig *r = *state;
+	int fd;
+
+	qmp_rig_teardown(state);
+	slow_close_start(&slow);
+	slow_close_start(&quick); /* for its fds only */
+	r->closer = &slow.closer;
+	qmp_rig_setup(state);
+	fd = client(true);
+	slow_close_send(&slow, fd, TARGET, 1);
+	qmp_rig_pump(r);
+	slow_close_send(&quick, fd, TARGET, 253);
+	qmp_rig_pump(r);
+	leave(fd);
+	slow_close_expect(&slow);
+	assert_true(closer_full(&slow.closer));
+	fd = client(false);
+	say(fd, POWERDOWN);
+	leave(fd);
+	done("");
+	while (recv(slow.peer, (char[65536]){ 0 }, 65536, MSG_DONTWAIT) > 0 ||
+		closer_full(&slow.closer)) {
+		/* The other one's is the last of them. */
+		(void)recv(quick.peer, (char[65536]){ 0 }, 65536, MSG_DONTWAIT);
+		usleep(1000);
+	}
+	for (unsigned i = 0; i < 20000 && !*r->machine.calls; i++)
+		loop_step(&r->machine.loop, 1);
+	done("powerdown ");
+	slow_close_stop(&quick);
+	slow_close_stop(&slow);
+	r->closer = NULL;
 }
 
 int main(void)
@@ -389,6 +433,7 @@ int main(void)
 		TEST(they_make_room),
 		TEST(over_tcp),
 		TEST(slow_files),
+		TEST(too_many_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,13 +149,28 @@ static void accesses_end_before_a_reset(void **state)
 	while (!vcpus_parked(&rig->m))
 		loop_step(&rig->m.loop, 1);
 	rig->vcpu.kvm.io_pending = true;
-	assert_false(vcpus_finished(&rig->m)); /* it is asked */
+	assert_false(vcpus_finished(&rig->m)); /* it is asked, and not parked meanwhile */
 	finish(rig);
 	fake_vcpu_wait("rF");
 	assert_true(vcpus_finished(&rig->m));
 	vcpus_reset(&rig->m);
 	vcpus_go(&rig->m);
 	fake_vcpu_wait("rFRr");
+}
+
+/* From the wish until it is done the vCPU is not parked: nobody would join its thread, say. */
+static void a_wish_counts_as_running(void **state)
+{
+	struct machine_rig *rig = *state;
+	static struct vcpu v;
+
+	rig->m.vcpus = &v; /* the one with a thread waits at the gate */
+	atomic_store(&v.request.done, 1);
+	assert_true(vcpus_parked(&rig->m) && vcpus_stopped(&rig->m));
+	atomic_store(&v.finish, true);
+	assert_false(vcpus_parked(&rig->m) || vcpus_stopped(&rig->m));
+	atomic_store(&v.finish, false);
+	rig->m.vcpus = &rig->vcpu;
 }
 
 static void a_reset_in_the_middle_of_a_string(void **state)
@@ -172,7 +187,15 @@ static void a_reset_in_the_middle_of_a_string(void **state)
 	assert_false(atomic_load(&rig->vcpu.halted));
 }
 
-/* teardown: the rest is nobody's any more. */
+/* The rest is nobody's any more. */
+static int the_end_of_a_string(void **state)
+{
+	int ret = teardown(state);
+
+	assert_int_equal(atomic_load(&rep.accesses), SLOW_ACCESS);
+	return ret;
+}
+
 static void the_end_in_the_middle_of_a_string(void **state)
 {
 	stop_within_a_string(*state);
@@ -368,8 +391,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_kernel_is_copied_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_string_is_stopped_in_the_middle, setup, teardown),
 		cmocka_unit_test_setup_teardown(accesses_end_before_a_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_wish_counts_as_running, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reset_in_the_middle_of_a_string, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_end_in_the_middle_of_a_string, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_end_in_the_middle_of_a_string, setup, the_end_of_a_string),
 		PAIR(the_first_waits_for_the_others),
 		PAIR(stopped_while_the_first_waits),
 	};
