@@ -22,8 +22,6 @@
  *                                 8-bit access only; reads 0. Returns after the host took note
  *     +4          SUN   32  R     bits 15:0 slot number (_SUN), bit 16: this port exists and has
  *                                 ACPI hot plug; all bits 0: no such port
- *     +4          OST   32  W     from _OST (Arg0 event, Arg1 status): bits 2:0 function,
- *                                 bits 15:8 status & 0xff, bits 31:16 event. 32-bit access only
  *
  * Scan method (GED_PCI_HOTPLUG): while NEXT is a port: read INS, write the value back, Notify 1 for
  * each bit; the same with EJR and Notify 3. Bits are cleared by writing them back before Notify, so
@@ -53,8 +51,6 @@ struct acpi_slot {
 struct acpi_slots_ops {
 	/* main: the guest's _EJ0 for these functions of this port. */
 	void (*eject)(void *opaque, uint8_t port, uint8_t functions);
-	/* main: the guest's _OST. event 3 or 0x103: ejection; status 0: success. May be NULL. */
-	void (*ost)(void *opaque, uint8_t port, uint8_t function, uint16_t event, uint8_t status);
 };
 
 struct acpi_slots {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ssdt.c - this machine's facts in AML: windows, interrupt routing, and the ports with ACPI hot
- *plug.
+ * plug.
  *
  * In ASL, for a port at devfn 0x08 (names carry the devfn):
  *
@@ -13,7 +13,6 @@
  *			OperationRegion (REGS, SystemMemory, 0xfeb01840, 8)     // acpi_slots.h
  *			Field (REGS, ByteAcc, ...) { INSR, 8, EJRQ, 8, PRES, 8, TAKE, 8 }
  *			Field (REGS, DWordAcc, ...) { , 32, SUNR, 16 }
- *			Field (REGS, DWordAcc, ...) { , 32, OSTR, 32 }
  *			Method (SCAN, 0, Serialized) {
  *				Local0 = INSR   INSR = Local0   If (Local0) { Notify (S00, 1) }
  *				Local0 = EJRQ   EJRQ = Local0   If (Local0) { Notify (S00, 3) }
@@ -23,12 +22,12 @@
  *				Method (_SUN) { Return (SUNR) }
  *				Method (_STA) { If (PRES & 1) { Return (15) } Return (0) }
  *				Method (_EJ0, 1) { TAKE = 0xff }
- *				Method (_OST, 3) { OSTR = (Arg0 & 0xffff) << 16 | (Arg1 & 0xff) << 8
- *}
  *			}
  *		}
- *		Method (PSVC, 1, Serialized) { If (Arg0 == 8) { S08.SCAN () Return (1) } ... Return
- *(0) }
+ *		Method (PSVC, 1, Serialized) {
+ *			If (Arg0 == 8) { S08.SCAN () Return (1) } ...
+ *			Return (0)
+ *		}
  *	}
  *
  * Only function 0 of a slot has an object: operating systems scan and eject all functions with it.
@@ -122,10 +121,6 @@ static void write_registers(struct aml *aml, uint8_t devfn)
 	aml_bits(aml, NULL, 32);
 	aml_bits(aml, "SUNR", 16);
 	aml_close(aml, field);
-	field = aml_open_field(aml, "REGS", AML_ACCESS_DWORD | AML_WRITE_ZEROS);
-	aml_bits(aml, NULL, 32);
-	aml_bits(aml, "OSTR", 32);
-	aml_close(aml, field);
 }
 
 static void write_store(struct aml *aml, const char *name)
@@ -173,30 +168,6 @@ static void write_sta(struct aml *aml)
 	aml_close(aml, method);
 }
 
-/* (arg & mask) << shift */
-static void write_shifted(struct aml *aml, enum aml_op arg, uint64_t mask, unsigned shift)
-{
-	aml_op(aml, AML_SHIFT_LEFT);
-	aml_op(aml, AML_AND);
-	aml_op(aml, arg);
-	aml_int(aml, mask);
-	aml_byte(aml, AML_NO_TARGET);
-	aml_int(aml, shift);
-	aml_byte(aml, AML_NO_TARGET);
-}
-
-static void write_ost(struct aml *aml)
-{
-	size_t method = aml_open_method(aml, "_OST", 3 | AML_METHOD_SERIALIZED);
-
-	aml_op(aml, AML_OR);
-	write_shifted(aml, AML_ARG0, 0xffff, 16);
-	write_shifted(aml, AML_ARG1, 0xff, 8);
-	aml_op(aml, AML_LOCAL0);
-	write_store(aml, "OSTR");
-	aml_close(aml, method);
-}
-
 static void write_function(struct aml *aml)
 {
 	size_t method, device = aml_open_device(aml, "S00");
@@ -212,7 +183,6 @@ static void write_function(struct aml *aml)
 	aml_int(aml, ALL_FUNCTIONS);
 	aml_seg(aml, "TAKE");
 	aml_close(aml, method);
-	write_ost(aml);
 	aml_close(aml, device);
 }
 

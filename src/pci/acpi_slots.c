@@ -8,7 +8,7 @@
 #define NONE UINT32_MAX
 #define PORTS 0x800
 #define PORT_STRIDE 8
-enum { INS, EJR, PRS, EJ0, SUN, OST = SUN };
+enum { INS, EJR, PRS, EJ0, SUN };
 #define SUN_EXISTS (1u << 16)
 
 void acpi_slots_init(
@@ -150,47 +150,24 @@ static void finish_eject(struct io_request *request)
 	io_complete(request);
 }
 
-static void finish_ost(struct io_request *request)
+/* A write to EJ0, on which main acts. */
+static bool is_eject(const struct acpi_slots *slots, const struct io_access *access, uint32_t *port)
 {
-	struct acpi_slots *slots = request->opaque;
-	uint32_t value = (uint32_t)request->data;
-
-	slots->ops->ost(slots->opaque, (uint8_t)request->arg, value & 7, (uint16_t)(value >> 16),
-		(uint8_t)(value >> 8));
-	io_complete(request);
-}
-
-/* EJ0 and OST: who acts on them is main. */
-static bool is_command(const struct acpi_slots *slots, const struct io_access *access,
-	void (**finish)(struct io_request *), uint32_t *port)
-{
-	unsigned reg = (unsigned)access->offset % PORT_STRIDE;
-
 	if (!access->write || access->offset < PORTS)
 		return false;
 	*port = (uint32_t)(access->offset - PORTS) / PORT_STRIDE;
-	if (!slots->slot[*port].exists)
-		return false;
-	if (reg == EJ0 && access->size == 1 && access->data) {
-		*finish = finish_eject;
-		return true;
-	}
-	if (reg == OST && access->size == 4 && slots->ops->ost) {
-		*finish = finish_ost;
-		return true;
-	}
-	return false;
+	return slots->slot[*port].exists && access->offset % PORT_STRIDE == EJ0 &&
+	       access->size == 1 && access->data;
 }
 
 enum io_status acpi_slots_access(void *opaque, struct io_access *access)
 {
 	struct acpi_slots *slots = opaque;
-	void (*finish)(struct io_request *);
 	uint32_t port, next = NONE;
 	uint64_t data = 0;
 
-	if (is_command(slots, access, &finish, &port))
-		return io_defer(access, slots->main, finish, slots, port);
+	if (is_eject(slots, access, &port))
+		return io_defer(access, slots->main, finish_eject, slots, port);
 	pthread_mutex_lock(&slots->lock);
 	if (!access->write && access->offset < NEXT + 4)
 		next = next_pending(slots);

@@ -173,9 +173,6 @@ static void test_eject_and_status(void **state)
 	(void)state;
 	out = run(NULL, "evaluate \\_SB.PCI0.S08.S00._EJ0 1;evaluate \\_SB.PCI0.S08.TAKE");
 	expect(out, "[Integer] = 00000000000000FF");
-	out = run(NULL, "evaluate \\_SB.PCI0.S08.S00._OST 0x103 0x81 (00);"
-			"evaluate \\_SB.PCI0.S08.OSTR");
-	expect(out, "[Integer] = 0000000001038100");
 	out = run(NULL, "evaluate \\_SB.PCI0.S08._ADR;evaluate \\_SB.PCI0.S13._ADR");
 	expect(out, "[Integer] = 0000000000010000");
 	expect(out, "[Integer] = 0000000000020003");

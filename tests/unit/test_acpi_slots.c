@@ -15,9 +15,8 @@
 struct fixture {
 	struct acpi_slots slots;
 	struct loop loop;
-	unsigned ejects, osts;
-	uint8_t port, functions, function, status;
-	uint16_t event;
+	unsigned ejects;
+	uint8_t port, functions;
 };
 
 static void on_eject(void *opaque, uint8_t port, uint8_t functions)
@@ -29,18 +28,7 @@ static void on_eject(void *opaque, uint8_t port, uint8_t functions)
 	f->functions = functions;
 }
 
-static void on_ost(void *opaque, uint8_t port, uint8_t function, uint16_t event, uint8_t status)
-{
-	struct fixture *f = opaque;
-
-	f->osts++;
-	f->port = port;
-	f->function = function;
-	f->event = event;
-	f->status = status;
-}
-
-static const struct acpi_slots_ops ops = { .eject = on_eject, .ost = on_ost };
+static const struct acpi_slots_ops ops = { .eject = on_eject };
 
 static int setup(void **state)
 {
@@ -81,7 +69,7 @@ static bool wr(struct fixture *f, unsigned offset, uint8_t size, uint64_t data)
 
 	if (acpi_slots_access(&f->slots, &access) == IO_DONE)
 		return false;
-	assert_int_equal(f->ejects + f->osts, 0);
+	assert_int_equal(f->ejects, 0);
 	io_post(&request);
 	loop_step(&f->loop, 0);
 	assert_int_equal(atomic_load(&request.done), 1);
@@ -178,18 +166,6 @@ static void test_lowest_port_comes_first(void **state)
 	assert_int_equal(rd(f, 0, 4), 255);
 }
 
-static void test_ost(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_true(wr(f, REG(PORT, 4), 4, 0x01038202));
-	assert_int_equal(f->osts, 1);
-	assert_int_equal(f->port, PORT);
-	assert_int_equal(f->function, 2);
-	assert_int_equal(f->status, 0x82);
-	assert_int_equal(f->event, 0x103);
-}
-
 static void test_nonsense_is_harmless(void **state)
 {
 	struct fixture *f = *state;
@@ -204,7 +180,7 @@ static void test_nonsense_is_harmless(void **state)
 	assert_false(wr(f, 0, 4, 0));
 	assert_false(wr(f, ACPI_SLOTS_SIZE - 1, 8, 0));
 	(void)rd(f, ACPI_SLOTS_SIZE - 1, 8);
-	assert_int_equal(f->ejects + f->osts, 0);
+	assert_int_equal(f->ejects, 0);
 	assert_int_equal(rd(f, REG(PORT, 4), 4), 0x10123);
 }
 
@@ -230,7 +206,6 @@ int main(void)
 		T(test_eject),
 		T(test_eject_can_be_taken_back),
 		T(test_lowest_port_comes_first),
-		T(test_ost),
 		T(test_nonsense_is_harmless),
 		T(test_reset_forgets_what_was_asked),
 	};
