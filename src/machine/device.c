@@ -20,6 +20,14 @@ static struct worker *worker_take(struct machine *m, struct device *device)
 	return NULL;
 }
 
+void device_step(struct device *device, enum life_event event)
+{
+	const bool possible = life_step(&device->stage, event);
+
+	debug_check(possible, "a device's life goes by the table of life.c");
+	(void)possible;
+}
+
 struct device *device_find(struct machine *m, const char *id)
 {
 	for (struct device *d = m->devices; d; d = d->next)
@@ -263,6 +271,6 @@ int device_plug(struct device *device, struct err *err)
 
 	if (ret)
 		return err_prefix(err, "vfio-pci '%s'", device->id);
-	device->stage = DEVICE_PLUGGED;
+	device_step(device, LIFE_PLACED);
 	return 0;
 }

@@ -22,7 +22,7 @@ void machine_abandon(struct machine *m, const char *why)
 	for (const struct device *d = m->devices; d; d = d->next)
 		if (device_busy(d))
 			log_error("%s: the kernel does not give back device '%s' (stage: %s)", why,
-				d->id, device_stage_name(d->stage));
+				d->id, life_stage_name(d->stage));
 	if (closer_busy(&m->closer))
 		log_error("%s: the kernel does not close what a client handed over", why);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
@@ -60,7 +60,7 @@ static void deadline_set(struct machine *m)
 static void closed(struct device *device, int status) ON_MAIN
 {
 	(void)status;
-	device->stage = DEVICE_CLOSED;
+	device_step(device, LIFE_CLOSED);
 }
 
 /* Nobody is left without an answer. */
@@ -93,7 +93,7 @@ bool machine_end(struct machine *m)
 		vfio_context_set_quiet(m->vfio, true);
 		for (struct device *d = m->devices; d; d = d->next) {
 			/* Main's no more: queries by clients who are still there keep off it. */
-			d->stage = DEVICE_RELEASED;
+			device_step(d, LIFE_ENDED);
 			device_job(d, &d->job, device_close_job, closed);
 		}
 		wait_until_idle(m);

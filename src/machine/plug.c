@@ -9,22 +9,6 @@
 
 #include "plug.h"
 
-static const char *const stage_names[] = {
-	[DEVICE_NEW] = "new",
-	[DEVICE_ATTACHED] = "attached",
-	[DEVICE_REALIZED] = "realized",
-	[DEVICE_PLUGGED] = "plugged",
-	[DEVICE_REQUESTED] = "requested",
-	[DEVICE_RELEASED] = "guest-released",
-	[DEVICE_FENCED] = "fenced",
-	[DEVICE_CLOSED] = "closed",
-};
-
-const char *device_stage_name(enum device_stage stage)
-{
-	return stage_names[stage];
-}
-
 void ops_push(struct machine_op **ops, struct machine_op *op)
 {
 	while (*ops)
@@ -97,7 +81,7 @@ static void add_realized(struct device *device, int status)
 		add_failed(device);
 		return;
 	}
-	device->stage = DEVICE_REALIZED;
+	device_step(device, LIFE_REALIZED);
 	if (check_function(device->bus, device->devfn, device->id, &device->err) ||
 		device_plug(device, &device->err)) {
 		add_failed(device);
@@ -119,7 +103,7 @@ static void add_opened(struct device *device, int status)
 		add_failed(device);
 		return;
 	}
-	device->stage = DEVICE_ATTACHED;
+	device_step(device, LIFE_OPENED);
 	if (!add_cancelled(device))
 		device_job(device, &device->job, device_realize_job, add_realized);
 }

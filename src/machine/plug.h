@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plug.h - hot plug and hot unplug as one state machine per device. (private to src/machine)
+ * plug.h - hot plug and hot unplug, along the life that life.h describes. (private to src/machine)
  *
  * Layer: L4, main only.
- *
- *   device_add:  NEW -open-> ATTACHED -map, realize-> REALIZED -plug-> PLUGGED, guest told
- *   device_del:  PLUGGED -ask-> REQUESTED -guest lets go-> RELEASED
- *                RELEASED -worker-> FENCED -worker-> CLOSED
  *
  * A device_del while it is being added cancels the add. `force`, a machine reset while REQUESTED
  * and the host taking the device back all release it without the guest's word. REQUESTED that lasts
@@ -60,7 +56,6 @@ int device_check_policy(
 
 /* The end of a device whose fds are closed: answers everybody and frees it. */
 void device_gone(struct device *device);
-const char *device_stage_name(enum device_stage stage);
 /* Answers every operation on the list and empties it. See above: state first. */
 void ops_done(struct machine_op **ops, const struct err *err);
 void ops_push(struct machine_op **ops, struct machine_op *op);

@@ -55,7 +55,7 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 		struct machine_vfio info = { .id = d->id,
 			.bus = d->bus->name,
 			.devfn = d->devfn,
-			.stage = device_stage_name(d->stage),
+			.stage = life_stage_name(d->stage),
 			.worker = worker,
 			.last_error = d->err.text,
 			.dev = d->vfio };

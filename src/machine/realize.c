@@ -29,8 +29,8 @@ static void wait_for_jobs(struct machine *m) ON_MAIN
 }
 
 /* Runs one job on every device's worker at the same time; the first failure is reported. */
-static int all_devices(struct machine *m, int (*work)(struct device *, struct err *),
-	enum device_stage reached, struct err *err) ON_MAIN
+static int all_devices(
+	struct machine *m, int (*work)(struct device *, struct err *), struct err *err) ON_MAIN
 {
 	m->start_jobs = 0;
 	for (struct device *d = m->devices; d; d = d->next) {
@@ -45,7 +45,6 @@ static int all_devices(struct machine *m, int (*work)(struct device *, struct er
 				*err = d->err;
 			return d->job.status;
 		}
-		d->stage = reached;
 	}
 	return 0;
 }
@@ -73,7 +72,7 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 			*err = device->err;
 			return device->job.status;
 		}
-		device->stage = DEVICE_ATTACHED;
+		device_step(device, LIFE_OPENED);
 		/* On the bus at once: the next device's slot check must see it. */
 		if (device_plug(device, err))
 			return -err->code;
@@ -187,13 +186,13 @@ int machine_realize(struct machine *m, struct err *err)
 	if (!ret)
 		ret = place_mem64(m, err);
 	if (!ret)
-		ret = all_devices(m, device_realize_job, DEVICE_PLUGGED, err);
+		ret = all_devices(m, device_realize_job, err);
 	for (struct port *p = m->ports; !ret && p; p = p->next)
 		slots_show(p, false);
 	if (!ret)
 		ret = machine_load(m, err);
 	if (!ret) /* as it is after that */
-		ret = all_devices(m, device_memory_job, DEVICE_PLUGGED, err);
+		ret = all_devices(m, device_memory_job, err);
 	vfio_context_set_quiet(m->vfio, false);
 	return ret;
 }

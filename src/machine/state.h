@@ -27,17 +27,7 @@
 #include <portcullis/vcpu.h>
 #include <portcullis/vfio.h>
 
-/* Where a passed-through device is in its life; query-vfio shows it. */
-enum device_stage {
-	DEVICE_NEW,	  /* options only */
-	DEVICE_ATTACHED,  /* open: the host cannot take it back silently any more */
-	DEVICE_REALIZED,  /* RAM mapped, reset, guest view made; not on a bus */
-	DEVICE_PLUGGED,	  /* on its bus, in the guest's hands */
-	DEVICE_REQUESTED, /* the guest was asked to let go */
-	DEVICE_RELEASED,  /* the guest let go (or was overruled); off the bus */
-	DEVICE_FENCED,	  /* cannot write memory nor interrupt */
-	DEVICE_CLOSED,	  /* every fd closed: the host may have it */
-};
+#include "life.h"
 
 /* What is mapped in the guest for one BAR. */
 struct bar_map {
@@ -68,11 +58,11 @@ struct device {
 	struct pci_bus *bus; /* where it goes */
 	uint8_t devfn;
 	bool multifunction;
-	enum device_stage stage;
-	struct job job;	       /* of its life: open .. close, one at a time */
-	struct job reset_job;  /* of a machine or bus reset, whatever else goes on */
-	struct job memory_job; /* of replaced memory (memory_failure.c) */
-	struct err err;	       /* of the last job that failed; main's */
+	enum device_stage stage; /* device_step() alone changes it */
+	struct job job;		 /* of its life: open .. close, one at a time */
+	struct job reset_job;	 /* of a machine or bus reset, whatever else goes on */
+	struct job memory_job;	 /* of replaced memory (memory_failure.c) */
+	struct err err;		 /* of the last job that failed; main's */
 	struct bar_map bar[PCI_BARS];
 	bool bars_trapped; /* it is being reset: no memslot */
 	uint64_t grace;	   /* of its unplugging: over when no vCPU is in it any more */
@@ -233,6 +223,8 @@ void device_free(struct device *device); /* idle, closed or never opened */
  */
 bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
+/* The device's next stage (life.h); debug builds stop where there is no such step. */
+void device_step(struct device *device, enum life_event event) ON_MAIN;
 bool device_closing(const struct device *device); /* that job runs, or is about to */
 /* An add under way ends as soon as its worker notices. */
 void device_cancel(struct device *device) ON_MAIN;

@@ -33,7 +33,7 @@ static void unplug_error(struct device *device, enum device_stage stage, const s
 		device->machine, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
 					 .device = device->id,
 					 .path = device->id,
-					 .reason = device_stage_name(stage) });
+					 .reason = life_stage_name(stage) });
 	ops_done(&device->del_ops, err);
 }
 
@@ -60,7 +60,7 @@ static void closed(struct device *device, int status)
 {
 	(void)status;
 	role_enter_main();
-	device->stage = DEVICE_CLOSED;
+	device_step(device, LIFE_CLOSED);
 	device_gone(device);
 }
 
@@ -68,7 +68,7 @@ static void fenced(struct device *device, int status)
 {
 	(void)status;
 	role_enter_main();
-	device->stage = DEVICE_FENCED;
+	device_step(device, LIFE_FENCED);
 	device_job(device, &device->job, device_close_job, closed);
 }
 
@@ -80,7 +80,7 @@ static void taking_late(void *opaque)
 
 	role_enter_main();
 	err_set(&err, ETIMEDOUT, "device '%s' is not given back within %u s (stage: %s)",
-		device->id, timeout_s(device), device_stage_name(device->stage));
+		device->id, timeout_s(device), life_stage_name(device->stage));
 	err_hint(&err, "the device or the host kernel does not answer; see the host's dmesg");
 	unplug_error(device, device->stage, &err);
 }
@@ -90,7 +90,7 @@ static void take(struct device *device) ON_MAIN
 {
 	struct machine *m = device->machine;
 
-	device->stage = DEVICE_RELEASED;
+	device_step(device, LIFE_TAKEN);
 	pci_unplug(vfio_pci_function(device->vfio));
 	device->grace = bus_grace(&m->bus);
 	deadline_set(device, taking_late);
@@ -143,9 +143,9 @@ static void not_released(void *opaque)
 		return;
 	}
 	err_set(&err, ETIMEDOUT, "the guest did not release device '%s' within %u s (stage: %s)",
-		device->id, timeout_s(device), device_stage_name(device->stage));
+		device->id, timeout_s(device), life_stage_name(device->stage));
 	err_hint(&err, "the device stays in use; repeat device_del, or use \"force\": true");
-	device->stage = DEVICE_PLUGGED;
+	device_step(device, LIFE_KEPT);
 	if (!asked(device->port))
 		slots_withdraw(device->port);
 	unplug_error(device, DEVICE_REQUESTED, &err);
@@ -155,7 +155,7 @@ static void ask(struct device *device) ON_MAIN
 {
 	bool already = asked(device->port);
 
-	device->stage = DEVICE_REQUESTED;
+	device_step(device, LIFE_ASKED);
 	deadline_set(device, not_released);
 	if (!already)
 		slots_ask(device->port);
@@ -236,7 +236,7 @@ static int del_check(
 	if (device->stage >= DEVICE_RELEASED || (device->del_ops && !force))
 		return err_set(err, EBUSY,
 			"device '%s' is already in the process of unplug (stage: %s)", id,
-			device_stage_name(device->stage));
+			life_stage_name(device->stage));
 	if (takeable(device) && !force && !m->resetting && m->runstate != RUNSTATE_RUNNING) {
 		err_set(err, EAGAIN, "the guest is not running and cannot release device '%s'", id);
 		err_hint(err, "use cont first, or \"force\": true");
