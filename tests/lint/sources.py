@@ -125,6 +125,24 @@ def check_pthread_create(tree):
     yield from forbidden(tree, ["pthread_create"], {}, "threads/thread.c")
 
 
+# State that a pure table governs, and the function that alone takes its steps.
+STEPS = [("src/machine/", re.compile(r"(?:->|\.)stage\s*=[^=]"), "device_step()")]
+ROLES = re.compile(r"\brole_begin\s*\(")
+
+
+def check_steps(tree):
+    """a state that has a table is changed by its one function, and threads/ alone says what a thread is"""
+    for folder, write, function in STEPS:
+        for path in tree.glob(folder, ext=".c"):
+            for number, line in tree.lines(path):
+                if write.search(line) and path != "src/machine/query.c":
+                    yield f"{path}:{number}: {function} changes it"
+    for path in tree.glob("src/", ext=".c"):
+        for number, line in tree.lines(path):
+            if ROLES.search(line) and path != "src/base/role.c":
+                yield f"{path}:{number}: role_begin() is for threads/"
+
+
 def check_headers(tree):
     """a contract header says what it is for and which layer it is, in at most 200 lines"""
     for path in tree.glob("include/", "src/", "threads/", "seccomp/", ext=".h"):
@@ -210,6 +228,10 @@ CHECKS = [
         "src/pci/planted.c": "void f(void) { log_warn(\"again\"); }\n"}),
     ("one door: pthread_create", check_pthread_create, {
         "src/vfio/planted.c": "void f(void) { pthread_create(0, 0, 0, 0); }\n"}),
+    ("states have one writer", check_steps, {
+        "src/machine/planted.c": "void f(struct device *d) { d->stage = 3; }\n"}),
+    ("roles are said by threads", check_steps, {
+        "src/pci/planted.c": "void f(void) { role_begin(1); }\n"}),
     ("headers: shape", check_headers, {
         "include/portcullis/planted.h": SPDX + "/* nothing */\n"}),
     ("headers: length", check_headers, {
