@@ -125,8 +125,7 @@ def memory_error_kernel(lab):
         qmp.wait_event("RESET")
         guest.wait_ready()
         check("survived" not in guest.output, "the guest went on")
-        check(f"{len(addresses)} pages of guest memory with uncorrectable errors were replaced" in vmm.stderr(),
-              vmm.stderr())
+        check("1 pages of guest memory with uncorrectable errors were replaced" in vmm.stderr(), vmm.stderr())
         # All memory there is, the page among it.
         free = int(guest.check("awk '/MemFree/ {print $2}' /proc/meminfo")) // 4
         hold(guest, "all-is-well", free * 9 // 10)
