@@ -39,6 +39,17 @@ static int set_cpuid(
 	return (int)r;
 }
 
+/*
+ * A kernel that has refined its TSC's frequency since KVM was loaded (KVM built in, say) refuses the
+ * one that KVM itself gives a new vCPU, and leaves it with a scaling of 0: its clock stands still and
+ * its timers never fire. So each is given the host's of now, which 0 asks for.
+ */
+static void set_tsc_frequency(struct kvm_vcpu *vcpu)
+{
+	/* A host that cannot has nothing to scale. */
+	(void)sys_ioctl_int(vcpu->fd, KVM_SET_TSC_KHZ, 0);
+}
+
 static int vcpu_set_up(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 	const struct kvm_topology *topology, struct err *err)
 {
@@ -53,6 +64,7 @@ static int vcpu_set_up(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 	ret = set_cpuid(vcpu, vm, topology);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "KVM_SET_CPUID2 for vCPU %u", vcpu->index);
+	set_tsc_frequency(vcpu);
 	kvm_mce_set_up(vcpu, vm);
 	ret = kvm_state_save(vcpu, vm);
 	if (ret < 0)
