@@ -151,35 +151,17 @@ static int threads_start(struct main_thread *t, struct err *err)
 	return 0;
 }
 
-/* On the worker. */
-static void worker_stop(struct mail *mail)
-{
-	struct worker *w = container_of(mail, struct worker, end);
-
-	w->loop.stop = true;
-}
-
-/* On the closer. */
-static void closer_stop(struct mail *mail)
-{
-	struct closer *closer = container_of(mail, struct closer, end);
-
-	closer->loop.stop = true;
-}
-
 static void threads_join(struct main_thread *t) ON_MAIN
 {
 	struct closer *closer = machine_closer(t->machine);
 
 	if (closer->served) {
-		closer->end.run = closer_stop;
-		loop_post(&closer->loop, &closer->end);
+		loop_end(&closer->loop);
 		pthread_join(t->closer, NULL);
 		closer->served = false;
 	}
 	for (unsigned i = 0; i < t->workers_started; i++) {
-		t->workers[i].end.run = worker_stop;
-		loop_post(&t->workers[i].loop, &t->workers[i].end);
+		loop_end(&t->workers[i].loop);
 		pthread_join(t->workers[i].thread, NULL);
 	}
 	if (t->vcpus_started)

@@ -23,7 +23,7 @@
 struct closer {
 	struct loop loop;
 	bool served; /* its thread runs; else fds are closed at once. Main's */
-	struct mail mail, end;
+	struct mail mail;
 	atomic_bool posted;
 	atomic_uint left; /* fds that are not closed yet */
 	/*

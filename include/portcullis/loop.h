@@ -57,6 +57,7 @@ struct loop {
 	struct loop_fd wake;
 	struct loop_frame *frame; /* events being handled, innermost loop_step() first */
 	bool stop;
+	struct mail end;       /* loop_end()'s */
 	struct loop_away away; /* measured when away.on is set, before the first step */
 };
 
@@ -95,5 +96,7 @@ uint64_t loop_now_ms(void);
 void loop_step(struct loop *loop, int timeout_ms);
 /* loop_step() until loop->stop. */
 void loop_run(struct loop *loop);
+/* Any thread, once: loop_run() returns when it has handled the mail that is there. */
+void loop_end(struct loop *loop);
 
 #endif

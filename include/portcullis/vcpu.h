@@ -102,7 +102,6 @@ struct worker {
 	pthread_t thread;
 	unsigned index;
 	struct device *device; /* main's: NULL = idle */
-	struct mail end;       /* tells the thread to return */
 };
 
 /* vCPU threads: why one cannot go on. The machine stops (internal error) or resets/ends. */

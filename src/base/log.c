@@ -43,24 +43,31 @@ static const char *const level_names[] = {
 	[LOG_LEVEL_DEBUG] = "debug: ",
 };
 
-static enum manner manner_of(int fd)
+/* own: opened by us. Whoever shares another's description may clear its O_NONBLOCK at any time. */
+static enum manner manner_of(int fd, bool own)
 {
-	int flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+	if (fstat(fd, &st) < 0)
+		return ASK;
+	if (S_ISSOCK(st.st_mode))
 		return SEND;
-	if (flags >= 0 && flags & O_NONBLOCK)
-		return TRY;
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? TRY : ASK;
+	return S_ISREG(st.st_mode) || (own && fcntl(fd, F_GETFL) & O_NONBLOCK) ? TRY : ASK;
+}
+
+static void set(int fd, bool own, bool stamped, enum log_level level)
+{
+	atomic_store(&log_to, fd);
+	atomic_store(&log_stamped, stamped);
+	atomic_store(&log_manner, (int)manner_of(fd, own));
+	atomic_store(&log_max, (int)level);
 }
 
 void log_setup(int fd, enum log_level level)
 {
-	atomic_store(&log_to, fd);
-	atomic_store(&log_stamped, fd != STDERR_FILENO);
-	atomic_store(&log_manner, (int)manner_of(fd));
-	atomic_store(&log_max, (int)level);
+	const bool own = fd != STDERR_FILENO;
+
+	set(fd, own, own, level);
 }
 
 /*
@@ -70,18 +77,14 @@ void log_setup(int fd, enum log_level level)
 void log_setup_stderr(int fd, enum log_level level)
 {
 	char path[32];
-	struct stat st = { 0 };
+	struct stat st;
 	int own = -1;
 
 	if (fstat(fd, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		own = sys_open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
 	}
-	log_setup(own >= 0 ? own : fd, level);
-	/* Whoever shares fd may clear its O_NONBLOCK at any time. */
-	if (own < 0 && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
-		atomic_store(&log_manner, ASK);
-	atomic_store(&log_stamped, false);
+	set(own >= 0 ? own : fd, own >= 0, false, level);
 }
 
 bool log_is_stderr(void)

@@ -285,3 +285,14 @@ void loop_run(struct loop *loop)
 	while (!loop->stop)
 		loop_step(loop, -1);
 }
+
+static void end(struct mail *mail)
+{
+	container_of(mail, struct loop, end)->stop = true;
+}
+
+void loop_end(struct loop *loop)
+{
+	loop->end.run = end;
+	loop_post(loop, &loop->end);
+}

@@ -25,7 +25,6 @@ void device_step(struct device *device, enum life_event event)
 	const bool possible = life_step(&device->stage, event);
 
 	debug_check(possible, "a device's life goes by the table of life.c");
-	(void)possible;
 }
 
 struct device *device_find(struct machine *m, const char *id)
@@ -77,15 +76,6 @@ static void device_unlink(struct machine *m, struct device *device)
 	}
 }
 
-/* Ids are of one space: device_del would take the port for the device. */
-static bool port_has_id(const struct machine *m, const char *id)
-{
-	for (const struct port *p = m->ports; p; p = p->next)
-		if (p->root.options.id && !strcmp(p->root.options.id, id))
-			return true;
-	return false;
-}
-
 /* Checks the words of the options against the machine; opens nothing. */
 static int device_place(
 	struct device *device, const struct vfio_pci_options *options, struct err *err)
@@ -93,7 +83,7 @@ static int device_place(
 	struct machine *m = device->machine;
 	int devfn;
 
-	if (device_find(m, options->id) || port_has_id(m, options->id))
+	if (device_find(m, options->id) || topology_has_port(m, options->id))
 		return err_set(err, EEXIST, "duplicate device id '%s'", options->id);
 	device->bus = topology_find_bus(m, options->bus ? options->bus : "pcie.0");
 	if (!device->bus) {

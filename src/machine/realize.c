@@ -33,9 +33,8 @@ static int all_devices(
 	struct machine *m, int (*work)(struct device *, struct err *), struct err *err) ON_MAIN
 {
 	m->start_jobs = 0;
-	for (struct device *d = m->devices; d; d = d->next) {
+	for (struct device *d = m->devices; d; d = d->next)
 		m->start_jobs += device_job(d, &d->job, work, count_down);
-	}
 	wait_for_jobs(m);
 	if (m->abandoned)
 		return err_set(err, ECANCELED, "the machine is ending");

@@ -198,6 +198,8 @@ void topology_release(struct machine *m);
 struct pci_bus *topology_find_bus(struct machine *m, const char *name);
 /* The port whose slot bus is; NULL for pcie.0. */
 struct port *topology_port_of(struct machine *m, const struct pci_bus *bus);
+/* Ids are of one space: a device with a port's would be taken for it by device_del. */
+bool topology_has_port(const struct machine *m, const char *id);
 /* addr -1: first free. Returns devfn or -errno with text. */
 int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
 /* Addresses for everything, as firmware would, and mapped. */

@@ -29,6 +29,14 @@ struct port *topology_port_of(struct machine *m, const struct pci_bus *bus)
 	return NULL;
 }
 
+bool topology_has_port(const struct machine *m, const char *id)
+{
+	for (const struct port *p = m->ports; p; p = p->next)
+		if (p->root.options.id && !strcmp(p->root.options.id, id))
+			return true;
+	return false;
+}
+
 static bool slot_empty(const struct pci_bus *bus, unsigned slot)
 {
 	for (unsigned fn = 0; fn < 8; fn++)

@@ -219,10 +219,9 @@ static int del_check(
 {
 	struct device *device = device_find(m, id);
 
-	for (struct port *p = m->ports; p; p = p->next)
-		if (p->root.options.id && !strcmp(p->root.options.id, id))
-			return err_set(err, EINVAL,
-				"device '%s' is a root port and cannot be unplugged", id);
+	if (topology_has_port(m, id))
+		return err_set(
+			err, EINVAL, "device '%s' is a root port and cannot be unplugged", id);
 	if (!device)
 		return err_set(err, ENODEV, "device '%s' not found", id);
 	if (m->ending)

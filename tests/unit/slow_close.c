@@ -13,7 +13,10 @@
 
 #include <cmocka.h>
 
+#include <portcullis/scm.h>
 #include <portcullis/thread.h>
+
+#include "send_fds.h"
 
 #define LINGER_S 60
 #define WAIT_TICKS 20000
@@ -37,18 +40,6 @@ static void connect_to_self(struct slow_close *slow)
 	close(listener);
 }
 
-static void *thread(void *opaque)
-{
-	return closer_thread(opaque);
-}
-
-static void stop(struct mail *mail)
-{
-	struct closer *closer = container_of(mail, struct closer, end);
-
-	closer->loop.stop = true;
-}
-
 void slow_close_start(struct slow_close *slow)
 {
 	const struct linger linger = { .l_onoff = 1, .l_linger = LINGER_S };
@@ -59,30 +50,17 @@ void slow_close_start(struct slow_close *slow)
 	while (send(slow->fd, data, sizeof(data), MSG_DONTWAIT) > 0)
 		;
 	assert_int_equal(closer_init(&slow->closer), 0);
-	assert_int_equal(pthread_create(&slow->thread, NULL, thread, &slow->closer), 0);
+	assert_int_equal(pthread_create(&slow->thread, NULL, closer_thread, &slow->closer), 0);
 	slow->closer.served = true;
 }
 
 void slow_close_send(struct slow_close *slow, int socket, const char *text, unsigned n)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int) * 253)];
-		struct cmsghdr align;
-	} control = { .bytes = { 0 } };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = CMSG_SPACE(sizeof(int) * n) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int fds[SCM_FDS_MAX];
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int) * n);
 	for (unsigned i = 0; i < n; i++)
-		memcpy(CMSG_DATA(c) + i * sizeof(int), i < n - 1 ? &slow->peer : &slow->fd,
-			sizeof(int));
-	assert_int_equal(sendmsg(socket, &msg, MSG_NOSIGNAL), (ssize_t)iov.iov_len);
+		fds[i] = i < n - 1 ? slow->peer : slow->fd;
+	send_fds(socket, text, fds, n);
 	close(slow->fd);
 	slow->fd = -1;
 }
@@ -106,8 +84,7 @@ void slow_close_stop(struct slow_close *slow)
 	for (unsigned i = 0; i < WAIT_TICKS && closer_busy(&slow->closer); i++)
 		usleep(TICK_US);
 	assert_false(closer_busy(&slow->closer));
-	slow->closer.end.run = stop;
-	loop_post(&slow->closer.loop, &slow->closer.end);
+	loop_end(&slow->closer.loop);
 	pthread_join(slow->thread, NULL);
 	slow->closer.served = false;
 	closer_release(&slow->closer);

@@ -62,13 +62,6 @@ static void *vcpu_main(void *opaque)
 	return NULL;
 }
 
-static void stop_loop(struct mail *mail)
-{
-	struct worker *w = container_of(mail, struct worker, end);
-
-	w->loop.stop = true;
-}
-
 static void *worker_main(void *opaque)
 {
 	loop_run(&((struct worker *)opaque)->loop);
@@ -86,8 +79,7 @@ static void workers_start(struct machine *m)
 static void workers_join(struct machine *m)
 {
 	for (unsigned i = 0; i < m->n_workers; i++) {
-		m->workers[i].end.run = stop_loop;
-		loop_post(&m->workers[i].loop, &m->workers[i].end);
+		loop_end(&m->workers[i].loop);
 		pthread_join(m->workers[i].thread, NULL);
 	}
 }

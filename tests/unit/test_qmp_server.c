@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "qmp_rig.h"
+#include "send_fds.h"
 
 #include "../../src/qmp/wire.h"
 
@@ -320,24 +321,9 @@ static void test_garbage(void **state)
 	qmp_rig_pump(&rig);
 }
 
-static void send_fd(int to, int fd, const char *text)
+static void send_one(int to, int fd, const char *text)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { .bytes = { 0 } };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text) };
-	struct msghdr msg = { .msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	assert_int_equal(sendmsg(to, &msg, 0), strlen(text));
+	send_fds(to, text, &fd, 1);
 }
 
 static void test_fd_passing(void **state)
@@ -346,10 +332,10 @@ static void test_fd_passing(void **state)
 	int fd = client(), given = open("/dev/null", O_RDONLY);
 	(void)state;
 
-	send_fd(fd, given, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}");
+	send_one(fd, given, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}");
 	assert_string_equal(hear(fd), DONE);
 	for (unsigned i = 0; i < 30; i++) /* more than are kept, never asked for */
-		send_fd(fd, given, " ");
+		send_one(fd, given, " ");
 	assert_string_equal(hear(fd), "");
 	say(fd, "{\"execute\": \"closefd\", \"arguments\": {\"fdname\": \"x\"}}");
 	assert_string_equal(hear(fd), DONE);
@@ -384,16 +370,16 @@ static void test_stale_fds(void **state)
 	(void)state;
 
 	for (unsigned i = 0; i < 20; i++)
-		send_fd(fd, null, STATUS);
+		send_one(fd, null, STATUS);
 	assert_non_null(strstr(hear(fd), TARGET));
-	send_fd(fd, zero, "{\"execute\": \"add-fd\"}");
+	send_one(fd, zero, "{\"execute\": \"add-fd\"}");
 	same_file(added(hear(fd)), zero);
-	send_fd(fd, null, "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": -1}}");
+	send_one(fd, null, "{\"execute\": \"add-fd\", \"arguments\": {\"fdset-id\": -1}}");
 	assert_non_null(strstr(hear(fd), "non-negative"));
-	send_fd(fd, zero, "{\"execute\": \"add-fd\"}");
+	send_one(fd, zero, "{\"execute\": \"add-fd\"}");
 	same_file(added(hear(fd)), zero);
 	/* Cut in pieces. */
-	send_fd(fd, zero, "{\"execute\": ");
+	send_one(fd, zero, "{\"execute\": ");
 	assert_string_equal(hear(fd), "");
 	say(fd, "\"add-fd\"}");
 	same_file(added(hear(fd)), zero);
