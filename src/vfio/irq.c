@@ -16,32 +16,6 @@
 
 #include "device.h"
 
-int vfio_irq_set(struct vfio_pci *dev, unsigned index, uint32_t action, unsigned start,
-	unsigned count, const int32_t *fds)
-{
-	/* Before the reserve exists (and after) only single vectors are set. */
-	_Alignas(struct vfio_irq_set) uint8_t one[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
-	struct vfio_irq_set *set = count > 1 && fds ? dev->irqs.set : (struct vfio_irq_set *)one;
-	size_t bytes = fds ? count * sizeof(*fds) : 0;
-
-	if (!dev->io)
-		return -ENODEV;
-	*set = (struct vfio_irq_set){ .argsz = (uint32_t)(sizeof(*set) + bytes),
-		.flags = action | (fds ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE),
-		.index = index,
-		.start = start,
-		.count = count };
-	if (bytes)
-		memcpy((uint8_t *)set + sizeof(*set), fds, bytes);
-	dev->irqs.counts.set_irqs++;
-	return dev->io->ops->set_irqs(dev->io, set);
-}
-
-int vfio_irq_disable(struct vfio_pci *dev, unsigned index)
-{
-	return vfio_irq_set(dev, index, VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0, NULL);
-}
-
 int vfio_irq_query(struct vfio_pci *dev)
 {
 	for (unsigned i = 0; i < VFIO_PCI_NUM_IRQS; i++) {
@@ -233,30 +207,6 @@ void vfio_irq_sync(struct vfio_pci *dev)
 	else if (mode == VFIO_IRQ_INTX && fresh)
 		vfio_intx_on(dev);
 	vfio_intx_gate(dev, dev->irqs.mode != VFIO_IRQ_OFF && !intx_disabled(dev));
-}
-
-void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending)
-{
-	struct vfio_irqs *irqs = &dev->irqs;
-	unsigned msi = dev->firewall.msi;
-
-	pthread_mutex_lock(&dev->fn.lock);
-	if (irqs->mode == VFIO_IRQ_MSIX && index < irqs->msix.n) {
-		uint64_t bit = 1ull << (index % 64);
-
-		irqs->msix.pba[index / 64] &= ~bit;
-		irqs->msix.pba[index / 64] |= pending ? bit : 0;
-	} else if (irqs->mode == VFIO_IRQ_MSI && index < MSI_VECTORS_MAX) {
-		uint32_t flags = pci_get(dev->fn.config, msi + PCI_MSI_FLAGS, 2);
-		unsigned at = msi + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_PENDING_64
-								 : PCI_MSI_PENDING_32);
-		uint32_t bit = 1u << index;
-
-		if (flags & PCI_MSI_FLAGS_MASKBIT)
-			pci_put(dev->fn.config, at, 4,
-				(pci_get(dev->fn.config, at, 4) & ~bit) | (pending ? bit : 0));
-	}
-	pthread_mutex_unlock(&dev->fn.lock);
 }
 
 void vfio_irq_release(struct vfio_pci *dev)

@@ -103,10 +103,14 @@ void vfio_irq_sync(struct vfio_pci *dev) ON_WORKER;
 void vfio_irq_off(struct vfio_pci *dev) ON_WORKER;
 /* Off, and the reserve is given back. Tolerates half-made state. */
 void vfio_irq_release(struct vfio_pci *dev) ON_WORKER;
+
+/* set_irqs.c */
 /* One VFIO_DEVICE_SET_IRQS; fds NULL: DATA_NONE. Returns what the kernel returned. */
 int vfio_irq_set(struct vfio_pci *dev, unsigned index, uint32_t action, unsigned start,
 	unsigned count, const int32_t *fds) ON_WORKER;
 int vfio_irq_disable(struct vfio_pci *dev, unsigned index) ON_WORKER;
+/* Room for n_vectors fds, for the next vfio_irq_set() of several vectors. */
+int32_t *vfio_irq_set_fds(struct vfio_pci *dev) ON_WORKER;
 
 /* vector.c */
 /* KVM delivers the vector with this message from now on; what was pending is delivered. */
@@ -142,8 +146,5 @@ void vfio_intx_on(struct vfio_pci *dev) ON_WORKER;
 void vfio_intx_off(struct vfio_pci *dev) ON_WORKER;
 /* INTx disable in the device's command register (the kernel masks and unmasks with it). */
 void vfio_intx_gate(struct vfio_pci *dev, bool open) ON_WORKER;
-
-/* The guest sees the vector's pending bit in the PBA or the MSI capability. */
-void vfio_irq_set_pending(struct vfio_pci *dev, unsigned index, bool pending);
 
 #endif

@@ -87,21 +87,13 @@ static int signal_one(struct vfio_pci *dev, unsigned i, int32_t fd) ON_WORKER
 }
 
 /* Sets n vectors at once: armed ones to their eventfd, the others to none. */
-static int signal_all(struct vfio_pci *dev, unsigned n)
+static int signal_all(struct vfio_pci *dev, unsigned n) ON_WORKER
 {
-	struct vfio_irqs *irqs = &dev->irqs;
-	int32_t *fds = (int32_t *)((uint8_t *)irqs->set + sizeof(*irqs->set));
+	int32_t *fds = vfio_irq_set_fds(dev);
 
 	for (unsigned i = 0; i < n; i++)
-		fds[i] = irqs->vector[i].armed ? irqs->vector[i].fd : -1;
-	*irqs->set = (struct vfio_irq_set){
-		.argsz = (uint32_t)(sizeof(*irqs->set) + n * sizeof(*fds)),
-		.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-		.index = VFIO_PCI_MSIX_IRQ_INDEX,
-		.count = n,
-	};
-	irqs->counts.set_irqs++;
-	return dev->io->ops->set_irqs(dev->io, irqs->set);
+		fds[i] = dev->irqs.vector[i].armed ? dev->irqs.vector[i].fd : -1;
+	return vfio_irq_set(dev, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0, n, fds);
 }
 
 /* Turns MSI-X on in the device, with no vector signalling yet, as the guest did. */

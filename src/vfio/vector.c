@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+#include <linux/pci_regs.h>
+
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
 
@@ -24,6 +26,31 @@ static void count(atomic_uint *counter, bool up)
 		atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* The guest sees it in the PBA or the MSI capability. */
+static void show_pending(struct vfio_pci *dev, unsigned index, bool pending)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+	unsigned msi = dev->firewall.msi;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	if (irqs->mode == VFIO_IRQ_MSIX && index < irqs->msix.n) {
+		uint64_t bit = 1ull << (index % 64);
+
+		irqs->msix.pba[index / 64] &= ~bit;
+		irqs->msix.pba[index / 64] |= pending ? bit : 0;
+	} else if (irqs->mode == VFIO_IRQ_MSI && index < MSI_VECTORS_MAX) {
+		uint32_t flags = pci_get(dev->fn.config, msi + PCI_MSI_FLAGS, 2);
+		unsigned at = msi + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_PENDING_64
+								 : PCI_MSI_PENDING_32);
+		uint32_t bit = 1u << index;
+
+		if (flags & PCI_MSI_FLAGS_MASKBIT)
+			pci_put(dev->fn.config, at, 4,
+				(pci_get(dev->fn.config, at, 4) & ~bit) | (pending ? bit : 0));
+	}
+	pthread_mutex_unlock(&dev->fn.lock);
+}
+
 static void set_pending(struct vfio_vector *v, bool pending)
 {
 	struct vfio_irq_counts *counts = &v->dev->irqs.counts;
@@ -33,7 +60,7 @@ static void set_pending(struct vfio_vector *v, bool pending)
 	v->pending = pending;
 	count(&counts->pending, pending);
 	counts->held += pending;
-	vfio_irq_set_pending(v->dev, v->index, pending);
+	show_pending(v->dev, v->index, pending);
 }
 
 /* A held vector's interrupt. Once pending, more of them say nothing new: stop listening. */
