@@ -121,7 +121,7 @@ static void cf8(struct guest *g)
 }
 
 /* What a port forwards, as firmware sets it up: all the other routines soon spoil that. */
-#define WINDOW(port) (GPA_PCI32 + 0x1000000u * (port))
+#define WINDOW(port) ((uint32_t)GPA_PCI32 + 0x1000000u * (port))
 static void bridge(struct guest *g, unsigned port)
 {
 	uint64_t fn = GPA_ECAM + ((uint64_t)port << 15);
