@@ -26,6 +26,7 @@
 #include <portcullis/role.h>
 
 struct err;
+struct irq_sink;
 struct vfio_pci;
 struct vfio_context;
 
@@ -49,16 +50,8 @@ struct vfio_pci_options {
 	int32_t on_error;	      /* enum vfio_on_error in vfio_fault.h */
 };
 
-/* What a device asks of the machine. */
+/* What a device asks of the machine, besides interrupts. */
 struct vfio_env_ops {
-	/* Interrupts; any role but vcpu. A GSI without message is allocated unrouted. -errno. */
-	int (*gsi_alloc)(void *opaque, uint32_t *gsi);
-	void (*gsi_free)(void *opaque, uint32_t gsi);
-	int (*gsi_set_msi)(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data);
-	int (*irqfd_add)(void *opaque, uint32_t gsi, int fd, int resample_fd);
-	int (*irqfd_del)(void *opaque, uint32_t gsi, int fd);
-	/* The GSI that INTA..INTD (pin 1..4) of this function reaches. */
-	uint32_t (*intx_gsi)(void *opaque, const struct pci_function *fn, unsigned pin);
 	/* Group or device fd for KVM's VFIO device. */
 	int (*kvm_add)(void *opaque, int fd);
 	void (*kvm_del)(void *opaque, int fd);
@@ -73,6 +66,7 @@ struct vfio_host;
 struct vfio_env {
 	const struct vfio_env_ops *ops;
 	void *opaque;
+	const struct irq_sink *irq;   /* borrowed */
 	const struct vfio_host *host; /* NULL: the real kernel; tests: a fake one */
 };
 

@@ -145,6 +145,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 		&m->boot, config->kernel, config->initrd, config->append, config->ram_size, err);
 	if (ret)
 		goto fail;
+	irq_sink_init(m);
 	sink_init(m);
 	ret = loop_init(&m->loop);
 	m->loop.away.on = true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sink.c - what pci and vfio ask of the machine: BARs in the maps, interrupts in KVM. */
+/* sink.c - what pci and vfio ask of the machine: BARs in the maps, and what happens to devices. */
 #include <errno.h>
 #include <string.h>
 
@@ -118,54 +118,6 @@ static void commit(void *opaque)
 	bus_publish(&m->bus);
 }
 
-static int gsi_alloc(void *opaque, uint32_t *gsi)
-{
-	struct machine *m = opaque;
-
-	return kvm_gsi_alloc(&m->vm, gsi);
-}
-
-static void gsi_free(void *opaque, uint32_t gsi)
-{
-	struct machine *m = opaque;
-
-	kvm_gsi_free(&m->vm, gsi);
-}
-
-static int gsi_set_msi(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data)
-{
-	struct machine *m = opaque;
-
-	return kvm_gsi_set_msi(&m->vm, gsi, addr, data);
-}
-
-static int irqfd_add(void *opaque, uint32_t gsi, int fd, int resample_fd)
-{
-	struct machine *m = opaque;
-
-	return kvm_irqfd_add(&m->vm, gsi, fd, resample_fd);
-}
-
-static int irqfd_del(void *opaque, uint32_t gsi, int fd)
-{
-	struct machine *m = opaque;
-
-	return kvm_irqfd_del(&m->vm, gsi, fd);
-}
-
-/* PCI-to-PCI bridge swizzle: every bridge on the way adds the slot number below it. */
-static uint32_t intx_gsi(void *opaque, const struct pci_function *fn, unsigned pin)
-{
-	struct machine *m = opaque;
-	unsigned line = pin - 1;
-
-	while (fn) {
-		line += fn->devfn >> 3;
-		fn = fn->bus ? fn->bus->bridge : NULL;
-	}
-	return m->acpi.intx_gsi[line & 3];
-}
-
 static int kvm_add(void *opaque, int fd)
 {
 	struct machine *m = opaque;
@@ -243,12 +195,6 @@ static void failed(void *opaque, struct vfio_pci *dev)
 }
 
 static const struct vfio_env_ops env_ops = {
-	.gsi_alloc = gsi_alloc,
-	.gsi_free = gsi_free,
-	.gsi_set_msi = gsi_set_msi,
-	.irqfd_add = irqfd_add,
-	.irqfd_del = irqfd_del,
-	.intx_gsi = intx_gsi,
 	.kvm_add = kvm_add,
 	.kvm_del = kvm_del,
 	.grace = grace,
@@ -268,5 +214,5 @@ void sink_init(struct machine *m)
 		.opaque = m,
 		.main = &m->loop,
 	};
-	m->env = (struct vfio_env){ .ops = &env_ops, .opaque = m };
+	m->env = (struct vfio_env){ .ops = &env_ops, .opaque = m, .irq = &m->irq_sink };
 }

@@ -16,6 +16,7 @@
 #include <portcullis/closer.h>
 #include <portcullis/devices.h>
 #include <portcullis/err.h>
+#include <portcullis/irq_sink.h>
 #include <portcullis/kvm.h>
 #include <portcullis/loop.h>
 #include <portcullis/machine.h>
@@ -133,6 +134,7 @@ struct machine {
 	uint8_t port_devfns[256], apic_ids[MACHINE_CPUS_MAX];
 
 	struct pci_sink sink;
+	struct irq_sink irq_sink;
 	struct pci_bus pcie0;
 	struct pci_host host;
 	struct pci_function host_bridge;
@@ -213,6 +215,9 @@ int objects_init(struct machine *m, struct err *err) ON_MAIN;
 
 /* sink.c: what pci and vfio may ask of the machine. */
 void sink_init(struct machine *m);
+
+/* irq_sink.c: what devices may ask of the interrupt controllers. */
+void irq_sink_init(struct machine *m);
 
 /* device.c: one passed-through device from options to closed. */
 struct device *device_new(

@@ -171,7 +171,7 @@ static void sync_run(struct mail *mail)
 /* The line is known once the function is on its bus. Firmware's part: a guest may read it there. */
 static void learn_intx(struct vfio_pci *dev, unsigned pin) ON_MAIN
 {
-	uint32_t gsi = dev->env.ops->intx_gsi(dev->env.opaque, &dev->fn, pin);
+	uint32_t gsi = dev->env.irq->intx_gsi(dev->env.irq->opaque, &dev->fn, pin);
 
 	atomic_store(&dev->irqs.intx_gsi, gsi);
 	pthread_mutex_lock(&dev->fn.lock);

@@ -66,14 +66,14 @@ static void disconnect_resample(struct vfio_pci *dev) ON_WORKER
 
 void vfio_intx_on(struct vfio_pci *dev)
 {
-	const struct vfio_env *env = &dev->env;
+	const struct irq_sink *irq = dev->env.irq;
 	struct vfio_irqs *irqs = &dev->irqs;
 	uint32_t gsi = (uint32_t)atomic_load(&irqs->intx_gsi);
 	int ret;
 
 	sys_eventfd_drain(irqs->intx_trigger);
 	sys_eventfd_drain(irqs->intx_resample);
-	ret = env->ops->irqfd_add(env->opaque, gsi, irqs->intx_trigger, irqs->intx_resample);
+	ret = irq->irqfd_add(irq->opaque, gsi, irqs->intx_trigger, irqs->intx_resample);
 	if (ret)
 		goto fail;
 	irqs->intx_connected = gsi;
@@ -89,7 +89,7 @@ void vfio_intx_on(struct vfio_pci *dev)
 fail_trigger:
 	disable(dev);
 fail_irqfd:
-	env->ops->irqfd_del(env->opaque, gsi, irqs->intx_trigger);
+	irq->irqfd_del(irq->opaque, gsi, irqs->intx_trigger);
 fail:
 	irqs->mode = VFIO_IRQ_OFF; /* the next sync tries again */
 	irqs->counts.failures++;
@@ -99,11 +99,12 @@ fail:
 
 void vfio_intx_off(struct vfio_pci *dev)
 {
+	const struct irq_sink *irq = dev->env.irq;
 	struct vfio_irqs *irqs = &dev->irqs;
 
 	disconnect_resample(dev);
 	disable(dev);
-	dev->env.ops->irqfd_del(dev->env.opaque, irqs->intx_connected, irqs->intx_trigger);
+	irq->irqfd_del(irq->opaque, irqs->intx_connected, irqs->intx_trigger);
 	sys_eventfd_drain(irqs->intx_trigger);
 	sys_eventfd_drain(irqs->intx_resample);
 }

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include <portcullis/bus.h>
+#include <portcullis/irq_sink.h>
 #include <portcullis/loop.h>
 #include <portcullis/role.h>
 #include <portcullis/vfio.h>

@@ -103,7 +103,7 @@ static void watch(struct vfio_vector *v)
 
 int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned index)
 {
-	const struct vfio_env *env = &dev->env;
+	const struct irq_sink *irq = dev->env.irq;
 	int ret;
 
 	*v = (struct vfio_vector){ .dev = dev, .index = index, .fd = -1 };
@@ -112,18 +112,21 @@ int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned in
 		return v->fd;
 	if (index >= IRQ_GSI_RESERVE)
 		return 0;
-	ret = env->ops->gsi_alloc(env->opaque, &v->gsi);
+	ret = irq->gsi_alloc(irq->opaque, &v->gsi);
 	v->has_gsi = v->own_gsi = ret == 0;
 	return ret;
 }
 
 void vfio_vector_release(struct vfio_vector *v)
 {
+	const struct irq_sink *irq;
+
 	if (!v->dev)
 		return;
+	irq = v->dev->env.irq;
 	vfio_vector_drop(v);
 	if (v->has_gsi)
-		v->dev->env.ops->gsi_free(v->dev->env.opaque, v->gsi);
+		irq->gsi_free(irq->opaque, v->gsi);
 	v->has_gsi = false;
 	if (v->fd >= 0)
 		sys_closep(&v->fd);
@@ -132,11 +135,11 @@ void vfio_vector_release(struct vfio_vector *v)
 
 static int route(struct vfio_vector *v, const struct vfio_message *message)
 {
-	const struct vfio_env *env = &v->dev->env;
+	const struct irq_sink *irq = v->dev->env.irq;
 	int ret;
 
 	if (!v->has_gsi) {
-		ret = env->ops->gsi_alloc(env->opaque, &v->gsi);
+		ret = irq->gsi_alloc(irq->opaque, &v->gsi);
 		if (ret)
 			return ret;
 		v->has_gsi = true;
@@ -144,7 +147,7 @@ static int route(struct vfio_vector *v, const struct vfio_message *message)
 	}
 	if (v->message_set && v->message.addr == message->addr && v->message.data == message->data)
 		return 0;
-	ret = env->ops->gsi_set_msi(env->opaque, v->gsi, message->addr, message->data);
+	ret = irq->gsi_set_msi(irq->opaque, v->gsi, message->addr, message->data);
 	v->message_set = ret == 0;
 	v->message = *message;
 	return ret;
@@ -152,12 +155,12 @@ static int route(struct vfio_vector *v, const struct vfio_message *message)
 
 static void disconnect(struct vfio_vector *v)
 {
-	const struct vfio_env *env = &v->dev->env;
+	const struct irq_sink *irq = v->dev->env.irq;
 
 	if (!v->connected)
 		return;
 	set_connected(v, false);
-	if (env->ops->irqfd_del(env->opaque, v->gsi, v->fd))
+	if (irq->irqfd_del(irq->opaque, v->gsi, v->fd))
 		v->dev->irqs.counts.failures++;
 }
 
@@ -170,7 +173,7 @@ void vfio_vector_hold(struct vfio_vector *v)
 
 int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message)
 {
-	const struct vfio_env *env = &v->dev->env;
+	const struct irq_sink *irq = v->dev->env.irq;
 	int ret = route(v, message);
 
 	if (ret) {
@@ -183,7 +186,7 @@ int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *messag
 	unwatch(v);
 	if (sys_eventfd_drain(v->fd))
 		set_pending(v, true);
-	ret = env->ops->irqfd_add(env->opaque, v->gsi, v->fd, -1);
+	ret = irq->irqfd_add(irq->opaque, v->gsi, v->fd, -1);
 	if (ret) {
 		watch(v);
 		return ret;
@@ -198,7 +201,7 @@ int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *messag
 
 void vfio_vector_drop(struct vfio_vector *v)
 {
-	const struct vfio_env *env = &v->dev->env;
+	const struct irq_sink *irq = v->dev->env.irq;
 
 	disconnect(v);
 	unwatch(v);
@@ -207,7 +210,7 @@ void vfio_vector_drop(struct vfio_vector *v)
 	set_pending(v, false);
 	vfio_vector_arm(v, false);
 	if (v->has_gsi && !v->own_gsi) {
-		env->ops->gsi_free(env->opaque, v->gsi);
+		irq->gsi_free(irq->opaque, v->gsi);
 		v->has_gsi = false;
 	}
 }

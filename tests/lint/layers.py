@@ -12,7 +12,7 @@ LAYERS = {
     "kvm": {"base", "memory"},
     "bus": {"base"},
     "pci": {"base", "bus"},
-    "vfio": {"base", "memory", "bus", "pci"},          # not kvm: it is handed struct vfio_env
+    "vfio": {"base", "memory", "bus", "pci"},          # not kvm: it is handed a vfio_env, irq_sink
     "devices": {"base", "bus"},
     "acpi": {"base", "memory", "pci", "devices"},      # register addresses only
     "boot": {"base", "memory", "kvm"},
@@ -30,7 +30,7 @@ HEADERS = {
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
     "serial": "devices",
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
-    "pci_host": "pci", "options": "cli", "thread": "threads",
+    "pci_host": "pci", "irq_sink": "pci", "options": "cli", "thread": "threads",
     "vfio_fault": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
 }
 

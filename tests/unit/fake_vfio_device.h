@@ -82,6 +82,7 @@ struct fake_irqfd {
 
 struct fake_machine {
 	struct vfio_env env;
+	struct irq_sink irq;
 	pthread_mutex_t lock;
 	bool gsi_used[FAKE_GSI_MAX];
 	struct vfio_message message[FAKE_GSI_MAX];

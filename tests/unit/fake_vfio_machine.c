@@ -126,12 +126,6 @@ static void grace_wait(void *opaque, uint64_t name)
 }
 
 static const struct vfio_env_ops env_ops = {
-	.gsi_alloc = gsi_alloc,
-	.gsi_free = gsi_free,
-	.gsi_set_msi = gsi_set_msi,
-	.irqfd_add = irqfd_add,
-	.irqfd_del = irqfd_del,
-	.intx_gsi = intx_gsi,
 	.grace = grace,
 	.grace_wait = grace_wait,
 	.wants_back = wants_back,
@@ -173,7 +167,14 @@ void fake_machine_init(struct fake_machine *m)
 {
 	memset(m, 0, sizeof(*m));
 	pthread_mutex_init(&m->lock, NULL);
-	m->env = (struct vfio_env){ .ops = &env_ops, .opaque = m };
+	m->irq = (struct irq_sink){ .gsi_alloc = gsi_alloc,
+		.gsi_free = gsi_free,
+		.gsi_set_msi = gsi_set_msi,
+		.irqfd_add = irqfd_add,
+		.irqfd_del = irqfd_del,
+		.intx_gsi = intx_gsi,
+		.opaque = m };
+	m->env = (struct vfio_env){ .ops = &env_ops, .opaque = m, .irq = &m->irq };
 	m->gsi_limit = FAKE_GSI_MAX;
 	loop_init(&m->worker);
 	loop_init(&m->main);

@@ -87,6 +87,7 @@ void rig_init(struct machine_rig *rig, bool native)
 		m->irq_fd[i] = -1;
 	m->irq_fd[GED_GSI] = sys_eventfd();
 	ged_init(&m->ged, m->irq_fd[GED_GSI]);
+	irq_sink_init(m);
 	sink_init(m);
 	m->env.host = &rig->host.host;
 	assert_int_equal(loop_init(&m->loop), 0);
