@@ -19,7 +19,7 @@ LDLIBS = -lseccomp -lyajl -lpthread
 MODULES = base memory kvm bus pci vfio devices acpi boot machine qmp cli
 SRC := $(foreach m,$(MODULES),$(sort $(wildcard src/$(m)/*.c))) $(sort $(wildcard threads/*.c seccomp/*.c))
 OBJ := $(SRC:%.c=$(B)/%.o)
-MAIN_OBJ = $(B)/src/cli/main.o
+MAIN_OBJ = $(B)/threads/main.o
 LIB_OBJ = $(filter-out $(MAIN_OBJ),$(OBJ))
 GEN = $(B)/gen/dsdt.h
 
@@ -77,7 +77,8 @@ $(B)/tests/unit/test_vcpu $(B)/tests/unit/test_memory_failure: $(FAKE_VCPU:%.c=$
 HOSTILE_SRC := $(sort $(wildcard tests/hostile/*.c))
 HOSTILE = $(B)/tests/hostile/hostile_machine
 # What it stands between: the door to the kernel, and where a machine meets its host and its end.
-HOSTILE_WRAP = sys_open sys_ioctl sys_ioctl_int sys_ioctl_once vfio_context_new vfio_device_new machine_end
+HOSTILE_WRAP = sys_open sys_ioctl sys_ioctl_int sys_ioctl_once vfio_context_new vfio_device_new machine_end \
+               qmp_serve qmp_free
 $(HOSTILE): $(HOSTILE_SRC:%.c=$(B)/%.o) $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
 	$(call SAY,LINK,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(HOSTILE_WRAP:%=-Wl$(comma)--wrap=%) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)

@@ -14,15 +14,19 @@
 #include <unistd.h>
 
 #include <portcullis/closer.h>
+#include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/policy.h>
+#include <portcullis/process.h>
+#include <portcullis/qmp.h>
 #include <portcullis/sys.h>
 #include <portcullis/thread.h>
 #include <portcullis/vcpu.h>
 
 struct main_thread {
 	struct machine *machine;
+	struct qmp *qmp;
 	bool seccomp;
 	struct policy_filter main_filter, worker_filter, closer_filter;
 	struct policy_filter *vcpu_filters;
@@ -170,7 +174,17 @@ static void threads_join(struct main_thread *t) ON_MAIN
 		pthread_join(t->vcpus[i].thread, NULL);
 }
 
-static int run(struct main_thread *t, const struct main_calls *calls, struct err *err) ON_MAIN
+static void serve_clients(struct main_thread *t) ON_MAIN
+{
+	struct err err = { 0 };
+
+	if (qmp_serve(t->qmp, t->machine, &err) < 0)
+		log_error("%s", err.text);
+	if (machine_config(t->machine)->daemonize)
+		daemon_started();
+}
+
+static int run(struct main_thread *t, struct err *err) ON_MAIN
 {
 	int ret = signals_init(t, err);
 
@@ -191,26 +205,27 @@ static int run(struct main_thread *t, const struct main_calls *calls, struct err
 		ret = machine_run(t->machine, err);
 	if (ret)
 		return ret;
-	calls->started(calls->opaque);
+	serve_clients(t);
 	loop_run(machine_loop(t->machine));
 	return 0;
 }
 
-int main_loop(
-	struct machine *machine, bool seccomp, const struct main_calls *calls, struct err *err)
+int main_loop(struct machine *machine, struct qmp *qmp, struct err *err)
 {
-	struct main_thread t = { .machine = machine, .seccomp = seccomp, .signals.fd = -1 };
+	struct main_thread t = { .machine = machine,
+		.qmp = qmp,
+		.seccomp = !machine_config(machine)->no_seccomp,
+		.signals.fd = -1 };
 	bool ended;
 	int ret;
 
 	role_begin(ROLE_MAIN);
-	role_enter_main();
 	threads_init();
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
 	t.n_workers = machine_workers(machine, &t.workers);
-	ret = run(&t, calls, err);
+	ret = run(&t, err);
 	(void)machine_end(machine);
-	calls->ended(calls->opaque);
+	qmp_free(qmp);
 	ended = machine_end_clients(machine);
 	/* In both cases: t goes with this function. */
 	if (t.signals.fd >= 0) {

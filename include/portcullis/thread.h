@@ -2,7 +2,7 @@
 /*
  * thread.h - the face of threads/: starting and ending every thread of the machine.
  *
- * Layer: L6; only threads/ and src/cli/main.c include it.
+ * Layer: L6; only threads/ includes it.
  * Order: filters are built, workers and vCPUs started (each installs its filter first, then waits),
  *        main installs its own, then devices are opened and the vCPUs let go. No thread is created
  *        after that.
@@ -18,6 +18,7 @@
 
 struct err;
 struct policy_filter;
+struct qmp;
 
 /* The signal that interrupts KVM_RUN; blocked everywhere but in vCPU threads' KVM_RUN. */
 #define THREAD_KICK_SIGNAL SIGUSR1
@@ -61,16 +62,10 @@ void *vfio_worker_thread(void *worker);
 void *closer_thread(void *closer);
 
 /*
- * Runs the machine from start to end on the calling thread, which becomes main. started is called
- * when the guest runs (or waits, with -S); ended, in any case, when the machine has ended and its
- * clients are to be let go of. Exit status (0, 1), or a negative errno with err set.
+ * Runs the machine from start to end on the calling thread, which becomes main. Takes qmp (may be
+ * NULL), whose clients are served once the guest runs (or waits, with -S) and let go of when the
+ * machine has ended. Exit status (0, 1), or a negative errno with err set.
  */
-struct main_calls {
-	void (*started)(void *opaque);
-	void (*ended)(void *opaque);
-	void *opaque;
-};
-int main_loop(
-	struct machine *machine, bool seccomp, const struct main_calls *calls, struct err *err);
+int main_loop(struct machine *machine, struct qmp *qmp, struct err *err) ON_MAIN;
 
 #endif

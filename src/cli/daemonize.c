@@ -17,9 +17,8 @@
 #include <unistd.h>
 
 #include <portcullis/err.h>
+#include <portcullis/process.h>
 #include <portcullis/sys.h>
-
-#include "process.h"
 
 static const char died[] = "portcullis: the process ended before the guest started\n";
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inherited.c - are the fds that options name open, and named once? */
-#include "inherited.h"
+#include <portcullis/process.h>
 
 #include <errno.h>
 #include <fcntl.h>

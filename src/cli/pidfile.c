@@ -7,9 +7,8 @@
 #include <unistd.h>
 
 #include <portcullis/err.h>
+#include <portcullis/process.h>
 #include <portcullis/sys.h>
-
-#include "process.h"
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * machine.c - one machine's life, as src/cli/main.c makes it, and what must be left of it: nothing.
+ * machine.c - one machine's life, as threads/main.c makes it, and what must be left of it: nothing.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -32,6 +32,12 @@ struct hostile hostile;
 static bool abandoned;
 /* More SIGTERM than ask it and tell it to end: that may be why. */
 static _Atomic bool insisted;
+
+/* Begun when the machine serves its clients. */
+static struct {
+	pthread_t conductor;
+	bool started;
+} life;
 
 bool __real_machine_end(struct machine *machine);
 bool __wrap_machine_end(struct machine *machine);
@@ -92,68 +98,60 @@ static void *conductor(void *opaque)
 
 /* --- the machine --- */
 
-struct life {
-	struct config *config;
-	struct qmp *qmp;
-	pthread_t conductor;
-	bool started;
-};
-
-static void on_started(void *opaque)
+int __real_qmp_serve(struct qmp *qmp, struct machine *machine, struct err *err);
+int __wrap_qmp_serve(struct qmp *qmp, struct machine *machine, struct err *err);
+int __wrap_qmp_serve(struct qmp *qmp, struct machine *machine, struct err *err)
 {
-	struct life *life = opaque;
-	struct err err = { 0 };
+	int ret = __real_qmp_serve(qmp, machine, err);
 
-	role_enter_main();
-	if (qmp_serve(life->qmp, hostile.machine, &err) < 0)
-		violation("the control socket cannot be served: %s", err.text);
-	life->started = true;
+	if (ret < 0)
+		violation("the control socket cannot be served: %s", err->text);
+	life.started = true;
 	atomic_store(&hostile.phase, PHASE_RUN);
 	ringer_start();
 	clients_start();
-	if (pthread_create(&life->conductor, NULL, conductor, NULL))
+	if (pthread_create(&life.conductor, NULL, conductor, NULL))
 		violation("no thread for the conductor");
+	return ret;
 }
 
-static void on_ended(void *opaque)
+void __real_qmp_free(struct qmp *qmp);
+void __wrap_qmp_free(struct qmp *qmp);
+void __wrap_qmp_free(struct qmp *qmp)
 {
-	struct life *life = opaque;
-
 	atomic_store(&hostile.phase, PHASE_FREE);
-	qmp_free(life->qmp);
+	__real_qmp_free(qmp);
 }
 
-static void end_others(struct life *life)
+static void end_others(void)
 {
-	if (!life->started)
+	if (!life.started)
 		return;
-	pthread_join(life->conductor, NULL);
+	pthread_join(life.conductor, NULL);
 	clients_stop();
 	ringer_stop();
 }
 
 /* A start that fails by the kernel's lies is as good as any other end. */
-static void live(struct life *life) ON_MAIN
+static void live(struct config *config) ON_MAIN
 {
-	const struct main_calls calls = {
-		.started = on_started, .ended = on_ended, .opaque = life
-	};
+	struct qmp *qmp = NULL;
 	struct err err = { 0 };
-	int ret = qmp_open(&life->qmp, life->config, &err);
+	int ret = qmp_open(&qmp, config, &err);
 
 	if (ret)
 		violation("the control socket: %s", err.text);
-	ret = machine_new(&hostile.machine, life->config, &err);
+	ret = machine_new(&hostile.machine, config, &err);
 	if (ret) {
 		log_error("%s", err.text);
-		qmp_free(life->qmp);
+		qmp_free(qmp);
 		return;
 	}
 	watchdog_start();
-	ret = main_loop(hostile.machine, false, &calls, &err);
+	ret = main_loop(hostile.machine, qmp, &err);
 	if (ret < 0)
 		log_error("%s", err.text);
-	end_others(life);
+	end_others();
 	watchdog_look_away();
 	machine_free(hostile.machine);
 	watchdog_stop();
@@ -175,7 +173,7 @@ static void write_kernel(const char *path)
 static void command_line(char *line, size_t size)
 {
 	int used = snprintf(line, size,
-		"-smp %u -m 128M -kernel %s/kernel -append x -qmp unix:%s,server,nowait "
+		"-disable-seccomp -smp %u -m 128M -kernel %s/kernel -append x -qmp unix:%s,server,nowait "
 		"-serial file:%s/serial -device isa-debug-exit,iobase=0xf4,iosize=4 "
 		"-object iommufd,id=iommu%s%s",
 		hostile.plan.cpus, hostile.directory, hostile.socket, hostile.directory,
@@ -242,7 +240,6 @@ static void leave_directory(void)
 void machine_life(const struct plan *plan)
 {
 	static struct cmdline cmdline;
-	struct life life = { .config = &cmdline.config };
 	unsigned fds = fake_process_fds();
 	char line[2048];
 	int log;
@@ -264,7 +261,7 @@ void machine_life(const struct plan *plan)
 	if (cmdline.ret)
 		violation("the command line: %s", cmdline.err.text);
 	role_enter_main();
-	live(&life);
+	live(&cmdline.config);
 	atomic_store(&hostile.phase, PHASE_OFF);
 	if (abandoned) {
 		leave_directory();

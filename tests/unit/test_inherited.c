@@ -24,11 +24,11 @@
 #include <portcullis/chardev.h>
 #include <portcullis/devices.h>
 #include <portcullis/loop.h>
+#include <portcullis/process.h>
 #include <portcullis/serial.h>
 #include <portcullis/sys.h>
 #include <portcullis/unixsock.h>
 
-#include "../../src/cli/inherited.h"
 #include "../../src/qmp/listen.h"
 #include "cmdline_fixture.h"
 #include "says.h"

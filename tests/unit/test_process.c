@@ -17,8 +17,7 @@
 #include <cmocka.h>
 
 #include <portcullis/err.h>
-
-#include "../../src/cli/process.h"
+#include <portcullis/process.h>
 
 #define WAIT_MS 60000
 

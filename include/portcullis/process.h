@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * process.h - the process around the machine: background, pid file. (private to src/cli)
+ * process.h - the process around the machine: what it was started with, background, pid file.
  *
- * Who: main, before other threads exist; daemon_started() and pidfile_remove() also under main's
- *      system call filter, so they only write, close, stat and unlink.
+ * Layer: L5 (cli), includes base and config.h.
+ * Who:   main, before other threads exist; daemon_started() and pidfile_remove() also under main's
+ *        system call filter, so they only write, close, stat and unlink.
  */
-#ifndef PORTCULLIS_CLI_PROCESS_H
-#define PORTCULLIS_CLI_PROCESS_H
+#ifndef PORTCULLIS_PROCESS_H
+#define PORTCULLIS_PROCESS_H
 
 #include <stdbool.h>
 #include <sys/stat.h>
 
+struct config;
 struct err;
 
 /*
@@ -18,6 +20,15 @@ struct err;
  * taken for standard output or error. -errno.
  */
 int process_std_fds(void);
+
+/*
+ * Every fd that -qmp, -mon, -serial, -object and -device name, handed over by whoever started us:
+ * is it none of the standard ones, open, a socket where it must be one, and named once? Before
+ * anything else is opened: a number that is not open now would be one of our own files a moment
+ * later, and taken for what the user meant. Each has one owner: what names it. -EBADF, -ENOTSOCK,
+ * -EINVAL with text.
+ */
+int inherited_check(const struct config *config, struct err *err);
 
 /*
  * Goes on in a child without terminal, in "/". Only the child returns. The parent waits: it copies

@@ -18,13 +18,11 @@
 #include <portcullis/log.h>
 #include <portcullis/machine.h>
 #include <portcullis/options.h>
+#include <portcullis/process.h>
 #include <portcullis/qmp.h>
 #include <portcullis/role.h>
 #include <portcullis/sys.h>
 #include <portcullis/thread.h>
-
-#include "inherited.h"
-#include "process.h"
 
 /* File names and what devices say must not steer the terminal. */
 static void tame(char *text)
@@ -56,33 +54,6 @@ static int print(const char *text)
 		return 1;
 	}
 	return 0;
-}
-
-struct start {
-	const struct config *config;
-	struct machine *machine;
-	struct qmp *qmp;
-};
-
-static void on_started(void *opaque)
-{
-	struct start *start = opaque;
-	struct err err = { 0 };
-
-	role_enter_main();
-	if (qmp_serve(start->qmp, start->machine, &err) < 0)
-		log_error("%s", err.text);
-	if (start->config->daemonize)
-		daemon_started();
-}
-
-static void on_ended(void *opaque)
-{
-	struct start *start = opaque;
-
-	role_enter_main();
-	qmp_free(start->qmp);
-	start->qmp = NULL;
 }
 
 static int go_to_background(struct config *config, struct err *err)
@@ -125,18 +96,17 @@ static int fd_limit(struct err *err)
 /* The exit status, or -errno with err set. */
 static int run_machine(struct config *config, struct err *err) ON_MAIN
 {
-	struct start start = { .config = config };
-	const struct main_calls calls = {
-		.started = on_started, .ended = on_ended, .opaque = &start
-	};
-	int ret = qmp_open(&start.qmp, config, err);
+	struct machine *machine = NULL;
+	struct qmp *qmp = NULL;
+	int ret = qmp_open(&qmp, config, err);
 
 	if (!ret)
-		ret = machine_new(&start.machine, config, err);
+		ret = machine_new(&machine, config, err);
 	if (!ret)
-		ret = main_loop(start.machine, !config->no_seccomp, &calls, err);
-	on_ended(&start);
-	machine_free(start.machine);
+		ret = main_loop(machine, qmp, err);
+	else
+		qmp_free(qmp);
+	machine_free(machine);
 	return ret;
 }
 
