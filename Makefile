@@ -85,6 +85,16 @@ $(HOSTILE): $(HOSTILE_SRC:%.c=$(B)/%.o) $(B)/tests/unit/libhelpers.a $(B)/libpor
 
 hostile-program: $(HOSTILE)
 
+# What an access and a plug cost, counted by callgrind: tests/bench/run.
+COUNTS = $(B)/tests/bench/counts
+$(COUNTS): $(B)/tests/bench/counts.o $(MACHINE_RIG:%.c=$(B)/%.o) $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
+
+bench-counts: deps-test ## instructions of a trapped access and of a plug, beside the kept numbers (callgrind)
+	$(MAKE) -s -j2 $(COUNTS)
+	tests/bench/run --build $(B)
+
 unit: $(UNIT) ## build and run the unit tests
 	@for t in $(UNIT); do ./$$t || exit 1; done
 
@@ -157,6 +167,6 @@ clean: ## remove build/
 format: ## clang-format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-.PHONY: docs all help hostile bench fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
+.PHONY: docs all help hostile bench bench-counts fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(COUNTS).d $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d)
