@@ -25,7 +25,7 @@ static void function_was_reset(struct device *device, int status)
 	(void)status; /* a device that is lost is reported by its worker */
 	role_enter_main();
 	/* Its BARs are back to zero: nothing decodes. Before their memslots would come back. */
-	if (device->stage == DEVICE_PLUGGED || device->stage == DEVICE_REQUESTED)
+	if (device_on_bus(device))
 		pci_update_mappings(vfio_pci_function(device->vfio));
 	vfio_pci_reset_done(device->vfio);
 	if (--port->bus_resets_left == 0)
@@ -40,8 +40,7 @@ bool port_bus_reset(struct port *port, struct io_request *request)
 	port->bus_reset = request;
 	port->bus_resets_left = 1; /* ours, so that it cannot reach 0 while we post */
 	for (struct device *d = port->machine->devices; d; d = d->next) {
-		if (d->port != port || d->reset_job.running ||
-			(d->stage != DEVICE_PLUGGED && d->stage != DEVICE_REQUESTED))
+		if (d->port != port || d->reset_job.running || !device_on_bus(d))
 			continue;
 		vfio_pci_reset_prepare(d->vfio);
 		port->bus_resets_left +=

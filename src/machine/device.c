@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* device.c - one passed-through device: its jobs on the worker, its place on the bus. */
+/*
+ * device.c - one passed-through device: its jobs on the worker, and what every step of its life
+ * (life.h) has for consequences.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +11,8 @@
 #include <portcullis/log.h>
 
 #include "plug.h"
+
+#define MS_PER_S 1000u
 
 static struct worker *worker_take(struct machine *m, struct device *device)
 {
@@ -18,13 +23,6 @@ static struct worker *worker_take(struct machine *m, struct device *device)
 		}
 	}
 	return NULL;
-}
-
-void device_step(struct device *device, enum life_event event)
-{
-	const bool possible = life_step(&device->stage, event);
-
-	debug_check(possible, "a device's life goes by the table of life.c");
 }
 
 struct device *device_find(struct machine *m, const char *id)
@@ -164,18 +162,22 @@ static void job_run(struct mail *mail)
 	loop_post(&job->device->machine->loop, mail);
 }
 
-bool device_closing(const struct device *device)
+bool device_on_bus(const struct device *device)
 {
-	return device->job.running && device->job.work == device_close_job;
+	return device->life.stage == DEVICE_PLUGGED || device->life.stage == DEVICE_REQUESTED;
 }
 
-bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
+bool device_leaving(const struct device *device)
+{
+	return device->life.work >= LIFE_FENCING;
+}
+
+/* done NULL: it is a job of its life. */
+static bool post(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int))
 {
-	const bool may = !job->running && !device_closing(device);
-
-	debug_check(may, "one job of a kind at a time, and none behind a device's closing");
-	if (!may)
+	debug_check(!job->running, "one job of a kind at a time");
+	if (job->running)
 		return false;
 	*job = (struct job){
 		.mail.run = job_run, .device = device, .work = work, .done = done, .running = true
@@ -184,15 +186,11 @@ bool device_job(struct device *device, struct job *job, int (*work)(struct devic
 	return true;
 }
 
-void device_cancel(struct device *device)
+bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
+	void (*done)(struct device *, int))
 {
-	device->cancelled = true;
-	/*
-	 * Only what that job does takes time. Before it and after it the attachment is the worker's
-	 * alone, which may be making or freeing it.
-	 */
-	if (device->job.running && device->job.work == device_realize_job)
-		vfio_pci_cancel(device->vfio);
+	debug_check(!device_leaving(device), "nothing is posted behind a device's closing");
+	return !device_leaving(device) && post(device, job, work, done);
 }
 
 bool device_busy(const struct device *device)
@@ -208,21 +206,6 @@ bool device_jobs_running(const struct machine *m)
 	return false;
 }
 
-int device_open_job(struct device *device, struct err *err)
-{
-	role_enter_worker();
-	return vfio_pci_open(device->vfio, err);
-}
-
-int device_realize_job(struct device *device, struct err *err)
-{
-	int ret;
-
-	role_enter_worker();
-	ret = vfio_pci_map_ram(device->vfio, err);
-	return ret ? ret : vfio_pci_realize(device->vfio, err);
-}
-
 int device_memory_job(struct device *device, struct err *err)
 {
 	role_enter_worker();
@@ -235,25 +218,6 @@ int device_reset_job(struct device *device, struct err *err)
 	return vfio_pci_reset(device->vfio, err);
 }
 
-int device_fence_job(struct device *device, struct err *err)
-{
-	(void)err;
-	role_enter_worker();
-	vfio_pci_fence(device->vfio);
-	return 0;
-}
-
-int device_close_job(struct device *device, struct err *err)
-{
-	(void)err;
-	role_enter_worker();
-	vfio_pci_fence(device->vfio);
-	/* The kernel may hold a vCPU in the device; nobody but us waits for that. */
-	bus_wait(&device->machine->bus, device->grace);
-	vfio_pci_close(device->vfio);
-	return 0;
-}
-
 int device_plug(struct device *device, struct err *err)
 {
 	struct pci_function *fn = vfio_pci_function(device->vfio);
@@ -261,6 +225,209 @@ int device_plug(struct device *device, struct err *err)
 
 	if (ret)
 		return err_prefix(err, "vfio-pci '%s'", device->id);
-	device_step(device, LIFE_PLACED);
 	return 0;
+}
+
+static int open_job(struct device *device, struct err *err)
+{
+	role_enter_worker();
+	return vfio_pci_open(device->vfio, err);
+}
+
+static int realize_job(struct device *device, struct err *err)
+{
+	int ret;
+
+	role_enter_worker();
+	ret = vfio_pci_map_ram(device->vfio, err);
+	return ret ? ret : vfio_pci_realize(device->vfio, err);
+}
+
+static int fence_job(struct device *device, struct err *err)
+{
+	(void)err;
+	role_enter_worker();
+	vfio_pci_fence(device->vfio);
+	return 0;
+}
+
+static int close_job(struct device *device, struct err *err)
+{
+	(void)err;
+	role_enter_worker();
+	/* The kernel may hold a vCPU in the device; nobody but us waits for that. */
+	bus_wait(&device->machine->bus, device->grace);
+	vfio_pci_close(device->vfio);
+	return 0;
+}
+
+static int (*const works[LIFE_WORKS])(struct device *, struct err *) = {
+	[LIFE_OPENING] = open_job,
+	[LIFE_OPENING_COLD] = open_job,
+	[LIFE_REALIZING] = realize_job,
+	[LIFE_REALIZING_COLD] = realize_job,
+	[LIFE_FENCING] = fence_job,
+	[LIFE_FENCING_LAST] = fence_job,
+	[LIFE_CLOSING] = close_job,
+	[LIFE_CLOSING_LAST] = close_job,
+};
+
+static void work_done(struct device *device, int status)
+{
+	enum life_work work;
+
+	role_enter_main();
+	if (device->machine->ending && life_may(&device->life, LIFE_CANCEL))
+		device_event(device, LIFE_CANCEL);
+	work = device->life.work;
+	if (work == LIFE_REALIZING_CANCELLED || (work == LIFE_OPENING_CANCELLED && !status))
+		status = err_set(&device->err, ECANCELED,
+			"device '%s' was taken away while it was being added", device->id);
+	if (status)
+		device->failure = device->err;
+	device_event(device, status ? LIFE_FAILED : LIFE_DONE);
+}
+
+/*
+ * Onto its bus, as plug.c (hot) or realize.c (cold) would have it: the next step of its life, and
+ * the last of an add.
+ */
+static void place(struct device *device) ON_MAIN
+{
+	const bool placed = !device->place(device, &device->err);
+
+	if (!placed)
+		device->failure = device->err;
+	device_event(device, placed ? LIFE_PLACED : LIFE_FAILED);
+}
+
+/* Functions that the guest was asked to let go of. */
+static unsigned n_asked(const struct port *port)
+{
+	unsigned n = 0;
+
+	for (const struct device *d = port->machine->devices; d; d = d->next)
+		n += d->port == port && d->life.stage == DEVICE_REQUESTED;
+	return n;
+}
+
+bool port_asked(const struct port *port)
+{
+	return n_asked(port) > 0;
+}
+
+static unsigned timeout_s(const struct device *device)
+{
+	return (unsigned)vfio_pci_get_options(device->vfio)->unplug_timeout;
+}
+
+/* was: the stage that it did not leave in time. */
+static void late_error(const struct device *device, enum device_stage was, struct err *err)
+{
+	const bool guest = was == DEVICE_REQUESTED;
+
+	err_set(err, ETIMEDOUT,
+		guest ? "the guest did not release device '%s' within %u s (stage: %s)"
+		      : "device '%s' is not given back within %u s (stage: %s)",
+		device->id, timeout_s(device), life_stage_name(was));
+	err_hint(err, "%s",
+		guest ? "the device stays in use; repeat device_del, or use \"force\": true"
+		      : "the device or the host kernel does not answer; see the host's dmesg");
+}
+
+static void carry_out(struct device *device, unsigned effects) ON_MAIN
+{
+	struct machine *m = device->machine;
+	struct port *port = device->port;
+
+	if ((effects & LIFE_INTERRUPT) && device->job.running)
+		vfio_pci_cancel(device->vfio);
+	if (effects & LIFE_UNPLUG) {
+		pci_unplug(vfio_pci_function(device->vfio));
+		device->grace = bus_grace(&m->bus);
+	}
+	if (effects & LIFE_STOP_TIMER)
+		loop_timer_cancel(&m->loop, &device->deadline);
+	if (effects & LIFE_START_TIMER)
+		loop_timer_set(&m->loop, &device->deadline, (uint64_t)timeout_s(device) * MS_PER_S);
+	/* Once for all functions of a slot: a second press of the button takes it back. */
+	if ((effects & LIFE_ASK_GUEST) && n_asked(port) == 1)
+		slots_ask(port);
+	if ((effects & LIFE_WITHDRAW) && !port_asked(port))
+		slots_withdraw(port);
+	if (effects & LIFE_RUN)
+		post(device, &device->job, works[device->life.work], work_done);
+}
+
+static struct machine_op *take_ops(struct machine_op **ops, bool take)
+{
+	struct machine_op *list = take ? *ops : NULL;
+
+	if (take)
+		*ops = NULL;
+	return list;
+}
+
+/*
+ * State is what it will be: whoever is told may ask again at once, and the device may be gone when
+ * the first of these returns.
+ */
+static void tell(struct device *device, enum device_stage was, unsigned effects) ON_MAIN
+{
+	struct machine *m = device->machine;
+	struct machine_op *add = take_ops(&device->add_op, effects & LIFE_ANSWER_ADD);
+	struct machine_op *del = take_ops(&device->del_ops, effects & LIFE_ANSWER_DEL);
+	const bool freed = effects & LIFE_FREE;
+	/* Whoever took away what was still being added hears of it as of any other. */
+	const bool deleted = freed && ((effects & LIFE_EMIT_DELETED) || del);
+	struct err failure = device->failure, late = { 0 };
+	char id[PROP_ID_SIZE];
+
+	prop_id_copy(id, device->id);
+	if (effects & LIFE_EMIT_NOT_RELEASED)
+		late_error(device, was, &late);
+	if (freed)
+		device_free(device);
+	if (deleted)
+		machine_emit(m, &(struct machine_event){
+					.kind = MACHINE_DEVICE_DELETED, .device = id, .path = id });
+	if (effects & LIFE_EMIT_NOT_RELEASED)
+		machine_emit(m, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
+					.device = id,
+					.path = id,
+					.reason = life_stage_name(was) });
+	ops_done(&add, freed ? &failure : NULL);
+	ops_done(&del, freed ? NULL : &late);
+}
+
+void device_event(struct device *device, enum life_event event)
+{
+	const enum device_stage was = device->life.stage;
+	const unsigned effects = life_step(&device->life, event);
+
+	debug_check(effects != 0, "a device's life goes by the table of life.c");
+	carry_out(device, effects);
+	if (effects & LIFE_PLACE)
+		place(device);
+	else
+		tell(device, was, effects);
+}
+
+void ops_push(struct machine_op **ops, struct machine_op *op)
+{
+	while (*ops)
+		ops = &(*ops)->next;
+	op->next = NULL;
+	*ops = op;
+}
+
+void ops_done(struct machine_op **ops, const struct err *err)
+{
+	struct machine_op *op = *ops, *next;
+
+	*ops = NULL;
+	for (; op; op = next) {
+		next = op->next; /* done() may free it */
+		op->done(op, err);
+	}
 }

@@ -22,7 +22,7 @@ void machine_abandon(struct machine *m, const char *why)
 	for (const struct device *d = m->devices; d; d = d->next)
 		if (device_busy(d))
 			log_error("%s: the kernel does not give back device '%s' (stage: %s)", why,
-				d->id, life_stage_name(d->stage));
+				d->id, life_stage_name(d->life.stage));
 	if (closer_busy(&m->closer))
 		log_error("%s: the kernel does not close what a client handed over", why);
 	for (unsigned i = 0; i < m->n_vcpus; i++)
@@ -57,12 +57,6 @@ static void deadline_set(struct machine *m)
 	loop_timer_set(&m->loop, &m->end_timer, MACHINE_END_MS);
 }
 
-static void closed(struct device *device, int status) ON_MAIN
-{
-	(void)status;
-	device_step(device, LIFE_CLOSED);
-}
-
 /* Nobody is left without an answer. */
 static void answer(struct machine *m) ON_MAIN
 {
@@ -86,16 +80,15 @@ bool machine_end(struct machine *m)
 	deadline_set(m);
 	vcpus_stop(m);
 	for (struct device *d = m->devices; d; d = d->next)
-		device_cancel(d);
+		if (life_may(&d->life, LIFE_CANCEL))
+			device_event(d, LIFE_CANCEL);
 	/* Parked first: a vCPU that waits for an access goes on to its next one afterwards. */
 	wait_until_idle(m);
 	if (!m->abandoned) {
 		vfio_context_set_quiet(m->vfio, true);
-		for (struct device *d = m->devices; d; d = d->next) {
-			/* Main's no more: queries by clients who are still there keep off it. */
-			device_step(d, LIFE_ENDED);
-			device_job(d, &d->job, device_close_job, closed);
-		}
+		/* Main's no more: queries by clients who are still there keep off it. */
+		for (struct device *d = m->devices; d; d = d->next)
+			device_event(d, LIFE_END);
 		wait_until_idle(m);
 	}
 	loop_timer_cancel(&m->loop, &m->end_timer);

@@ -38,8 +38,7 @@ static enum vfio_on_error action_for(const struct device *device)
 		(enum vfio_on_error)vfio_pci_get_options(device->vfio)->on_error;
 
 	/* Not (any more) the guest's. */
-	if (device->machine->ending ||
-		(device->stage != DEVICE_PLUGGED && device->stage != DEVICE_REQUESTED))
+	if (device->machine->ending || !device_on_bus(device))
 		return VFIO_ON_ERROR_REPORT;
 	/*
 	 * A reset under way is the remedy for whatever was wrong; a guest that starts afresh

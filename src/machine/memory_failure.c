@@ -323,8 +323,8 @@ static void followed(struct device *device, int status) ON_MAIN
 	struct machine *m = device->machine;
 	struct memory_failures *f = &m->memory;
 
-	if (status && device->stage < DEVICE_PLUGGED)
-		device_cancel(device); /* it is not the guest's yet, and will not be */
+	if (status && life_may(&device->life, LIFE_CANCEL))
+		device_event(device, LIFE_CANCEL); /* it is not the guest's yet, and will not be */
 	else if (status && !f->err.code)
 		f->err = device->err;
 	if (--f->jobs_left == 0)
@@ -333,13 +333,13 @@ static void followed(struct device *device, int status) ON_MAIN
 
 /*
  * May its DMA go to guest memory, now or when it is plugged? One that is being added may have
- * mapped all memory by now, if it is open. One that is being closed is freed after that job:
+ * mapped all memory by now, if it is open. One that is being closed is freed after that:
  * nothing may be posted behind it.
  */
 static bool reaches_memory(const struct device *device)
 {
-	return device->stage >= DEVICE_ATTACHED && device->stage <= DEVICE_REQUESTED &&
-	       !device_closing(device);
+	return device->life.stage >= DEVICE_ATTACHED && device->life.stage <= DEVICE_REQUESTED &&
+	       !device_leaving(device);
 }
 
 void memory_failures_follow(struct machine *m, void (*then)(struct machine *, const struct err *))

@@ -9,49 +9,6 @@
 
 #include "plug.h"
 
-void ops_push(struct machine_op **ops, struct machine_op *op)
-{
-	while (*ops)
-		ops = &(*ops)->next;
-	op->next = NULL;
-	*ops = op;
-}
-
-void ops_done(struct machine_op **ops, const struct err *err)
-{
-	struct machine_op *op = *ops, *next;
-
-	*ops = NULL;
-	for (; op; op = next) {
-		next = op->next; /* done() may free it */
-		op->done(op, err);
-	}
-}
-
-static void add_closed(struct device *device, int status)
-{
-	(void)status;
-	role_enter_main();
-	device_gone(device);
-}
-
-/* What failed is in device->err: give everything back, then answer. */
-static void add_failed(struct device *device)
-{
-	device->failure = device->err;
-	device_job(device, &device->job, device_close_job, add_closed);
-}
-
-static bool add_cancelled(struct device *device)
-{
-	if (!device->cancelled && !device->machine->ending)
-		return false;
-	err_set(&device->err, ECANCELED, "device '%s' was taken away while it was being added",
-		device->id);
-	add_failed(device);
-	return true;
-}
-
 /* Software looks at a slot once, when function 0 arrives; later ones it would not look for. */
 static int check_function(const struct pci_bus *bus, int32_t devfn, const char *id, struct err *err)
 {
@@ -72,40 +29,22 @@ static bool guest_is_being_loaded(const struct machine *m)
 	return m->runstate == RUNSTATE_PRELAUNCH || m->memory.jobs_left > 0;
 }
 
-static void add_realized(struct device *device, int status)
+/* The last step of an add: from here on the guest has it. */
+static int place(struct device *device, struct err *err) ON_MAIN
 {
-	role_enter_main();
-	if (add_cancelled(device))
-		return;
-	if (status) {
-		add_failed(device);
-		return;
-	}
-	device_step(device, LIFE_REALIZED);
-	if (check_function(device->bus, device->devfn, device->id, &device->err) ||
-		device_plug(device, &device->err)) {
-		add_failed(device);
-		return;
-	}
+	int ret = check_function(device->bus, device->devfn, device->id, err);
+
+	if (!ret)
+		ret = device_plug(device, err);
+	if (ret)
+		return ret;
 	/* No guest has run yet that could give it addresses: a simple one never would. */
 	if (guest_is_being_loaded(device->machine))
 		topology_program(device->machine);
 	/* Functions other than 0 wait, unseen, until function 0 makes the slot complete. */
 	if (atomic_load(&device->bus->function[0]))
 		slots_show(device->port, true);
-	ops_done(&device->add_op, NULL);
-}
-
-static void add_opened(struct device *device, int status)
-{
-	role_enter_main();
-	if (status) {
-		add_failed(device);
-		return;
-	}
-	device_step(device, LIFE_OPENED);
-	if (!add_cancelled(device))
-		device_job(device, &device->job, device_realize_job, add_realized);
+	return 0;
 }
 
 static int check_bus(struct machine *m, const struct vfio_pci_options *options, struct err *err)
@@ -163,6 +102,7 @@ void machine_device_add(
 		op->done(op, &err);
 		return;
 	}
+	device->place = place;
 	ops_push(&device->add_op, op);
-	device_job(device, &device->job, device_open_job, add_opened);
+	device_event(device, LIFE_ADD);
 }

@@ -10,8 +10,8 @@
  * FENCED that last longer are reported, and finish when the kernel lets them.
  *
  * State first, then tell: an operation's done() may call back in, with the next command of a client
- * that pipelines. So ops_done() stands last in a transition, when stage, timers, slots and lists
- * are what they will be; the object may be gone when it returns.
+ * that pipelines. So device_event() answers last, when stage, timers, slots and lists are what they
+ * will be; the object may be gone when it returns.
  */
 #ifndef PORTCULLIS_MACHINE_PLUG_H
 #define PORTCULLIS_MACHINE_PLUG_H
@@ -54,8 +54,6 @@ void device_failed(struct device *device) ON_MAIN;
 int device_check_policy(
 	const struct device *device, const struct vfio_pci_options *options, struct err *err);
 
-/* The end of a device whose fds are closed: answers everybody and frees it. */
-void device_gone(struct device *device);
 /* Answers every operation on the list and empties it. See above: state first. */
 void ops_done(struct machine_op **ops, const struct err *err);
 void ops_push(struct machine_op **ops, struct machine_op *op);

@@ -55,15 +55,15 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 		struct machine_vfio info = { .id = d->id,
 			.bus = d->bus->name,
 			.devfn = d->devfn,
-			.stage = life_stage_name(d->stage),
+			.stage = life_stage_name(d->life.stage),
 			.worker = worker,
 			.last_error = d->err.text,
 			.dev = d->vfio };
 
 		snprintf(worker, sizeof(worker), "vfio_worker%u", d->worker->index);
 		/* While a job of another stage runs, its worker may be changing them. */
-		info.open = d->stage != DEVICE_NEW;
-		info.on_bus = d->stage == DEVICE_PLUGGED || d->stage == DEVICE_REQUESTED;
+		info.open = d->life.stage != DEVICE_NEW;
+		info.on_bus = device_on_bus(d);
 		for (unsigned i = 0; i < PCI_BARS; i++) {
 			info.bar_slots[i] = d->bar[i].n_slots;
 			info.slots += d->bar[i].n_slots;

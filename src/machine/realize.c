@@ -12,40 +12,30 @@
 
 #include "plug.h"
 
-static void count_down(struct device *device, int status)
+/* Signals are served meanwhile, and may end it early. The first device's failure is reported. */
+static int wait_for_devices(struct machine *m, struct err *err) ON_MAIN
 {
-	(void)status;
-	device->machine->start_jobs--;
-}
-
-/* Signals and QMP are served meanwhile, and may end it early. */
-static void wait_for_jobs(struct machine *m) ON_MAIN
-{
-	while (m->start_jobs && !m->abandoned) {
+	while (device_jobs_running(m) && !m->abandoned) {
 		loop_step(&m->loop, -1);
 		for (struct device *d = m->devices; d && m->ending; d = d->next)
-			device_cancel(d);
+			if (life_may(&d->life, LIFE_CANCEL))
+				device_event(d, LIFE_CANCEL);
 	}
-}
-
-/* Runs one job on every device's worker at the same time; the first failure is reported. */
-static int all_devices(
-	struct machine *m, int (*work)(struct device *, struct err *), struct err *err) ON_MAIN
-{
-	m->start_jobs = 0;
-	for (struct device *d = m->devices; d; d = d->next)
-		m->start_jobs += device_job(d, &d->job, work, count_down);
-	wait_for_jobs(m);
 	if (m->abandoned)
 		return err_set(err, ECANCELED, "the machine is ending");
 	for (struct device *d = m->devices; d; d = d->next) {
-		if (d->job.status) {
-			if (err)
-				*err = d->err;
-			return d->job.status;
+		if (d->failure.code) {
+			*err = d->failure;
+			return -err->code;
 		}
 	}
 	return 0;
+}
+
+/* On the bus at once: the next device's slot check must see it. */
+static int place(struct device *device, struct err *err) ON_MAIN
+{
+	return device_plug(device, err);
 }
 
 /* One after the other, so that the error named is that of the first device on the command line. */
@@ -56,6 +46,7 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 	for (unsigned i = 0; i < config->n_devices; i++) {
 		struct vfio_pci_options *options = config->devices[i].options;
 		struct device *device;
+		int ret;
 
 		if (config->devices[i].type != &vfio_pci_type)
 			continue;
@@ -63,20 +54,35 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 		if (!device)
 			return -err->code;
 		config->devices[i].options = NULL; /* the device's now */
-		m->start_jobs = device_job(device, &device->job, device_open_job, count_down);
-		wait_for_jobs(m);
-		if (m->abandoned)
-			return err_set(err, ECANCELED, "the machine is ending");
-		if (device->job.status) {
-			*err = device->err;
-			return device->job.status;
-		}
-		device_step(device, LIFE_OPENED);
-		/* On the bus at once: the next device's slot check must see it. */
-		if (device_plug(device, err))
-			return -err->code;
+		device->place = place;
+		device_event(device, LIFE_ADD_COLD);
+		ret = wait_for_devices(m, err);
+		if (ret)
+			return ret;
 	}
 	return 0;
+}
+
+/* All at the same time: that is where guests with much memory wait. */
+static int realize_devices(struct machine *m, struct err *err) ON_MAIN
+{
+	for (struct device *d = m->devices; d; d = d->next)
+		device_event(d, LIFE_RAM_READY);
+	return wait_for_devices(m, err);
+}
+
+static void memory_done(struct device *device, int status) ON_MAIN
+{
+	if (status)
+		device->failure = device->err;
+}
+
+/* DMA goes to memory as it is when everything is loaded. */
+static int map_memory(struct machine *m, struct err *err) ON_MAIN
+{
+	for (struct device *d = m->devices; d; d = d->next)
+		(void)device_job(d, &d->memory_job, device_memory_job, memory_done);
+	return wait_for_devices(m, err);
 }
 
 /*
@@ -185,13 +191,13 @@ int machine_realize(struct machine *m, struct err *err)
 	if (!ret)
 		ret = place_mem64(m, err);
 	if (!ret)
-		ret = all_devices(m, device_realize_job, err);
+		ret = realize_devices(m, err);
 	for (struct port *p = m->ports; !ret && p; p = p->next)
 		slots_show(p, false);
 	if (!ret)
 		ret = machine_load(m, err);
-	if (!ret) /* as it is after that */
-		ret = all_devices(m, device_memory_job, err);
+	if (!ret)
+		ret = map_memory(m, err);
 	vfio_context_set_quiet(m->vfio, false);
 	return ret;
 }

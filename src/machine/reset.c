@@ -65,7 +65,7 @@ static void reset_devices(struct machine *m) ON_MAIN
 	plug_on_reset(m);
 	m->reset_jobs = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d; d = d->next) {
-		if (d->stage != DEVICE_PLUGGED)
+		if (d->life.stage != DEVICE_PLUGGED)
 			continue;
 		m->reset_jobs += device_job(d, &d->reset_job, device_reset_job, device_was_reset);
 	}

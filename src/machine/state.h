@@ -59,22 +59,22 @@ struct device {
 	struct pci_bus *bus; /* where it goes */
 	uint8_t devfn;
 	bool multifunction;
-	enum device_stage stage; /* device_step() alone changes it */
-	struct job job;		 /* of its life: open .. close, one at a time */
-	struct job reset_job;	 /* of a machine or bus reset, whatever else goes on */
-	struct job memory_job;	 /* of replaced memory (memory_failure.c) */
-	struct err err;		 /* of the last job that failed; main's */
+	struct life life;      /* device_event() alone changes it */
+	struct job job;	       /* of its life: open .. close, one at a time */
+	struct job reset_job;  /* of a machine or bus reset, whatever else goes on */
+	struct job memory_job; /* of replaced memory (memory_failure.c) */
+	struct err err;	       /* of the last job that failed; main's */
 	struct bar_map bar[PCI_BARS];
 	bool bars_trapped; /* it is being reset: no memslot */
 	uint64_t grace;	   /* of its unplugging: over when no vCPU is in it any more */
 
-	/* plug.c, unplug.c */
-	struct port *port;	    /* whose slot it is in; NULL on pcie.0 */
+	struct port *port; /* whose slot it is in; NULL on pcie.0 */
+	/* Onto its bus, hot or cold (ON_MAIN): the last step of an add that may fail. */
+	int (*place)(struct device *device, struct err *err);
 	struct machine_op *add_op;  /* device_add's, until it is plugged */
 	struct machine_op *del_ops; /* device_del's, until it is gone */
-	struct err failure;	    /* why device_add failed */
+	struct err failure;	    /* why the add, or the start, failed */
 	struct loop_timer deadline; /* of the stage it is in */
-	bool cancelled;		    /* device_del came before device_add was through */
 	bool host_wants_it;
 
 	/* What the worker tells main of its own accord. */
@@ -167,7 +167,6 @@ struct machine {
 	bool run_after_reset, ending;
 	bool resetting; /* that came first: what a vCPU asks for, or reports, meanwhile is void */
 	enum shutdown_cause reset_cause;
-	unsigned start_jobs; /* realize.c: not done yet */
 	unsigned reset_jobs; /* reset.c */
 	struct loop_timer reset_timer;
 	/* run.c: the gate is closed, some vCPU may still execute the guest. */
@@ -224,26 +223,26 @@ struct device *device_new(
 	struct machine *m, struct vfio_pci_options *options, struct err *err) ON_MAIN;
 void device_free(struct device *device); /* idle, closed or never opened */
 /*
- * Posts work to the device's worker; job is one of the device's and not running. The device is
- * freed when device_close_job() is done: nothing is posted behind that. False: one of these rules
- * is broken, and nothing was posted.
+ * Posts work to the device's worker; job is one of the device's and not running, nor is the device
+ * leaving: it is freed then, and nothing is posted behind that. False: one of these rules is
+ * broken, and nothing was posted.
  */
 bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
-/* The device's next stage (life.h); debug builds stop where there is no such step. */
-void device_step(struct device *device, enum life_event event) ON_MAIN;
-bool device_closing(const struct device *device); /* that job runs, or is about to */
-/* An add under way ends as soon as its worker notices. */
-void device_cancel(struct device *device) ON_MAIN;
+/*
+ * Something happened to the device: its next stage (life.h), what follows from that, and answers to
+ * whoever waits for it. May free it. Debug builds stop where there is no such step.
+ */
+void device_event(struct device *device, enum life_event event) ON_MAIN;
+bool device_leaving(const struct device *device); /* it is being fenced or closed */
+bool device_on_bus(const struct device *device);  /* the guest's, asked to let go or not */
+/* Was the guest asked to let go of what is behind port? */
+bool port_asked(const struct port *port);
 bool device_busy(const struct device *device); /* a job of its is under way */
 bool device_jobs_running(const struct machine *m);
-int device_open_job(struct device *device, struct err *err);
-int device_realize_job(struct device *device, struct err *err);
 /* DMA goes to guest memory as it is now (vfio_pci_map_ram()). */
 int device_memory_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);
-int device_fence_job(struct device *device, struct err *err);
-int device_close_job(struct device *device, struct err *err);
 int device_plug(struct device *device, struct err *err) ON_MAIN;
 struct device *device_find(struct machine *m, const char *id);
 struct device *device_of_function(struct machine *m, const struct pci_function *fn);

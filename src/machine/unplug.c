@@ -8,100 +8,20 @@
 
 #include "plug.h"
 
-#define MS_PER_S 1000u
-
-static unsigned timeout_s(const struct device *device)
+/* At the end every device is closed, and nobody takes it before. */
+static bool takeable(const struct device *device)
 {
-	return (unsigned)vfio_pci_get_options(device->vfio)->unplug_timeout;
+	return !device->machine->ending && life_may(&device->life, LIFE_TAKE);
 }
 
-static void deadline_set(struct device *device, void (*fn)(void *))
-{
-	device->deadline.fn = fn;
-	device->deadline.opaque = device;
-	loop_timer_set(
-		&device->machine->loop, &device->deadline, (uint64_t)timeout_s(device) * MS_PER_S);
-}
-
-/*
- * stage: where it did not get on. Last in every function: who is answered may ask again at once, of
- * a device that is in its next stage already.
- */
-static void unplug_error(struct device *device, enum device_stage stage, const struct err *err)
-{
-	machine_emit(
-		device->machine, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
-					 .device = device->id,
-					 .path = device->id,
-					 .reason = life_stage_name(stage) });
-	ops_done(&device->del_ops, err);
-}
-
-/* The end of every device: fds are closed, the host may have it. */
-void device_gone(struct device *device)
-{
-	struct machine *m = device->machine;
-	struct machine_op *add = device->add_op, *del = device->del_ops;
-	struct err failure = device->failure;
-	bool was_plugged = device->stage >= DEVICE_PLUGGED || del;
-	char id[PROP_ID_SIZE];
-
-	prop_id_copy(id, device->id);
-	loop_timer_cancel(&m->loop, &device->deadline);
-	device_free(device);
-	if (was_plugged)
-		machine_emit(m, &(struct machine_event){
-					.kind = MACHINE_DEVICE_DELETED, .device = id, .path = id });
-	ops_done(&add, &failure);
-	ops_done(&del, NULL);
-}
-
-static void closed(struct device *device, int status)
-{
-	(void)status;
-	role_enter_main();
-	device_step(device, LIFE_CLOSED);
-	device_gone(device);
-}
-
-static void fenced(struct device *device, int status)
-{
-	(void)status;
-	role_enter_main();
-	device_step(device, LIFE_FENCED);
-	device_job(device, &device->job, device_close_job, closed);
-}
-
-/* The kernel holds a worker longer than the deadline: say so; it goes on when the kernel does. */
-static void taking_late(void *opaque)
-{
-	struct device *device = opaque;
-	struct err err = { 0 };
-
-	role_enter_main();
-	err_set(&err, ETIMEDOUT, "device '%s' is not given back within %u s (stage: %s)",
-		device->id, timeout_s(device), life_stage_name(device->stage));
-	err_hint(&err, "the device or the host kernel does not answer; see the host's dmesg");
-	unplug_error(device, device->stage, &err);
-}
+static void late(void *opaque);
 
 /* Off the bus; then the worker makes it harmless and closes it. */
 static void take(struct device *device) ON_MAIN
 {
-	struct machine *m = device->machine;
-
-	device_step(device, LIFE_TAKEN);
-	pci_unplug(vfio_pci_function(device->vfio));
-	device->grace = bus_grace(&m->bus);
-	deadline_set(device, taking_late);
-	device_job(device, &device->job, device_fence_job, fenced);
-}
-
-/* At the end every device is closed, and nobody takes it before. */
-static bool takeable(const struct device *device)
-{
-	return !device->machine->ending &&
-	       (device->stage == DEVICE_PLUGGED || device->stage == DEVICE_REQUESTED);
+	device->deadline.fn = late;
+	device->deadline.opaque = device;
+	device_event(device, LIFE_TAKE);
 }
 
 void plug_guest_released(struct port *port, uint8_t functions)
@@ -117,48 +37,11 @@ void plug_guest_released(struct port *port, uint8_t functions)
 	slots_show(port, false);
 }
 
-/*
- * The guest is asked once for all functions of a slot: a second press of the button takes it back.
- */
-static bool asked(const struct port *port)
-{
-	for (const struct device *d = port->machine->devices; d; d = d->next)
-		if (d->port == port && d->stage == DEVICE_REQUESTED)
-			return true;
-	return false;
-}
-
-static void not_released(void *opaque)
-{
-	struct device *device = opaque;
-	struct err err = { 0 };
-
-	role_enter_main();
-	if (!takeable(device))
-		return;
-	if (device->host_wants_it) {
-		log_warn("device '%s': the guest did not let go within %u s, the host takes it",
-			device->id, timeout_s(device));
-		plug_surprise(device);
-		return;
-	}
-	err_set(&err, ETIMEDOUT, "the guest did not release device '%s' within %u s (stage: %s)",
-		device->id, timeout_s(device), life_stage_name(device->stage));
-	err_hint(&err, "the device stays in use; repeat device_del, or use \"force\": true");
-	device_step(device, LIFE_KEPT);
-	if (!asked(device->port))
-		slots_withdraw(device->port);
-	unplug_error(device, DEVICE_REQUESTED, &err);
-}
-
 static void ask(struct device *device) ON_MAIN
 {
-	bool already = asked(device->port);
-
-	device_step(device, LIFE_ASKED);
-	deadline_set(device, not_released);
-	if (!already)
-		slots_ask(device->port);
+	device->deadline.fn = late;
+	device->deadline.opaque = device;
+	device_event(device, LIFE_ASK);
 }
 
 /* Without the guest's word: the card is pulled. All functions of a slot go together. */
@@ -178,10 +61,28 @@ void plug_surprise(struct device *device)
 		slots_show(port, false);
 }
 
+/* The guest does not let go, or the kernel holds the worker. */
+static void late(void *opaque)
+{
+	struct device *device = opaque;
+	const bool asked = device->life.stage == DEVICE_REQUESTED;
+
+	role_enter_main();
+	if (asked && device->machine->ending)
+		return;
+	if (asked && device->host_wants_it) {
+		log_warn("device '%s': the guest did not let go in time, the host takes it",
+			device->id);
+		plug_surprise(device);
+		return;
+	}
+	device_event(device, LIFE_LATE);
+}
+
 void plug_on_reset(struct machine *m)
 {
 	for (struct port *p = m->ports; p; p = p->next)
-		if (asked(p))
+		if (port_asked(p))
 			plug_guest_released(p, 0xff);
 }
 
@@ -193,7 +94,7 @@ static void get_back(struct device *device) ON_MAIN
 	} else if (!slots_guest_has(device->port)) {
 		take(device); /* the guest never saw it */
 		slots_show(device->port, false);
-	} else if (device->stage == DEVICE_PLUGGED) {
+	} else if (device->life.stage == DEVICE_PLUGGED) {
 		ask(device);
 	}
 }
@@ -232,10 +133,10 @@ static int del_check(
 		err_hint(err, "plug it behind a pcie-root-port to be able to take it out");
 		return -EINVAL;
 	}
-	if (device->stage >= DEVICE_RELEASED || (device->del_ops && !force))
+	if (device->life.stage >= DEVICE_RELEASED || (device->del_ops && !force))
 		return err_set(err, EBUSY,
 			"device '%s' is already in the process of unplug (stage: %s)", id,
-			life_stage_name(device->stage));
+			life_stage_name(device->life.stage));
 	if (takeable(device) && !force && !m->resetting && m->runstate != RUNSTATE_RUNNING) {
 		err_set(err, EAGAIN, "the guest is not running and cannot release device '%s'", id);
 		err_hint(err, "use cont first, or \"force\": true");
@@ -256,7 +157,7 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 	/* A forced unplug overtakes the one under way: both are answered when it is gone. */
 	ops_push(&device->del_ops, op);
 	if (!takeable(device)) {
-		device_cancel(device);
+		device_event(device, LIFE_CANCEL);
 		return;
 	}
 	if (force)

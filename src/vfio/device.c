@@ -264,7 +264,8 @@ static void last_reset(struct vfio_pci *dev) ON_WORKER
 
 void vfio_device_close(struct vfio_pci *dev)
 {
-	vfio_pci_fence(dev);
+	if (!dev->fenced)
+		vfio_pci_fence(dev);
 	if (dev->io) {
 		last_reset(dev);
 		vfio_irq_release(dev);

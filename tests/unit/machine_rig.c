@@ -281,5 +281,5 @@ bool rig_plugged(struct machine_rig *rig, const char *id)
 {
 	struct device *device = device_find(&rig->m, id);
 
-	return device && device->stage == DEVICE_PLUGGED;
+	return device && device->life.stage == DEVICE_PLUGGED;
 }

@@ -176,7 +176,7 @@ static void an_ejected_card_stays_until_the_vcpu_has_left_it(void **state)
 	for (unsigned i = 0; i < 50; i++)
 		loop_step(&m->loop, 1);
 	assert_non_null(device_find(m, "d0"));
-	assert_int_equal(device_find(m, "d0")->stage, DEVICE_FENCED);
+	assert_int_equal(device_find(m, "d0")->life.stage, DEVICE_FENCED);
 	let_go();
 	while (device_find(m, "d0"))
 		loop_step(&m->loop, -1);
@@ -236,7 +236,7 @@ static void on_let_go(void *opaque)
 {
 	struct note *note = opaque;
 
-	note->stage = device_find(note->machine, "d0")->stage;
+	note->stage = device_find(note->machine, "d0")->life.stage;
 	atomic_store(&held.hold, false);
 }
 
@@ -249,7 +249,7 @@ static void the_end_waits_for_it_while_main_serves_others(void **state)
 	loop_timer_set(&m->loop, &note.timer, 30);
 	assert_true(machine_end(m));
 	assert_int_equal(note.stage, DEVICE_PLUGGED);
-	assert_int_equal(device_find(m, "d0")->stage, DEVICE_CLOSED);
+	assert_int_equal(device_find(m, "d0")->life.stage, DEVICE_CLOSED);
 	pthread_join(held.thread, NULL);
 	device_free(m->devices);
 }
@@ -262,7 +262,7 @@ static void the_end_can_be_ended(void **state)
 	hold();
 	loop_post(&m->loop, &note.mail);
 	assert_false(machine_end(m));
-	assert_int_equal(device_find(m, "d0")->stage, DEVICE_PLUGGED); /* not closed under it */
+	assert_int_equal(device_find(m, "d0")->life.stage, DEVICE_PLUGGED); /* not closed under it */
 	let_go();
 	m->abandoned = false;
 	assert_true(machine_end(m));
@@ -290,7 +290,7 @@ static void the_end_completes_what_was_deferred(void **state)
 	assert_true(machine_end(m));
 	pthread_join(held.thread, NULL);
 	/* It came too late for the card, which is closed with all others. */
-	assert_int_equal(device_find(m, "d0")->stage, DEVICE_CLOSED);
+	assert_int_equal(device_find(m, "d0")->life.stage, DEVICE_CLOSED);
 	device_free(m->devices);
 }
 

@@ -485,7 +485,7 @@ static void plugged_while_dma_follows(void **state)
 	assert_true(op.done && !op.err.code);
 	assert_false(bars_on_bus(device_find(&rig->m, "d"))); /* a running guest's business */
 	rig_add(rig, &op2, "id=e,host=0000:02:00.0,bus=rp1,addr=0,multifunction=on");
-	while (device_find(&rig->m, "e")->stage != DEVICE_ATTACHED)
+	while (device_find(&rig->m, "e")->life.stage != DEVICE_ATTACHED)
 		rig_step(rig);
 	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	then_called = false;
@@ -509,11 +509,11 @@ static void not_of_a_device_that_goes(void **state)
 	rig_add(rig, &op, "id=d,host=0000:01:00.0,bus=rp1,addr=0");
 	d = device_find(&rig->m, "d");
 	assert_non_null(d);
-	while (d->stage != DEVICE_ATTACHED)
+	while (d->life.stage != DEVICE_ATTACHED)
 		rig_step(rig);
 	rig->host.fail_at = rig->host.calls + 1;
 	rig->host.fail_errno = ENOMEM;
-	while (d->job.work != device_close_job)
+	while (d->life.work != LIFE_CLOSING)
 		rig_step(rig);
 	assert_true(d->job.running);
 	rig->host.fail_at = 0;

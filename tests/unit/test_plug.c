@@ -519,7 +519,7 @@ static void a_del_behind_one_that_times_out_asks_again(void **state)
 	rig_deadline(rig, "d0");
 	assert_int_equal(again.err.code, ETIMEDOUT);
 	assert_false(again.next.done);
-	assert_int_equal(device_find(&rig->m, "d0")->stage, DEVICE_REQUESTED);
+	assert_int_equal(device_find(&rig->m, "d0")->life.stage, DEVICE_REQUESTED);
 	assert_true(device_find(&rig->m, "d0")->deadline.armed);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
 	rig_guest_ejects(rig);
@@ -548,7 +548,9 @@ static void del_while_a_failed_add_closes(void **state)
 	device_find(&rig->m, "d0")->vfio->reset_deadline_ms = 0;
 	workers_step(rig);
 	loop_step(&rig->m.loop, 0);
-	assert_int_equal(device_find(&rig->m, "d0")->stage, DEVICE_ATTACHED);
+	assert_int_equal(device_find(&rig->m, "d0")->life.stage, DEVICE_ATTACHED);
+	workers_step(rig); /* fenced */
+	loop_step(&rig->m.loop, 0);
 	workers_step(rig); /* closed */
 	assert_null(device_find(&rig->m, "d0")->vfio->attachment);
 	rig_del(rig, &del, "d0", false);
