@@ -9,6 +9,7 @@
 
 #include <portcullis/debug.h>
 #include <portcullis/log.h>
+#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
@@ -74,6 +75,18 @@ static void device_unlink(struct machine *m, struct device *device)
 	}
 }
 
+/* Is there a way to do what on-error says, where the device goes? */
+static int check_policy(
+	const struct device *device, const struct vfio_pci_options *options, struct err *err)
+{
+	if (options->on_error != VFIO_ON_ERROR_UNPLUG || device->port)
+		return 0;
+	err_set(err, EINVAL, "vfio-pci '%s': on-error=unplug is not possible on bus 'pcie.0'",
+		options->id);
+	err_hint(err, "plug the device behind a pcie-root-port, or choose another on-error");
+	return -EINVAL;
+}
+
 /* Checks the words of the options against the machine; opens nothing. */
 static int device_place(
 	struct device *device, const struct vfio_pci_options *options, struct err *err)
@@ -100,7 +113,7 @@ static int device_place(
 	device->devfn = (uint8_t)devfn;
 	device->multifunction = options->multifunction;
 	device->port = topology_port_of(m, device->bus);
-	return device_check_policy(device, options, err);
+	return check_policy(device, options, err);
 }
 
 struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err)

@@ -21,17 +21,6 @@ static const char *const actions[] = {
 	[VFIO_ON_ERROR_REPORT] = "report",
 };
 
-int device_check_policy(
-	const struct device *device, const struct vfio_pci_options *options, struct err *err)
-{
-	if (options->on_error != VFIO_ON_ERROR_UNPLUG || device->port)
-		return 0;
-	err_set(err, EINVAL, "vfio-pci '%s': on-error=unplug is not possible on bus 'pcie.0'",
-		options->id);
-	err_hint(err, "plug the device behind a pcie-root-port, or choose another on-error");
-	return -EINVAL;
-}
-
 static enum vfio_on_error action_for(const struct device *device)
 {
 	enum vfio_on_error action =

@@ -164,7 +164,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 		ret = parts[i](m, err);
 	if (ret)
 		goto fail;
-	slots_init(m);
+	plug_init(m);
 	describe_acpi(m);
 	*out = m;
 	return 0;

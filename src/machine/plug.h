@@ -19,7 +19,13 @@
 #include "state.h"
 
 /* slots.c: how the guest hears of it, by ACPI or by the port's own slot registers. */
-void slots_init(struct machine *m) ON_MAIN;
+struct slots_ops {
+	/* The guest let go of these functions (bitmap): _EJ0, or slot power off. */
+	void (*released)(struct port *port, uint8_t functions);
+	/* root_port_ops.on_bus_reset() */
+	bool (*bus_reset)(struct port *port, struct io_request *request);
+};
+void slots_init(struct machine *m, const struct slots_ops *ops) ON_MAIN;
 void slots_release(struct machine *m);
 void slots_reset(struct machine *m) ON_MAIN;
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
@@ -38,8 +44,8 @@ void slots_ask(struct port *port) ON_MAIN;
 void slots_withdraw(struct port *port) ON_MAIN;
 
 /* unplug.c */
-/* The guest let go of these functions (bitmap) of this port: _EJ0, or slot power off. */
-void plug_guest_released(struct port *port, uint8_t functions) ON_MAIN;
+/* Ports and their slots say from now on what the guest does with them. */
+void plug_init(struct machine *m) ON_MAIN;
 /* Pulls what sits behind device's port without the guest's word. */
 void plug_surprise(struct device *device) ON_MAIN;
 /* A machine reset completes what the guest had been asked for; no vCPU runs. */
@@ -50,10 +56,8 @@ void plug_host_request(struct device *device) ON_MAIN;
 /* errors.c */
 /* The device reported an error, or was lost in a reset: what its on-error says is done. */
 void device_failed(struct device *device) ON_MAIN;
-/* Is there a way to do what on-error says, where the device is plugged? */
-int device_check_policy(
-	const struct device *device, const struct vfio_pci_options *options, struct err *err);
 
+/* device.c */
 /* Answers every operation on the list and empties it. See above: state first. */
 void ops_done(struct machine_op **ops, const struct err *err);
 void ops_push(struct machine_op **ops, struct machine_op *op);

@@ -59,22 +59,26 @@ static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions) ON_MAIN
 	if (port->stale)
 		stale_over(port);
 	else
-		plug_guest_released(port, functions);
+		port->machine->slots_ops->released(port, functions);
 }
 
 static const struct acpi_slots_ops acpi_ops = { .eject = acpi_eject };
 
 static void native_power(void *opaque, struct root_port *root, bool off) ON_MAIN
 {
+	struct port *port = opaque;
+
 	(void)root;
 	if (off)
-		plug_guest_released(opaque, 0xff);
+		port->machine->slots_ops->released(port, 0xff);
 }
 
 static bool bus_reset(void *opaque, struct root_port *root, struct io_request *request) ON_MAIN
 {
+	struct port *port = opaque;
+
 	(void)root;
-	return port_bus_reset(opaque, request);
+	return port->machine->slots_ops->bus_reset(port, request);
 }
 
 static const struct root_port_ops port_ops = { .on_power = native_power,
@@ -85,8 +89,9 @@ static bool native(const struct port *port)
 	return port->root.options.native_hotplug;
 }
 
-void slots_init(struct machine *m)
+void slots_init(struct machine *m, const struct slots_ops *ops)
 {
+	m->slots_ops = ops;
 	acpi_slots_init(&m->slots, &m->loop, &acpi_ops, m);
 	m->slots_retry = (struct loop_timer){ .fn = retry, .opaque = m };
 	for (struct port *p = m->ports; p; p = p->next) {

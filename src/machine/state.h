@@ -142,6 +142,7 @@ struct machine {
 	uint64_t iova_end; /* what every device's IOMMU can map ends before it */
 	struct port *ports;
 	struct acpi_slots slots; /* ACPI hot plug */
+	const struct slots_ops *slots_ops;
 	struct loop_timer slots_retry;
 
 	struct serial serial;

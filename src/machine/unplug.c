@@ -24,7 +24,7 @@ static void take(struct device *device) ON_MAIN
 	device_event(device, LIFE_TAKE);
 }
 
-void plug_guest_released(struct port *port, uint8_t functions)
+static void guest_released(struct port *port, uint8_t functions) ON_MAIN
 {
 	struct device *next;
 
@@ -83,7 +83,7 @@ void plug_on_reset(struct machine *m)
 {
 	for (struct port *p = m->ports; p; p = p->next)
 		if (port_asked(p))
-			plug_guest_released(p, 0xff);
+			guest_released(p, 0xff);
 }
 
 /* By asking, where there is somebody to ask. */
@@ -164,4 +164,12 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 		plug_surprise(device);
 	else
 		get_back(device);
+}
+
+static const struct slots_ops slots_ops = { .released = guest_released,
+	.bus_reset = port_bus_reset };
+
+void plug_init(struct machine *m)
+{
+	slots_init(m, &slots_ops);
 }

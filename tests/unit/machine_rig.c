@@ -98,7 +98,7 @@ void rig_init(struct machine_rig *rig, bool native)
 	for (m->n_workers = 0; m->n_workers < 2; m->n_workers++)
 		assert_int_equal(loop_init(&m->workers[m->n_workers].loop), 0);
 	assert_int_equal(topology_init(m, &err), 0);
-	slots_init(m);
+	plug_init(m);
 	ram_make(rig);
 	topology_program(m);
 	m->runstate = RUNSTATE_RUNNING;
