@@ -75,8 +75,7 @@ static void device_unlink(struct machine *m, struct device *device)
 	}
 }
 
-/* Is there a way to do what on-error says, where the device goes? */
-static int check_policy(
+int device_check_policy(
 	const struct device *device, const struct vfio_pci_options *options, struct err *err)
 {
 	if (options->on_error != VFIO_ON_ERROR_UNPLUG || device->port)
@@ -113,7 +112,7 @@ static int device_place(
 	device->devfn = (uint8_t)devfn;
 	device->multifunction = options->multifunction;
 	device->port = topology_port_of(m, device->bus);
-	return check_policy(device, options, err);
+	return device_check_policy(device, options, err);
 }
 
 struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err)

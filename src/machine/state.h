@@ -245,6 +245,9 @@ bool device_jobs_running(const struct machine *m);
 int device_memory_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);
 int device_plug(struct device *device, struct err *err) ON_MAIN;
+/* Is there a way to do what on-error says, where the device goes? */
+int device_check_policy(
+	const struct device *device, const struct vfio_pci_options *options, struct err *err);
 struct device *device_find(struct machine *m, const char *id);
 struct device *device_of_function(struct machine *m, const struct pci_function *fn);
 

@@ -262,7 +262,8 @@ static void the_end_can_be_ended(void **state)
 	hold();
 	loop_post(&m->loop, &note.mail);
 	assert_false(machine_end(m));
-	assert_int_equal(device_find(m, "d0")->life.stage, DEVICE_PLUGGED); /* not closed under it */
+	assert_int_equal(
+		device_find(m, "d0")->life.stage, DEVICE_PLUGGED); /* not closed under it */
 	let_go();
 	m->abandoned = false;
 	assert_true(machine_end(m));

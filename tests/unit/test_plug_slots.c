@@ -450,7 +450,8 @@ static void happen(struct machine_rig *rig, enum what what, struct rig_op *op)
 			reset_end(rig);
 		break;
 	case DO_WANTED:
-		if (device && device->life.stage >= DEVICE_PLUGGED && device->life.stage < DEVICE_CLOSED)
+		if (device && device->life.stage >= DEVICE_PLUGGED &&
+			device->life.stage < DEVICE_CLOSED)
 			plug_host_request(device);
 		break;
 	case DO_PAUSE:
