@@ -17,7 +17,7 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/machine.h>
-#include <portcullis/options.h>
+#include <portcullis/command_line.h>
 #include <portcullis/process.h>
 #include <portcullis/qmp.h>
 #include <portcullis/role.h>
@@ -143,7 +143,7 @@ int main(int argc, char *argv[])
 	if (process_std_fds() < 0)
 		return 1;
 	config_init(&config);
-	ret = options_parse(&config, argc, argv, &text, &err);
+	ret = command_line_parse(&config, argc, argv, &text, &err);
 	if (!ret)
 		ret = text ? print(text) : run(&config, &err);
 	if (ret < 0)

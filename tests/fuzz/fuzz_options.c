@@ -13,7 +13,7 @@
 
 #include <portcullis/config.h>
 #include <portcullis/err.h>
-#include <portcullis/options.h>
+#include <portcullis/command_line.h>
 
 #include "../../src/cli/cli.h"
 
@@ -27,7 +27,7 @@ static void must(bool what)
 		abort();
 }
 
-/* What options.h promises about a line that was accepted. */
+/* What command_line.h promises about a line that was accepted. */
 static void check_config(const struct config *c)
 {
 	must(c->kernel && c->kernel[0]);
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= len + 1;
 	}
 	config_init(&config);
-	ret = options_parse(&config, argc, argv, &text, &err);
+	ret = command_line_parse(&config, argc, argv, &text, &err);
 	if (ret < 0)
 		must(!text && err.code == -ret && err.text[0]);
 	else if (!text)

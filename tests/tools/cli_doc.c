@@ -8,7 +8,7 @@
 
 #include <portcullis/config.h>
 #include <portcullis/err.h>
-#include <portcullis/options.h>
+#include <portcullis/command_line.h>
 
 int main(void)
 {
@@ -20,7 +20,7 @@ int main(void)
 	int ret;
 
 	config_init(&config);
-	ret = options_parse(&config, 2, words, &text, &err);
+	ret = command_line_parse(&config, 2, words, &text, &err);
 	if (!ret && text && fputs(text, stdout) < 0)
 		ret = 1;
 	free(text);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <portcullis/options.h>
+#include <portcullis/command_line.h>
 
 void cmdline_parse(struct cmdline *cmdline, const char *line)
 {
@@ -23,7 +23,8 @@ void cmdline_parse(struct cmdline *cmdline, const char *line)
 	argv[argc] = NULL;
 	memset(cmdline, 0, sizeof(*cmdline));
 	config_init(&cmdline->config);
-	cmdline->ret = options_parse(&cmdline->config, argc, argv, &cmdline->text, &cmdline->err);
+	cmdline->ret =
+		command_line_parse(&cmdline->config, argc, argv, &cmdline->text, &cmdline->err);
 	free(copy);
 }
 

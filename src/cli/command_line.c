@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* options.c - from argv to handlers, and the checks that need all options. */
-#include <portcullis/options.h>
+/* command_line.c - from argv to handlers, and the checks that need all options. */
+#include <portcullis/command_line.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -217,7 +217,8 @@ static void parse_release(struct parse *p)
 	free(p->text);
 }
 
-int options_parse(struct config *config, int argc, char *const argv[], char **text, struct err *err)
+int command_line_parse(
+	struct config *config, int argc, char *const argv[], char **text, struct err *err)
 {
 	struct parse p = { .config = config, .err = err };
 	int ret = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.c - the config object: what it is before any option, and its end. */
+/* machine_config.c - the config object: what it is before any option, and its end. */
 #include <portcullis/config.h>
 
 #include <errno.h>

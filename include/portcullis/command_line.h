@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * options.h - the command line, QEMU's spelling, into a struct config.
+ * command_line.h - the command line, QEMU's spelling, into a struct config.
  *
  * Layer: L5 (cli), includes base and config.h. Main thread, before any other exists.
  * Form only: nothing is opened, no file is looked at. What passes is complete and consistent in
  * itself; whether files, devices and buses exist is the machine's to find out.
  */
-#ifndef PORTCULLIS_OPTIONS_H
-#define PORTCULLIS_OPTIONS_H
+#ifndef PORTCULLIS_COMMAND_LINE_H
+#define PORTCULLIS_COMMAND_LINE_H
 
 struct config;
 struct err;
@@ -17,7 +17,7 @@ struct err;
  * -help, -version and the like: 0 and *text is what to print instead of running (the caller frees
  * it). Otherwise *text is NULL. -EINVAL: err names the option and what would be right; -ENOMEM.
  */
-int options_parse(
+int command_line_parse(
 	struct config *config, int argc, char *const argv[], char **text, struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* options.c - arguments of device_add and object-add into what their property tables describe. */
+/* prop_arguments.c - arguments of device_add and object-add into what their property tables describe. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
