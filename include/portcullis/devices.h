@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include <portcullis/bus.h>
+#include <portcullis/device_options.h>
 #include <portcullis/loop.h>
 #include <portcullis/prop.h>
 
@@ -77,8 +78,8 @@ enum io_status power_keyboard_access(void *power, struct io_access *access);
 /* --- debug_exit.c: isa-debug-exit, by which test kernels end the program --- */
 extern const struct prop_type debug_exit_type;
 struct debug_exit_options {
-	char *id;
-	uint64_t iobase, iosize; /* ports; 1..4 of them */
+	struct device_options device; /* its id */
+	uint64_t iobase, iosize;      /* ports; 1..4 of them */
 };
 struct debug_exit {
 	struct loop *main;

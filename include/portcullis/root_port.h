@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <portcullis/device_options.h>
 #include <portcullis/loop.h>
 #include <portcullis/pci.h>
 #include <portcullis/prop.h>
@@ -22,10 +23,7 @@
 /* -device pcie-root-port,... */
 extern const struct prop_type root_port_type;
 struct root_port_options {
-	char *id;
-	char *bus;    /* only "pcie.0" */
-	int32_t addr; /* devfn, -1: first free */
-	bool multifunction;
+	struct device_options device; /* bus: only "pcie.0" */
 	uint64_t port, chassis, slot; /* PCIe port, chassis and slot numbers shown to the guest */
 	uint64_t mem_reserve, pref64_reserve, io_reserve; /* bytes; UINT64_MAX: default */
 	bool native_hotplug, fast_unplug;
@@ -60,7 +58,7 @@ struct root_port {
 
 /*
  * Takes options (also on failure). sink is what the child bus uses. -ENOMEM.
- * The physical slot number is options.slot, or else made of options.addr, unique on pcie.0: SLOT
+ * The physical slot number is options.slot, or else made of options.device.addr, unique on pcie.0: SLOT
  * for SLOT.0, SLOT + 32 * FN for others. Who picks the address later calls root_port_set_number().
  */
 int root_port_init(

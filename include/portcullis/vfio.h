@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include <portcullis/bus.h>
+#include <portcullis/device_options.h>
 #include <portcullis/memory.h>
 #include <portcullis/pci.h>
 #include <portcullis/prop.h>
@@ -33,11 +34,8 @@ struct vfio_context;
 /* -device vfio-pci,...; the one table for command line, QMP and help. */
 extern const struct prop_type vfio_pci_type;
 struct vfio_pci_options {
-	char *id;
+	struct device_options device;
 	struct host_bdf host;
-	char *bus;    /* "pcie.0" or a root port's id */
-	int32_t addr; /* devfn, -1: first free */
-	bool multifunction;
 	char *sysfsdev; /* instead of host: directory of a device without its own address (mdev) */
 	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
 	char *fd;	/* with iommufd: number of an fd open on the cdev; open() closes it */
@@ -46,8 +44,6 @@ struct vfio_pci_options {
 	bool rombar;		      /* show an expansion ROM */
 	char *romfile;		      /* this one instead of the device's own; "": none */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
-	uint64_t unplug_timeout;      /* seconds */
-	int32_t on_error;	      /* enum vfio_on_error in vfio_fault.h */
 };
 
 /* What a device asks of the machine, besides interrupts. */

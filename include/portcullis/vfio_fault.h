@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vfio_fault.h - what goes wrong with a passed-through device: errors, resets it does not survive,
- * and what the user wants done about it.
+ * vfio_fault.h - what goes wrong with a passed-through device: errors, and resets that it does not
+ * survive. What the user wants done about it is the on-error of device_options.h.
  *
  * Layer: L3. Any role but vcpu; never waits for a device or its worker, takes no lock.
  */
@@ -14,14 +14,6 @@
 
 struct vfio_context;
 struct vfio_pci;
-
-/* What happens to the guest when its device reports an error: property on-error. */
-enum vfio_on_error {
-	VFIO_ON_ERROR_STOP,
-	VFIO_ON_ERROR_UNPLUG,
-	VFIO_ON_ERROR_RESET,
-	VFIO_ON_ERROR_REPORT
-};
 
 /* How bad the last error was, as the device's own registers told when it came. */
 enum vfio_severity {

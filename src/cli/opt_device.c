@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/device_options.h>
+
 #include "cli.h"
 
 int opt_device(struct parse *p, const char *value)
@@ -23,11 +25,7 @@ int opt_device(struct parse *p, const char *value)
 
 static const char *device_id(const struct config_device *device)
 {
-	const struct prop *prop = prop_find(device->type, "id");
-
-	if (!prop || prop->kind != PROP_STRING)
-		return NULL;
-	return *(char *const *)((const char *)device->options + prop->offset);
+	return ((const struct device_options *)device->options)->id;
 }
 
 static const struct host_bdf *device_host(const struct config_device *device)

@@ -5,10 +5,11 @@
 #define STATUS_MASK 0xffu /* what a parent process gets to see */
 
 #define AT(field) offsetof(struct debug_exit_options, field)
+DEVICE_OPTIONS_HEAD(struct debug_exit_options, device);
 
 /* clang-format off */
 static const struct prop props[] = {
-	{ .name = "id", .kind = PROP_STRING, .offset = AT(id), .help = "name of the device" },
+	DEVICE_PROP_ID(.help = "name of the device"),
 	{ .name = "iobase", .kind = PROP_UINT, .offset = AT(iobase), .def = "0x501", .max = 0xffff,
 	  .help = "first I/O port" },
 	{ .name = "iosize", .kind = PROP_UINT, .offset = AT(iosize), .def = "2", .min = 1, .max = 4,

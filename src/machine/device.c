@@ -76,9 +76,9 @@ static void device_unlink(struct machine *m, struct device *device)
 }
 
 int device_check_policy(
-	const struct device *device, const struct vfio_pci_options *options, struct err *err)
+	const struct device *device, const struct device_options *options, struct err *err)
 {
-	if (options->on_error != VFIO_ON_ERROR_UNPLUG || device->port)
+	if (options->on_error != ON_ERROR_UNPLUG || device->port)
 		return 0;
 	err_set(err, EINVAL, "vfio-pci '%s': on-error=unplug is not possible on bus 'pcie.0'",
 		options->id);
@@ -93,26 +93,27 @@ static int device_place(
 	struct machine *m = device->machine;
 	int devfn;
 
-	if (device_find(m, options->id) || topology_has_port(m, options->id))
-		return err_set(err, EEXIST, "duplicate device id '%s'", options->id);
-	device->bus = topology_find_bus(m, options->bus ? options->bus : "pcie.0");
+	if (device_find(m, options->device.id) || topology_has_port(m, options->device.id))
+		return err_set(err, EEXIST, "duplicate device id '%s'", options->device.id);
+	device->bus = topology_find_bus(m, options->device.bus ? options->device.bus : "pcie.0");
 	if (!device->bus) {
-		err_set(err, ENOENT, "vfio-pci '%s': bus '%s' not found", options->id,
-			options->bus);
+		err_set(err, ENOENT, "vfio-pci '%s': bus '%s' not found", options->device.id,
+			options->device.bus);
 		err_hint(
 			err, "buses are pcie.0 and the ids of pcie-root-port devices given before");
 		return -ENOENT;
 	}
-	devfn = topology_place(device->bus, options->addr, err);
+	devfn = topology_place(device->bus, options->device.addr, err);
 	if (devfn < 0)
-		return err_prefix(err, "vfio-pci '%s'", options->id);
+		return err_prefix(err, "vfio-pci '%s'", options->device.id);
 	/* Again when it is plugged; but nobody should wait for memory to be pinned in vain. */
-	if (pci_check_place(device->bus, options->id, (uint8_t)devfn, options->multifunction, err))
-		return err_prefix(err, "vfio-pci '%s'", options->id);
+	if (pci_check_place(device->bus, options->device.id, (uint8_t)devfn,
+		    options->device.multifunction, err))
+		return err_prefix(err, "vfio-pci '%s'", options->device.id);
 	device->devfn = (uint8_t)devfn;
-	device->multifunction = options->multifunction;
+	device->multifunction = options->device.multifunction;
 	device->port = topology_port_of(m, device->bus);
-	return device_check_policy(device, options, err);
+	return device_check_policy(device, &options->device, err);
 }
 
 struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err)
@@ -120,7 +121,7 @@ struct device *device_new(struct machine *m, struct vfio_pci_options *options, s
 	struct device *device = calloc(1, sizeof(*device));
 
 	if (!device) {
-		err_set(err, ENOMEM, "no memory for device '%s'", options->id);
+		err_set(err, ENOMEM, "no memory for device '%s'", options->device.id);
 		return NULL;
 	}
 	device->machine = m;
@@ -129,12 +130,13 @@ struct device *device_new(struct machine *m, struct vfio_pci_options *options, s
 	device->worker = worker_take(m, device);
 	if (!device->worker) {
 		err_set(err, EBUSY, "no worker thread is free for device '%s' (%u are in use)",
-			options->id, m->n_workers);
+			options->device.id, m->n_workers);
 		goto fail;
 	}
 	if (vfio_pci_new(&device->vfio, m->vfio, options, &device->worker->loop, err))
 		goto fail;
 	device->id = vfio_pci_id(device->vfio);
+	device->options = &options->device;
 	device_link(m, device);
 	return device;
 fail:
@@ -330,7 +332,7 @@ bool port_asked(const struct port *port)
 
 static unsigned timeout_s(const struct device *device)
 {
-	return (unsigned)vfio_pci_get_options(device->vfio)->unplug_timeout;
+	return (unsigned)device->options->unplug_timeout;
 }
 
 /* was: the stage that it did not leave in time. */

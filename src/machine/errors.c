@@ -14,57 +14,49 @@
 
 #include "plug.h"
 
-static const char *const actions[] = {
-	[VFIO_ON_ERROR_STOP] = "stop",
-	[VFIO_ON_ERROR_UNPLUG] = "unplug",
-	[VFIO_ON_ERROR_RESET] = "reset",
-	[VFIO_ON_ERROR_REPORT] = "report",
-};
-
-static enum vfio_on_error action_for(const struct device *device)
+static enum device_on_error action_for(const struct device *device)
 {
-	enum vfio_on_error action =
-		(enum vfio_on_error)vfio_pci_get_options(device->vfio)->on_error;
+	enum device_on_error action = (enum device_on_error)device->options->on_error;
 
 	/* Not (any more) the guest's. */
 	if (device->machine->ending || !device_on_bus(device))
-		return VFIO_ON_ERROR_REPORT;
+		return ON_ERROR_REPORT;
 	/*
 	 * A reset under way is the remedy for whatever was wrong; a guest that starts afresh
 	 * without the device has lost nothing.
 	 */
-	if (device->machine->resetting && action != VFIO_ON_ERROR_UNPLUG)
-		return VFIO_ON_ERROR_REPORT;
+	if (device->machine->resetting && action != ON_ERROR_UNPLUG)
+		return ON_ERROR_REPORT;
 	return action;
 }
 
 void device_failed(struct device *device)
 {
 	struct machine *m = device->machine;
-	enum vfio_on_error action = action_for(device);
+	enum device_on_error action = action_for(device);
 	struct vfio_pci_state state;
 
 	vfio_pci_query(device->vfio, &state);
 	log_guest("device '%s' %s (on-error: %s)", device->id,
 		state.error == VFIO_ERROR_LOST ? "does not answer after a reset"
 					       : "reports an uncorrectable error",
-		actions[action]);
+		device_on_error_names[action]);
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
 				.device = device->id,
 				.path = device->id,
 				.reason = vfio_severity_name(state.error),
-				.action = actions[action] });
+				.action = device_on_error_names[action] });
 	switch (action) {
-	case VFIO_ON_ERROR_STOP:
+	case ON_ERROR_STOP:
 		machine_stop(m, RUNSTATE_PAUSED, NULL);
 		break;
-	case VFIO_ON_ERROR_UNPLUG:
+	case ON_ERROR_UNPLUG:
 		plug_surprise(device);
 		break;
-	case VFIO_ON_ERROR_RESET:
+	case ON_ERROR_RESET:
 		machine_reset(m, SHUTDOWN_HOST_ERROR);
 		break;
-	case VFIO_ON_ERROR_REPORT:
+	case ON_ERROR_REPORT:
 		break;
 	}
 }

@@ -49,16 +49,17 @@ static int place(struct device *device, struct err *err) ON_MAIN
 
 static int check_bus(struct machine *m, const struct vfio_pci_options *options, struct err *err)
 {
-	struct pci_bus *bus = options->bus ? topology_find_bus(m, options->bus) : NULL;
+	struct pci_bus *bus =
+		options->device.bus ? topology_find_bus(m, options->device.bus) : NULL;
 
-	if (!options->bus)
-		err_set(err, EINVAL, "device '%s': 'bus' is missing", options->id);
+	if (!options->device.bus)
+		err_set(err, EINVAL, "device '%s': 'bus' is missing", options->device.id);
 	else if (!bus)
-		err_set(err, ENOENT, "bus '%s' not found", options->bus);
+		err_set(err, ENOENT, "bus '%s' not found", options->device.bus);
 	else if (!bus->bridge)
 		err_set(err, EINVAL, "bus '%s' does not support hot plug", bus->name);
 	else
-		return check_function(bus, options->addr, options->id, err);
+		return check_function(bus, options->device.addr, options->device.id, err);
 	err_hint(err, "name the id of a pcie-root-port that was given on the command line");
 	return -err->code;
 }

@@ -54,7 +54,8 @@ struct device {
 	struct device *next;
 	struct machine *machine;
 	struct vfio_pci *vfio;
-	const char *id; /* the vfio device's own */
+	const char *id; /* the vfio device's own, as are its options */
+	const struct device_options *options;
 	struct worker *worker;
 	struct pci_bus *bus; /* where it goes */
 	uint8_t devfn;
@@ -247,7 +248,7 @@ int device_reset_job(struct device *device, struct err *err);
 int device_plug(struct device *device, struct err *err) ON_MAIN;
 /* Is there a way to do what on-error says, where the device goes? */
 int device_check_policy(
-	const struct device *device, const struct vfio_pci_options *options, struct err *err);
+	const struct device *device, const struct device_options *options, struct err *err);
 struct device *device_find(struct machine *m, const char *id);
 struct device *device_of_function(struct machine *m, const struct pci_function *fn);
 

@@ -32,7 +32,7 @@ struct port *topology_port_of(struct machine *m, const struct pci_bus *bus)
 bool topology_has_port(const struct machine *m, const char *id)
 {
 	for (const struct port *p = m->ports; p; p = p->next)
-		if (p->root.options.id && !strcmp(p->root.options.id, id))
+		if (p->root.options.device.id && !strcmp(p->root.options.device.id, id))
 			return true;
 	return false;
 }
@@ -60,19 +60,19 @@ int topology_place(struct pci_bus *bus, int32_t addr, struct err *err)
 static int port_new(struct machine *m, struct root_port_options *options, struct err *err) ON_MAIN
 {
 	struct port *port, **at = &m->ports;
-	const bool multifunction = options->multifunction, numbered = options->slot;
+	const bool multifunction = options->device.multifunction, numbered = options->slot;
 	int devfn, ret;
 
-	if (options->bus && strcmp(options->bus, m->pcie0.name))
+	if (options->device.bus && strcmp(options->device.bus, m->pcie0.name))
 		return err_set(err, EINVAL,
 			"pcie-root-port '%s': bus '%s' is not pcie.0: root ports sit on pcie.0",
-			options->id, options->bus);
-	devfn = topology_place(&m->pcie0, options->addr, err);
+			options->device.id, options->device.bus);
+	devfn = topology_place(&m->pcie0, options->device.addr, err);
 	if (devfn < 0)
-		return err_prefix(err, "pcie-root-port '%s'", options->id);
+		return err_prefix(err, "pcie-root-port '%s'", options->device.id);
 	port = calloc(1, sizeof(*port));
 	if (!port)
-		return err_set(err, ENOMEM, "no memory for root port '%s'", options->id);
+		return err_set(err, ENOMEM, "no memory for root port '%s'", options->device.id);
 	port->machine = m;
 	ret = root_port_init(&port->root, options, &m->sink);
 	if (ret) {
@@ -83,7 +83,7 @@ static int port_new(struct machine *m, struct root_port_options *options, struct
 		root_port_set_number(&port->root, root_port_number_of((uint8_t)devfn));
 	ret = pci_plug(&m->pcie0, &port->root.function, (uint8_t)devfn, multifunction, err);
 	if (ret) {
-		err_prefix(err, "pcie-root-port '%s'", port->root.options.id);
+		err_prefix(err, "pcie-root-port '%s'", port->root.options.device.id);
 		root_port_release(&port->root);
 		goto fail;
 	}
@@ -131,7 +131,7 @@ int topology_init(struct machine *m, struct err *err)
 		if (p->root.options.native_hotplug != m->ports->root.options.native_hotplug)
 			ret = err_set(err, EINVAL,
 				"pcie-root-port '%s': native-hotplug differs from that of '%s': it is one for all ports",
-				p->root.options.id, m->ports->root.options.id);
+				p->root.options.device.id, m->ports->root.options.device.id);
 	for (struct port *p = m->ports; p; p = p->next)
 		m->port_devfns[m->acpi.n_ports++] = p->root.function.devfn;
 	return ret;

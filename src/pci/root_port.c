@@ -255,8 +255,8 @@ int root_port_init(struct root_port *port, struct root_port_options *options, st
 	memset(port, 0, sizeof(*port));
 	port->options = *options;
 	memset(options, 0, sizeof(*options));
-	pci_function_init(fn, port->options.id, &root_port_ops, port);
-	pci_bus_init(&port->bus, port->options.id, fn, sink);
+	pci_function_init(fn, port->options.device.id, &root_port_ops, port);
+	pci_bus_init(&port->bus, port->options.device.id, fn, sink);
 	fn->child = &port->bus;
 	fn->reserve_mem32 = port->options.mem_reserve;
 	fn->reserve_pref64 = port->options.pref64_reserve;
@@ -270,8 +270,8 @@ int root_port_init(struct root_port *port, struct root_port_options *options, st
 	port->slot->native = port->options.native_hotplug;
 	if (port->options.slot)
 		port->number = port->options.slot & 0x1fff;
-	else if (port->options.addr >= 0)
-		port->number = root_port_number_of((uint8_t)port->options.addr);
+	else if (port->options.device.addr >= 0)
+		port->number = root_port_number_of((uint8_t)port->options.device.addr);
 	pci_put(fn->config, PCI_VENDOR_ID, 2, 0x1b36);
 	pci_put(fn->config, PCI_DEVICE_ID, 2, 0x000c);
 	pci_bridge_init(fn);

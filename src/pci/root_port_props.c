@@ -6,26 +6,14 @@
 /* UINT64_MAX: PCI_RESERVE_AUTO. */
 #define AUTO "18446744073709551615"
 
+DEVICE_OPTIONS_HEAD(struct root_port_options, device);
+
 static const struct prop props[] = {
-	{ .name = "id",
-		.kind = PROP_STRING,
-		.offset = AT(id),
-		.required = true,
-		.help = "name of the port, and of the bus behind it" },
-	{ .name = "bus",
-		.kind = PROP_STRING,
-		.offset = AT(bus),
-		.def = "pcie.0",
-		.help = "pcie.0" },
-	{ .name = "addr",
-		.kind = PROP_DEVFN,
-		.offset = AT(addr),
-		.help = "slot and function on pcie.0, SLOT[.FN]; the first free slot if not given" },
-	{ .name = "multifunction",
-		.kind = PROP_BOOL,
-		.offset = AT(multifunction),
-		.def = "off",
-		.help = "other ports share the slot of pcie.0" },
+	DEVICE_PROP_ID(.required = true, .help = "name of the port, and of the bus behind it"),
+	DEVICE_PROP_BUS(.help = "pcie.0"),
+	DEVICE_PROP_ADDR(
+			.help = "slot and function on pcie.0, SLOT[.FN]; the first free slot if not given"),
+	DEVICE_PROP_MULTIFUNCTION(.help = "other ports share the slot of pcie.0"),
 	{ .name = "port",
 		.kind = PROP_UINT,
 		.offset = AT(port),

@@ -98,8 +98,8 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
 	forward(region, access, &failed);
 	if (failed) {
 		atomic_fetch_add_explicit(&region->failed, 1, memory_order_relaxed);
-		log_guest("vfio-pci '%s': BAR %u does not answer at 0x%" PRIx64, dev->options->id,
-			region->index, access->offset);
+		log_guest("vfio-pci '%s': BAR %u does not answer at 0x%" PRIx64,
+			dev->options->device.id, region->index, access->offset);
 	}
 	return IO_DONE;
 }

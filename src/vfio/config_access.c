@@ -60,7 +60,7 @@ static void pass_piece(struct vfio_pci *dev, unsigned offset, unsigned size, uin
 	}
 	if (vfio_device_write(dev, offset, size, value))
 		log_guest("vfio-pci '%s': the device refused a config write at 0x%x",
-			dev->options->id, offset);
+			dev->options->device.id, offset);
 }
 
 /* Writing VPD is setting bit 15 of the address register: only reading, and only in one piece. */
@@ -175,7 +175,8 @@ static void guest_reset(struct vfio_pci *dev, bool power_cycle) ON_WORKER
 	vfio_irq_off(dev);
 	ret = vfio_reset_running(dev, power_cycle, NULL);
 	if (ret && !(power_cycle && ret == -ENOTTY))
-		log_guest("vfio-pci '%s': the reset the guest asked for failed", dev->options->id);
+		log_guest("vfio-pci '%s': the reset the guest asked for failed",
+			dev->options->device.id);
 	vfio_device_power_on(dev);
 	vfio_config_sync(dev);
 }

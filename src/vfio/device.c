@@ -36,7 +36,7 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 		atomic_init(&dev->bar_wanted[i], VFIO_NOWHERE);
 		atomic_init(&dev->bar_shown[i], VFIO_NOWHERE);
 	}
-	pci_function_init(&dev->fn, options->id, &vfio_function_ops, dev);
+	pci_function_init(&dev->fn, options->device.id, &vfio_function_ops, dev);
 	*out = dev;
 	return 0;
 }
@@ -225,7 +225,7 @@ int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
 	ret = vfio_reset_running(dev, false, err);
 	vfio_device_power_on(dev);
 	if (ret && ret != -ENOTTY)
-		return err_prefix(err, "vfio-pci '%s'", dev->options->id);
+		return err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 	vfio_config_sync(dev);
 	return 0;
 }
@@ -259,7 +259,7 @@ static void last_reset(struct vfio_pci *dev) ON_WORKER
 	if (dev->reset_deadline_ms > VFIO_CLOSE_DEADLINE_MS)
 		dev->reset_deadline_ms = VFIO_CLOSE_DEADLINE_MS;
 	if (vfio_reset_alone(dev, &err))
-		log_warn("vfio-pci '%s': %s", dev->options->id, err.text);
+		log_warn("vfio-pci '%s': %s", dev->options->device.id, err.text);
 }
 
 void vfio_device_close(struct vfio_pci *dev)
@@ -284,7 +284,7 @@ struct pci_function *vfio_pci_function(struct vfio_pci *dev)
 
 const char *vfio_pci_id(const struct vfio_pci *dev)
 {
-	return dev->options->id;
+	return dev->options->device.id;
 }
 
 struct loop *vfio_pci_worker(const struct vfio_pci *dev)

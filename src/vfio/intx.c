@@ -93,7 +93,7 @@ fail_irqfd:
 fail:
 	irqs->mode = VFIO_IRQ_OFF; /* the next sync tries again */
 	irqs->counts.failures++;
-	log_guest("vfio-pci '%s': cannot enable INTx: %s", dev->options->id,
+	log_guest("vfio-pci '%s': cannot enable INTx: %s", dev->options->device.id,
 		ret < 0 ? strerror(-ret) : "unexpected answer of the kernel");
 }
 

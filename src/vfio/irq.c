@@ -69,7 +69,7 @@ static void watch_event(struct vfio_pci *dev, unsigned index, int *fd, struct lo
 	loop_fd_del(dev->worker, watch);
 fail:
 	sys_closep(fd);
-	log_warn("vfio-pci '%s': the kernel does not report %s events", dev->options->id,
+	log_warn("vfio-pci '%s': the kernel does not report %s events", dev->options->device.id,
 		index == VFIO_PCI_ERR_IRQ_INDEX ? "error" : "request");
 }
 

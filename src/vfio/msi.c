@@ -53,8 +53,8 @@ static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_
 	ret = vfio_vector_connect(&dev->irqs.vector[i], &message);
 	if (ret) {
 		dev->irqs.counts.failures++;
-		log_guest("vfio-pci '%s': cannot deliver MSI vector %u: %s", dev->options->id, i,
-			strerror(-ret));
+		log_guest("vfio-pci '%s': cannot deliver MSI vector %u: %s",
+			dev->options->device.id, i, strerror(-ret));
 	}
 }
 
@@ -70,11 +70,12 @@ static void arm(struct vfio_pci *dev, unsigned n) ON_WORKER
 		n = (unsigned)ret;
 		ret = vfio_irq_set(
 			dev, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0, n, fds);
-		log_guest("vfio-pci '%s': the host has only %u MSI vectors", dev->options->id, n);
+		log_guest("vfio-pci '%s': the host has only %u MSI vectors",
+			dev->options->device.id, n);
 	}
 	if (ret) {
 		dev->irqs.counts.failures++;
-		log_guest("vfio-pci '%s': cannot enable MSI: %s", dev->options->id,
+		log_guest("vfio-pci '%s': cannot enable MSI: %s", dev->options->device.id,
 			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
 		return;
 	}

@@ -103,7 +103,7 @@ static void turn_on(struct vfio_pci *dev) ON_WORKER
 
 	if (ret) {
 		dev->irqs.counts.failures++;
-		log_guest("vfio-pci '%s': cannot enable MSI-X: %s", dev->options->id,
+		log_guest("vfio-pci '%s': cannot enable MSI-X: %s", dev->options->device.id,
 			ret < 0 ? strerror(-ret) : "the host is out of interrupt vectors");
 		return;
 	}
@@ -183,7 +183,7 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 		msix->allocated = v->index + 1;
 	if (ret) {
 		dev->irqs.counts.failures++;
-		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->id,
+		log_guest("vfio-pci '%s': cannot arm MSI-X vector %u: %s", dev->options->device.id,
 			v->index,
 			ret < 0 && ret != -ENOSPC ? strerror(-ret)
 						  : "the host is out of interrupt vectors");
@@ -205,8 +205,8 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 	ret = vfio_vector_connect(v, &entry.message);
 	if (ret) {
 		dev->irqs.counts.failures++;
-		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s", dev->options->id, i,
-			strerror(-ret));
+		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s",
+			dev->options->device.id, i, strerror(-ret));
 	}
 	if (!v->armed)
 		arm(dev, v);

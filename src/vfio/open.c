@@ -16,7 +16,7 @@ int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	int ret = vfio_device_new(out, &context->env, options, worker);
 
 	if (ret)
-		return err_set(err, -ret, "no memory for device '%s'", options->id);
+		return err_set(err, -ret, "no memory for device '%s'", options->device.id);
 	(*out)->context = context;
 	return 0;
 }
@@ -54,7 +54,7 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 	if (!ret)
 		ret = vfio_attach(dev->context, dev->options, &dev->attachment, err);
 	if (ret) {
-		err_prefix(err, "vfio-pci '%s'", dev->options->id);
+		err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 		return ret;
 	}
 	dev->facts = (struct vfio_pci_facts){
@@ -81,7 +81,7 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 	dev->io = NULL;
 	vfio_detach(dev->attachment);
 	dev->attachment = NULL;
-	err_prefix(err, "vfio-pci '%s'", dev->options->id);
+	err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 	return ret;
 }
 
@@ -97,10 +97,10 @@ int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err)
 	int ret;
 
 	if (!dev->attachment)
-		return err_set(err, ENODEV, "vfio-pci '%s' is not open", dev->options->id);
+		return err_set(err, ENODEV, "vfio-pci '%s' is not open", dev->options->device.id);
 	ret = vfio_attachment_map_ram(dev->attachment, err);
 	if (ret)
-		err_prefix(err, "vfio-pci '%s'", dev->options->id);
+		err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 	return ret;
 }
 

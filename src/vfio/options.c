@@ -1,31 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c - the properties of -device vfio-pci. */
 #include <portcullis/vfio.h>
-#include <portcullis/vfio_fault.h>
 
 #define AT(field) offsetof(struct vfio_pci_options, field)
 
-static const char *const on_error[] = { [VFIO_ON_ERROR_STOP] = "stop",
-	[VFIO_ON_ERROR_UNPLUG] = "unplug",
-	[VFIO_ON_ERROR_RESET] = "reset",
-	[VFIO_ON_ERROR_REPORT] = "report",
-	NULL };
+DEVICE_OPTIONS_HEAD(struct vfio_pci_options, device);
 
 /* clang-format off */
 static const struct prop props[] = {
-	{ .name = "id", .kind = PROP_STRING, .offset = AT(id), .required = true,
-	  .help = "name of the device, for device_del and in messages" },
+	DEVICE_PROP_ID(.required = true, .help = "name of the device, for device_del and in messages"),
 	/* One of the two; vfio_attach() says so when neither is there. */
 	{ .name = "host", .kind = PROP_BDF, .offset = AT(host),
 	  .help = "host PCI address, [DDDD:]BB:DD.F" },
 	{ .name = "sysfsdev", .kind = PROP_STRING, .offset = AT(sysfsdev),
 	  .help = "sysfs directory of the device, for those without a PCI address (mdev)" },
-	{ .name = "bus", .kind = PROP_STRING, .offset = AT(bus), .def = "pcie.0",
-	  .help = "pcie.0 or the id of a pcie-root-port" },
-	{ .name = "addr", .kind = PROP_DEVFN, .offset = AT(addr),
-	  .help = "guest slot and function, SLOT[.FN]; the first free slot if not given" },
-	{ .name = "multifunction", .kind = PROP_BOOL, .offset = AT(multifunction), .def = "off",
-	  .help = "other functions share the slot" },
+	DEVICE_PROP_BUS(.help = "pcie.0 or the id of a pcie-root-port"),
+	DEVICE_PROP_ADDR(.help = "guest slot and function, SLOT[.FN]; the first free slot if not given"),
+	DEVICE_PROP_MULTIFUNCTION(.help = "other functions share the slot"),
 	{ .name = "iommufd", .kind = PROP_STRING, .offset = AT(iommufd),
 	  .help = "id of an iommufd object: use it instead of the device's group" },
 	{ .name = "fd", .kind = PROP_STRING, .offset = AT(fd),
@@ -42,12 +33,8 @@ static const struct prop props[] = {
 	{ .name = "x-allow-unsafe-interrupts", .kind = PROP_BOOL, .def = "off",
 	  .offset = AT(allow_unsafe_interrupts),
 	  .help = "also on hosts whose IOMMU cannot tell interrupts from DMA writes" },
-	{ .name = "unplug-timeout", .kind = PROP_UINT, .offset = AT(unplug_timeout), .def = "10",
-	  .min = 1, .max = 3600,
-	  .help = "seconds the guest has to let go after device_del" },
-	{ .name = "on-error", .kind = PROP_CHOICE, .offset = AT(on_error), .def = "stop",
-	  .choices = on_error,
-	  .help = "when the device reports an error (AER): stop or reset the guest, unplug the device, or only report it" },
+	DEVICE_PROP_UNPLUG_TIMEOUT,
+	DEVICE_PROP_ON_ERROR,
 	{ .name = NULL },
 };
 /* clang-format on */

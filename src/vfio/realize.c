@@ -12,7 +12,7 @@
 
 static bool on_root_bus(const struct vfio_pci *dev)
 {
-	return !dev->options->bus || !strcmp(dev->options->bus, "pcie.0");
+	return !dev->options->device.bus || !strcmp(dev->options->device.bus, "pcie.0");
 }
 
 /* A copy of config space; what cannot be read is zero. */
@@ -56,7 +56,7 @@ static void declare_bars(struct vfio_pci *dev, const uint8_t *raw) ON_WORKER
 			kind = PCI_BAR_MEM64;
 		if (kind == PCI_BAR_MEM64 ? size > 1ull << 52 : size > 1ull << 31) {
 			log_warn("vfio-pci '%s': BAR %u is larger than its kind allows: left out",
-				dev->options->id, i);
+				dev->options->device.id, i);
 			continue;
 		}
 		if (kind != PCI_BAR_IO && size < 16)
@@ -88,7 +88,7 @@ static unsigned find_msix(struct vfio_pci *dev, const uint8_t *raw)
 		offered = MSIX_VECTORS_MAX;
 	if (vfio_msix_locate(msix, raw, cap->offset, offered, bar_size)) {
 		log_warn("vfio-pci '%s': MSI-X table or PBA lies outside its BAR: MSI-X hidden",
-			dev->options->id);
+			dev->options->device.id);
 		return 0;
 	}
 	region_hole(&dev->region[msix->table_bar], msix->table_at, (uint64_t)msix->n * MSIX_ENTRY);
@@ -129,7 +129,7 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	if (dev->firewall.broken)
 		log_warn(
 			"vfio-pci '%s': the device's capability lists are broken: ignored what they lead to",
-			dev->options->id);
+			dev->options->device.id);
 	return 0;
 }
 
@@ -140,8 +140,8 @@ static int first_reset(struct vfio_pci *dev, struct err *err) ON_WORKER
 
 	dev->fresh = false;
 	if (ret == -ENOTTY) {
-		log_warn("vfio-pci '%s': %s: it comes to the guest as it is", dev->options->id,
-			why.text);
+		log_warn("vfio-pci '%s': %s: it comes to the guest as it is",
+			dev->options->device.id, why.text);
 		return 0;
 	}
 	if (ret && err)
@@ -170,7 +170,7 @@ static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 	if (ret)
 		return err_set_errno(err, -ret, "cannot turn on the device's memory decode");
 	for (unsigned i = 0; i < 6; i++)
-		region_map(&dev->region[i], dev->io, dev->options->id);
+		region_map(&dev->region[i], dev->io, dev->options->device.id);
 	for (unsigned i = 0; i < PCI_BARS && !ret; i++)
 		ret = region_count(&dev->region[i]);
 	if (ret)
@@ -183,5 +183,5 @@ static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err)
 {
-	return realize(dev, err) ? err_prefix(err, "vfio-pci '%s'", dev->options->id) : 0;
+	return realize(dev, err) ? err_prefix(err, "vfio-pci '%s'", dev->options->device.id) : 0;
 }

@@ -150,7 +150,7 @@ void vfio_rom_declare(struct vfio_pci *dev)
 			return;
 		if (rom_alloc(rom, rom->own) < 0) {
 			log_warn("vfio-pci '%s': no memory for its expansion ROM: left out",
-				dev->options->id);
+				dev->options->device.id);
 			return;
 		}
 	}
@@ -178,7 +178,7 @@ void vfio_rom_load(struct vfio_pci *dev)
 
 		if (n <= 0) {
 			log_warn("vfio-pci '%s': its expansion ROM cannot be read at 0x%llx (%s)",
-				dev->options->id, (unsigned long long)at,
+				dev->options->device.id, (unsigned long long)at,
 				n < 0 ? strerror((int)-n) : "nothing there");
 			break;
 		}

@@ -209,9 +209,9 @@ int fake_rig_realize(struct fake_rig *rig, const char *bus, struct err *err)
 
 	sys_fd_limit();
 	props_init(&vfio_pci_type, options);
-	free(options->bus);
-	options->bus = strdup(bus);
-	options->id = strdup("card");
+	free(options->device.bus);
+	options->device.bus = strdup(bus);
+	options->device.id = strdup("card");
 	if (rig->set_options)
 		rig->set_options(options);
 	ret = vfio_device_new(&rig->dev, &rig->machine.env, options, &rig->machine.worker);

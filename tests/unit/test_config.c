@@ -107,8 +107,8 @@ static void new_options_have_globals(void **state)
 	assert_int_equal(device_options_new(&c.config, &root_port_type, &options, &c.err), 0);
 	port = options;
 	assert_int_equal(port->slot, 8);
-	assert_false(port->multifunction);
-	assert_string_equal(port->bus, "pcie.0");
+	assert_false(port->device.multifunction);
+	assert_string_equal(port->device.bus, "pcie.0");
 	props_release(&root_port_type, options);
 	free(options);
 	cmdline_release(&c);

@@ -243,7 +243,7 @@ static void bus_reset_of_nothing(void **state)
 
 static void unplug_needs_a_port(void **state)
 {
-	struct vfio_pci_options options = { .id = "d0", .on_error = VFIO_ON_ERROR_UNPLUG };
+	struct device_options options = { .id = "d0", .on_error = ON_ERROR_UNPLUG };
 	struct device device = { .machine = &rig.m };
 	struct err err = { 0 };
 
@@ -254,7 +254,7 @@ static void unplug_needs_a_port(void **state)
 	device.port = rig.m.ports;
 	assert_int_equal(device_check_policy(&device, &options, &err), 0);
 	device.port = NULL;
-	options.on_error = VFIO_ON_ERROR_RESET;
+	options.on_error = ON_ERROR_RESET;
 	assert_int_equal(device_check_policy(&device, &options, &err), 0);
 }
 

@@ -274,16 +274,16 @@ static void devices(void **state)
 	net = c.config.devices[0].options;
 	port = c.config.devices[1].options;
 	second = c.config.devices[2].options;
-	assert_string_equal(net->id, "net");
-	assert_string_equal(net->bus, "pcie.0");
-	assert_int_equal(net->addr, 3 << 3);
-	assert_true(net->multifunction);
+	assert_string_equal(net->device.id, "net");
+	assert_string_equal(net->device.bus, "pcie.0");
+	assert_int_equal(net->device.addr, 3 << 3);
+	assert_true(net->device.multifunction);
 	assert_int_equal(net->host.bus, 0x1a);
 	assert_int_equal(net->host.function, 3);
-	assert_string_equal(port->id, "pcie.1");
-	assert_int_equal(port->addr, 1 << 3);
-	assert_int_equal(second->addr, 0x10 << 3);
-	assert_false(second->multifunction);
+	assert_string_equal(port->device.id, "pcie.1");
+	assert_int_equal(port->device.addr, 1 << 3);
+	assert_int_equal(second->device.addr, 0x10 << 3);
+	assert_false(second->device.multifunction);
 	cmdline_release(&c);
 }
 

@@ -188,9 +188,9 @@ static void test_device_add(void **state)
 	says(add_words, "");
 	assert_true(session_busy(&talk.session));
 	assert_ptr_equal(machine.type, &vfio_pci_type);
-	assert_string_equal(machine.options->id, "vfio-0");
-	assert_string_equal(machine.options->bus, "pcie.1");
-	assert_int_equal(machine.options->addr, 0);
+	assert_string_equal(machine.options->device.id, "vfio-0");
+	assert_string_equal(machine.options->device.bus, "pcie.1");
+	assert_int_equal(machine.options->device.addr, 0);
 	assert_int_equal(machine.options->host.bus, 0x1a);
 	/* another client is served meanwhile */
 	negotiate(&other);
@@ -227,15 +227,15 @@ static void test_device_add_kinds(void **state)
 	     "\"a\", \"host\": \"1a:00.0\", \"multifunction\": true, \"addr\": 9, "
 	     "\"unplug-timeout\": 3}}",
 		"{\"return\": {}}");
-	assert_true(machine.options->multifunction);
-	assert_int_equal(machine.options->addr, 9);
-	assert_int_equal(machine.options->unplug_timeout, 3);
+	assert_true(machine.options->device.multifunction);
+	assert_int_equal(machine.options->device.addr, 9);
+	assert_int_equal(machine.options->device.unplug_timeout, 3);
 	says("{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
 	     "\"a\", \"host\": \"1a:00.0\", \"multifunction\": \"on\", \"unplug-timeout\": "
 	     "\"4\"}}",
 		"{\"return\": {}}");
-	assert_true(machine.options->multifunction);
-	assert_int_equal(machine.options->unplug_timeout, 4);
+	assert_true(machine.options->device.multifunction);
+	assert_int_equal(machine.options->device.unplug_timeout, 4);
 }
 
 static void refuses(const char *arguments, const char *word)

@@ -62,7 +62,7 @@ static struct fixture *fixture_new(const char *text)
 	assert_int_equal(props_init(&root_port_type, &options), 0);
 	assert_int_equal(props_parse(&root_port_type, &options, text, &err), 0);
 	assert_int_equal(root_port_init(&f->port, &options, &f->fake.sink), 0);
-	assert_null(options.id);
+	assert_null(options.device.id);
 	f->port.ops = &ops;
 	f->port.opaque = f;
 	assert_int_equal(pci_plug(&f->root, &f->port.function, PCI_DEVFN(2, 0), false, &err), 0);

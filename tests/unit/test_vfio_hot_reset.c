@@ -86,7 +86,7 @@ static int use(unsigned i, const char *iommufd)
 	int ret;
 
 	props_init(&vfio_pci_type, options);
-	options->id = strdup("card");
+	options->device.id = strdup("card");
 	options->iommufd = iommufd ? strdup(iommufd) : NULL;
 	assert_int_equal(parse_bdf(names[i], &options->host), 0);
 	options->host.set = true;

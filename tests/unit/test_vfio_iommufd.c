@@ -62,7 +62,7 @@ static int del_object(const char *id)
 
 static int attach_fd(const char *bdf, int fd, struct vfio_attachment **out)
 {
-	struct vfio_pci_options options = { .addr = -1 };
+	struct vfio_pci_options options = { .device.addr = -1 };
 
 	role_enter_worker();
 	if (bdf)

@@ -295,7 +295,7 @@ static void test_cdev(void **state)
 
 static void test_by_node(void **state)
 {
-	struct vfio_pci_options options = { .addr = -1 };
+	struct vfio_pci_options options = { .device.addr = -1 };
 	struct vfio_sysfs_device device;
 	dev_t node = makedev(235, 17);
 

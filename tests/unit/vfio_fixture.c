@@ -79,7 +79,7 @@ void vfio_fixture_ram(
 
 struct vfio_pci_options vfio_fixture_options(const char *bdf)
 {
-	struct vfio_pci_options options = { .addr = -1 };
+	struct vfio_pci_options options = { .device.addr = -1 };
 
 	(void)parse_bdf(bdf, &options.host);
 	return options;
