@@ -2,8 +2,8 @@
 /*
  * irq_sink.h - what a device may ask of the interrupt controllers: GSIs with messages, irqfds.
  *
- * Layer: L3, part of pci. The machine implements it (src/machine/irq_sink.c), with KVM; devices that
- *        interrupt by eventfd are handed it, and know no KVM.
+ * Layer: L3, part of pci. The machine implements it (src/machine/irq_sink.c), with KVM; devices
+ *        that interrupt by eventfd are handed it, and know no KVM.
  * Who:   any role but vcpu: each call may be an ioctl on the VM. An emulated function that has one
  *        message to send uses pci_sink's raise_msi instead.
  * Owner: GSIs are the device's from gsi_alloc to gsi_free, and have no irqfd any more when they are

@@ -208,7 +208,7 @@ void vfio_device_power_on(struct vfio_pci *dev)
 	fn->config[PCI_HEADER_TYPE] |= multifunction;
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		fn->bar[i].addr = 0;
-	vfio_msix_clear(&dev->irqs.msix);
+	msix_table_reset(&dev->irqs.msix.table);
 	dev->power = 0;
 	pthread_mutex_unlock(&fn->lock);
 }

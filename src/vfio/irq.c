@@ -91,11 +91,9 @@ static int reserve_vectors(struct vfio_pci *dev, struct err *err) ON_WORKER
 
 	irqs->vector = calloc(n ? n : 1, sizeof(*irqs->vector));
 	irqs->set = malloc(sizeof(*irqs->set) + n * sizeof(int32_t));
-	irqs->msix.table = calloc(irqs->msix.n + 1u, MSIX_ENTRY);
-	irqs->msix.pba = calloc(irqs->msix.n / 64 + 1, sizeof(uint64_t));
-	if (!irqs->vector || !irqs->set || !irqs->msix.table || !irqs->msix.pba)
+	ret = msix_table_init(&irqs->msix.table, irqs->msix.n);
+	if (!irqs->vector || !irqs->set || ret)
 		return err_set(err, ENOMEM, "no memory for %u interrupt vectors", n);
-	vfio_msix_clear(&irqs->msix);
 	for (unsigned i = 0; i < n; i++) {
 		ret = vfio_vector_reserve(&irqs->vector[i], dev, i);
 		if (!ret)
@@ -222,12 +220,9 @@ void vfio_irq_release(struct vfio_pci *dev)
 		vfio_vector_release(&irqs->vector[i]);
 	free(irqs->vector);
 	free(irqs->set);
-	free(irqs->msix.table);
-	free(irqs->msix.pba);
+	msix_table_release(&irqs->msix.table);
 	irqs->vector = NULL;
 	irqs->set = NULL;
-	irqs->msix.table = NULL;
-	irqs->msix.pba = NULL;
 }
 
 /* What there are of them is known when one of these modes is on; before, the worker writes it. */

@@ -20,6 +20,7 @@
 #include <portcullis/bus.h>
 #include <portcullis/irq_sink.h>
 #include <portcullis/loop.h>
+#include <portcullis/msix_table.h>
 #include <portcullis/role.h>
 #include <portcullis/vfio.h>
 
@@ -27,17 +28,10 @@ struct vfio_device_io;
 struct vfio_irq_set;
 
 #define MSI_VECTORS_MAX 32
-#define MSIX_VECTORS_MAX 2048
-#define MSIX_ENTRY 16
 /* GSIs a device keeps for itself; vectors above take one from the machine when first armed. */
 #define IRQ_GSI_RESERVE 64
 
 enum vfio_irq_mode { VFIO_IRQ_OFF, VFIO_IRQ_INTX, VFIO_IRQ_MSI, VFIO_IRQ_MSIX };
-
-struct vfio_message {
-	uint64_t addr;
-	uint32_t data;
-};
 
 struct vfio_vector {
 	struct vfio_pci *dev;
@@ -50,21 +44,20 @@ struct vfio_vector {
 	bool watched;	       /* the worker's loop listens to fd */
 	bool pending;	       /* came while held */
 	bool message_set;
-	struct vfio_message message; /* what gsi's route says */
+	struct msi_message message; /* what gsi's route says */
 	struct loop_fd watch;
 };
 
-/* The MSI-X structures as the guest sees them; all under the function's lock. */
+/* Where the guest finds table and PBA, and what the device has for them. */
 struct vfio_msix {
-	unsigned n; /* vectors, 0: no MSI-X */
+	unsigned n; /* vectors, 0: no MSI-X; known before the table is made */
 	unsigned table_bar, pba_bar;
 	uint64_t table_at, pba_at; /* offsets in their BARs */
-	uint8_t *table;		   /* n * MSIX_ENTRY bytes */
-	uint64_t *pba;		   /* a bit per vector */
+	struct msix_table table;   /* as the guest sees it; under the function's lock */
 	bool resizable;		   /* worker: the kernel takes single vectors at any time */
-	unsigned allocated;  /* worker: vectors the kernel has, 0: MSI-X is off in the device */
-	uint64_t full_until; /* worker: loop_now_ms(); the host had no more, and is not asked before
-			      */
+	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */
+	/* worker: loop_now_ms(); the host had no more, and is not asked before */
+	uint64_t full_until;
 };
 
 /* What query-vfio shows (vfio_interrupts.h). The worker writes, main reads. */
@@ -115,7 +108,7 @@ int32_t *vfio_irq_set_fds(struct vfio_pci *dev) ON_WORKER;
 
 /* vector.c */
 /* KVM delivers the vector with this message from now on; what was pending is delivered. */
-int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message) ON_WORKER;
+int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message) ON_WORKER;
 /* The vector is masked: what comes is kept. No ioctl on the device. */
 void vfio_vector_hold(struct vfio_vector *v) ON_WORKER;
 /* The kernel signals the vector's fd from now on, or no longer. */
@@ -135,8 +128,6 @@ void vfio_msix_off(struct vfio_pci *dev) ON_WORKER;
 bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offset, unsigned size);
 /* vcpu: an access that vfio_msix_covers() said yes to. */
 enum io_status vfio_msix_access(struct vfio_pci *dev, unsigned bar, struct io_access *access);
-/* Function's lock held: power-on state. */
-void vfio_msix_clear(struct vfio_msix *msix);
 
 /* msi.c */
 void vfio_msi_sync(struct vfio_pci *dev) ON_WORKER;

@@ -10,7 +10,7 @@
 
 struct msi {
 	unsigned n;
-	struct vfio_message message;
+	struct msi_message message;
 	uint32_t masked;
 };
 
@@ -42,7 +42,7 @@ static struct msi msi_get(struct vfio_pci *dev)
 
 static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_WORKER
 {
-	struct vfio_message message = msi->message;
+	struct msi_message message = msi->message;
 	int ret;
 
 	if (msi->masked >> i & 1) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* msix.c - MSI-X: emulated table and PBA; vectors armed when the guest first unmasks them. */
+/* msix.c - MSI-X: table and PBA in their BARs; vectors armed when the guest first unmasks them. */
 #include <errno.h>
 #include <string.h>
 
@@ -11,11 +11,6 @@
 #include "device.h"
 
 #define FULL_MS 1000
-
-static uint64_t pba_bytes(const struct vfio_msix *msix)
-{
-	return (msix->n + 63) / 64 * 8;
-}
 
 static bool inside(uint64_t offset, uint64_t size, uint64_t room)
 {
@@ -38,47 +33,32 @@ int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, u
 		return -EINVAL;
 	msix->n = n < vectors ? n : vectors;
 	/* The whole table of the device, also what the kernel offers no vectors for. */
-	if (!inside(msix->table_at, (uint64_t)n * MSIX_ENTRY, bar_size[msix->table_bar]) ||
-		!inside(msix->pba_at, pba_bytes(msix), bar_size[msix->pba_bar]) || !msix->n) {
+	if (!inside(msix->table_at, msix_table_size(n), bar_size[msix->table_bar]) ||
+		!inside(msix->pba_at, msix_pba_size(msix->n), bar_size[msix->pba_bar]) ||
+		!msix->n) {
 		msix->n = 0;
 		return -EINVAL;
 	}
 	return 0;
 }
 
-void vfio_msix_clear(struct vfio_msix *msix)
+/* Message Control, as the guest has it. The function's lock is held. */
+static unsigned control(const struct vfio_pci *dev)
 {
-	if (!msix->table)
-		return;
-	memset(msix->table, 0, (size_t)msix->n * MSIX_ENTRY);
-	memset(msix->pba, 0, (msix->n / 64 + 1) * sizeof(uint64_t));
-	for (unsigned i = 0; i < msix->n; i++)
-		msix->table[i * MSIX_ENTRY + PCI_MSIX_ENTRY_VECTOR_CTRL] =
-			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	return pci_get(dev->fn.config, dev->firewall.msix + PCI_MSIX_FLAGS, 2);
 }
 
-/* What the guest wants of one vector. */
-struct entry {
-	struct vfio_message message;
-	bool live; /* enabled, function not masked, vector not masked */
-};
-
-static struct entry entry_get(struct vfio_pci *dev, unsigned i)
+/* What the guest wants of one vector; true: that its message is sent. */
+static bool wanted(struct vfio_pci *dev, unsigned i, struct msi_message *message)
 {
-	const uint8_t *e = dev->irqs.msix.table + (size_t)i * MSIX_ENTRY;
-	struct entry out;
-	uint32_t flags;
+	const struct msix_table *table = &dev->irqs.msix.table;
+	bool live;
 
 	pthread_mutex_lock(&dev->fn.lock);
-	flags = pci_get(dev->fn.config, dev->firewall.msix + PCI_MSIX_FLAGS, 2);
-	out.message.addr = pci_get(e, PCI_MSIX_ENTRY_LOWER_ADDR, 4) |
-			   (uint64_t)pci_get(e, PCI_MSIX_ENTRY_UPPER_ADDR, 4) << 32;
-	out.message.data = pci_get(e, PCI_MSIX_ENTRY_DATA, 4);
-	out.live = (flags & (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)) ==
-			   PCI_MSIX_FLAGS_ENABLE &&
-		   !(e[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+	live = msix_table_live(table, control(dev), i);
+	*message = msix_table_message(table, i);
 	pthread_mutex_unlock(&dev->fn.lock);
-	return out;
+	return live;
 }
 
 static int signal_one(struct vfio_pci *dev, unsigned i, int32_t fd) ON_WORKER
@@ -193,16 +173,16 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 {
 	struct vfio_vector *v = &dev->irqs.vector[i];
-	struct entry entry = entry_get(dev, i);
+	struct msi_message message;
 	int ret;
 
-	if (!entry.live) {
+	if (!wanted(dev, i, &message)) {
 		if (v->connected)
 			vfio_vector_hold(v);
 		return;
 	}
 	/* KVM listens before the device can signal. */
-	ret = vfio_vector_connect(v, &entry.message);
+	ret = vfio_vector_connect(v, &message);
 	if (ret) {
 		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s",
@@ -215,6 +195,7 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 {
 	struct vfio_msix *msix = &dev->irqs.msix;
+	struct msi_message message;
 	unsigned need = 0;
 	bool grow;
 
@@ -227,7 +208,7 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 	/* One growth for all that is asked for at once. */
 	grow = !msix->resizable && !full(msix);
 	for (unsigned i = first; grow && i <= last; i++)
-		if (!dev->irqs.vector[i].armed && entry_get(dev, i).live)
+		if (!dev->irqs.vector[i].armed && wanted(dev, i, &message))
 			need = i + 1;
 	if (need > msix->allocated)
 		regrow(dev, need);
@@ -247,50 +228,19 @@ void vfio_msix_off(struct vfio_pci *dev)
 		vfio_vector_drop(&dev->irqs.vector[i]);
 }
 
-bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offset, unsigned size)
+static bool overlaps(uint64_t offset, unsigned size, uint64_t at, uint64_t bytes)
 {
-	uint64_t end = offset + size;
-
-	if (!msix->n)
-		return false;
-	return (bar == msix->table_bar && offset < msix->table_at + msix->n * MSIX_ENTRY &&
-		       end > msix->table_at) ||
-	       (bar == msix->pba_bar && offset < msix->pba_at + pba_bytes(msix) &&
-		       end > msix->pba_at);
+	return offset < at + bytes && offset + size > at;
 }
 
-/* Copies the guest's bytes in; true if the worker has something to do about entries first..last. */
-static bool table_write(struct vfio_pci *dev, uint64_t at, unsigned size, uint64_t data,
-	unsigned *first, unsigned *last)
+bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offset, unsigned size)
 {
-	struct vfio_msix *msix = &dev->irqs.msix;
-	bool act = false;
-	uint32_t flags;
-
-	*first = (unsigned)(at / MSIX_ENTRY);
-	*last = (unsigned)((at + size - 1) / MSIX_ENTRY);
-	pthread_mutex_lock(&dev->fn.lock);
-	flags = pci_get(dev->fn.config, dev->firewall.msix + PCI_MSIX_FLAGS, 2);
-	for (unsigned i = 0; i < size; i++) {
-		unsigned byte = (unsigned)((at + i) % MSIX_ENTRY);
-		uint8_t *p = &msix->table[at + i], value = (uint8_t)(data >> (8 * i));
-
-		/* Vector control has one bit; the message's two low address bits are zero. */
-		if (byte >= PCI_MSIX_ENTRY_VECTOR_CTRL)
-			value &= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ? PCI_MSIX_ENTRY_CTRL_MASKBIT
-								    : 0;
-		if (byte == PCI_MSIX_ENTRY_LOWER_ADDR)
-			value &= 0xfc;
-		/* A masked vector's message matters when it is unmasked. */
-		if (value != *p)
-			act |= byte == PCI_MSIX_ENTRY_VECTOR_CTRL ||
-			       !(msix->table[(at + i) / MSIX_ENTRY * MSIX_ENTRY +
-					     PCI_MSIX_ENTRY_VECTOR_CTRL] &
-				       PCI_MSIX_ENTRY_CTRL_MASKBIT);
-		*p = value;
-	}
-	pthread_mutex_unlock(&dev->fn.lock);
-	return act && flags & PCI_MSIX_FLAGS_ENABLE && !(flags & PCI_MSIX_FLAGS_MASKALL);
+	if (!msix->n)
+		return false;
+	return (bar == msix->table_bar &&
+		       overlaps(offset, size, msix->table_at, msix_table_size(msix->n))) ||
+	       (bar == msix->pba_bar &&
+		       overlaps(offset, size, msix->pba_at, msix_pba_size(msix->n)));
 }
 
 static void finish_vectors(struct io_request *request)
@@ -304,16 +254,39 @@ static void finish_vectors(struct io_request *request)
 	vfio_device_put(dev);
 }
 
+static enum io_status table_write(struct vfio_pci *dev, uint64_t at, struct io_access *access)
+{
+	unsigned first = (unsigned)(at / MSIX_ENTRY);
+	unsigned last = (unsigned)((at + access->size - 1) / MSIX_ENTRY);
+	bool changed;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	changed = msix_table_write(
+		&dev->irqs.msix.table, control(dev), at, access->size, access->data);
+	pthread_mutex_unlock(&dev->fn.lock);
+	return changed ? vfio_defer(dev, access, finish_vectors, first | last << 16) : IO_DONE;
+}
+
+static uint64_t table_read(struct vfio_pci *dev, uint64_t at, unsigned size)
+{
+	uint64_t value;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	value = msix_table_read(&dev->irqs.msix.table, at, size);
+	pthread_mutex_unlock(&dev->fn.lock);
+	return value;
+}
+
 /* Pending bits of vectors that were never armed are in the device, of the others in our copy. */
 static uint64_t pba_read(struct vfio_pci *dev, uint64_t at, unsigned size)
 {
 	const struct vfio_region *region = &dev->region[dev->irqs.msix.pba_bar];
-	uint64_t value = 0, device = 0;
+	uint64_t value, device = 0;
 	ssize_t got = dev->io->ops->pread(
 		dev->io, &device, size, region->offset + dev->irqs.msix.pba_at + at);
 
 	pthread_mutex_lock(&dev->fn.lock);
-	memcpy(&value, (const uint8_t *)dev->irqs.msix.pba + at, size);
+	value = msix_pba_read(&dev->irqs.msix.table, at, size);
 	pthread_mutex_unlock(&dev->fn.lock);
 	/* All ones is a device that does not answer, not 64 interrupts. */
 	if (got == (ssize_t)size && device != ~0ull >> (64 - 8 * size))
@@ -321,37 +294,25 @@ static uint64_t pba_read(struct vfio_pci *dev, uint64_t at, unsigned size)
 	return value;
 }
 
-static uint64_t table_read(struct vfio_pci *dev, uint64_t at, unsigned size)
-{
-	uint64_t value = 0;
-
-	pthread_mutex_lock(&dev->fn.lock);
-	memcpy(&value, dev->irqs.msix.table + at, size);
-	pthread_mutex_unlock(&dev->fn.lock);
-	return value;
-}
-
 enum io_status vfio_msix_access(struct vfio_pci *dev, unsigned bar, struct io_access *access)
 {
 	const struct vfio_msix *msix = &dev->irqs.msix;
+	/* What lies before their start wraps, and is not inside. */
 	uint64_t table = access->offset - msix->table_at, pba = access->offset - msix->pba_at;
-	unsigned first, last;
+	unsigned size = access->size;
 
-	if (bar == msix->table_bar && access->offset >= msix->table_at &&
-		inside(table, access->size, (uint64_t)msix->n * MSIX_ENTRY)) {
-		if (!access->write) {
-			access->data = table_read(dev, table, access->size);
-			return IO_DONE;
-		}
-		if (!table_write(dev, table, access->size, access->data, &first, &last))
-			return IO_DONE;
-		return vfio_defer(dev, access, finish_vectors, first | (uint32_t)last << 16);
+	if (bar == msix->table_bar && inside(table, size, msix_table_size(msix->n))) {
+		if (access->write)
+			return table_write(dev, table, access);
+		access->data = table_read(dev, table, size);
+		return IO_DONE;
 	}
 	/* The PBA is read-only; an access across an edge of either is undefined by the spec. */
-	if (bar == msix->pba_bar && access->offset >= msix->pba_at &&
-		inside(pba, access->size, pba_bytes(msix)) && !access->write)
-		access->data = pba_read(dev, pba, access->size);
-	else if (!access->write)
-		access->data = ~0ull >> (64 - 8 * access->size);
+	if (access->write)
+		return IO_DONE;
+	if (bar == msix->pba_bar && inside(pba, size, msix_pba_size(msix->n)))
+		access->data = pba_read(dev, pba, size);
+	else
+		access->data = ~0ull >> (64 - 8 * size);
 	return IO_DONE;
 }

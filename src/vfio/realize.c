@@ -91,8 +91,8 @@ static unsigned find_msix(struct vfio_pci *dev, const uint8_t *raw)
 			dev->options->device.id);
 		return 0;
 	}
-	region_hole(&dev->region[msix->table_bar], msix->table_at, (uint64_t)msix->n * MSIX_ENTRY);
-	region_hole(&dev->region[msix->pba_bar], msix->pba_at, (msix->n + 63) / 64 * 8);
+	region_hole(&dev->region[msix->table_bar], msix->table_at, msix_table_size(msix->n));
+	region_hole(&dev->region[msix->pba_bar], msix->pba_at, msix_pba_size(msix->n));
 	return msix->n;
 }
 

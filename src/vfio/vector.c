@@ -34,10 +34,7 @@ static void show_pending(struct vfio_pci *dev, unsigned index, bool pending)
 
 	pthread_mutex_lock(&dev->fn.lock);
 	if (irqs->mode == VFIO_IRQ_MSIX && index < irqs->msix.n) {
-		uint64_t bit = 1ull << (index % 64);
-
-		irqs->msix.pba[index / 64] &= ~bit;
-		irqs->msix.pba[index / 64] |= pending ? bit : 0;
+		msix_table_set_pending(&irqs->msix.table, index, pending);
 	} else if (irqs->mode == VFIO_IRQ_MSI && index < MSI_VECTORS_MAX) {
 		uint32_t flags = pci_get(dev->fn.config, msi + PCI_MSI_FLAGS, 2);
 		unsigned at = msi + (flags & PCI_MSI_FLAGS_64BIT ? PCI_MSI_PENDING_64
@@ -133,7 +130,7 @@ void vfio_vector_release(struct vfio_vector *v)
 	v->dev = NULL;
 }
 
-static int route(struct vfio_vector *v, const struct vfio_message *message)
+static int route(struct vfio_vector *v, const struct msi_message *message)
 {
 	const struct irq_sink *irq = v->dev->env.irq;
 	int ret;
@@ -171,7 +168,7 @@ void vfio_vector_hold(struct vfio_vector *v)
 	watch(v);
 }
 
-int vfio_vector_connect(struct vfio_vector *v, const struct vfio_message *message)
+int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message)
 {
 	const struct irq_sink *irq = v->dev->env.irq;
 	int ret = route(v, message);

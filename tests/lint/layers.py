@@ -30,7 +30,8 @@ HEADERS = {
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
     "serial": "devices",
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
-    "pci_host": "pci", "irq_sink": "pci", "command_line": "cli", "process": "cli", "thread": "threads",
+    "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
+    "thread": "threads",
     "vfio_fault": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
 }
 

@@ -85,7 +85,7 @@ struct fake_machine {
 	struct irq_sink irq;
 	pthread_mutex_t lock;
 	bool gsi_used[FAKE_GSI_MAX];
-	struct vfio_message message[FAKE_GSI_MAX];
+	struct msi_message message[FAKE_GSI_MAX];
 	unsigned delivered[FAKE_GSI_MAX];
 	unsigned gsi_limit; /* how many may be allocated */
 	unsigned gsis, n_irqfds, route_changes, irqfd_adds, irqfd_dels;

@@ -27,7 +27,7 @@ static int gsi_alloc(void *opaque, uint32_t *gsi)
 			continue;
 		m->gsi_used[i] = true;
 		m->gsis++;
-		m->message[i] = (struct vfio_message){ 0 };
+		m->message[i] = (struct msi_message){ 0 };
 		*gsi = i;
 		return 0;
 	}
@@ -55,7 +55,7 @@ static int gsi_set_msi(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data)
 		violation(m, "route of a GSI that is not allocated", gsi, -1);
 	if (m->route_error)
 		return -m->route_error;
-	m->message[gsi] = (struct vfio_message){ addr, data };
+	m->message[gsi] = (struct msi_message){ addr, data };
 	m->route_changes++;
 	return 0;
 }

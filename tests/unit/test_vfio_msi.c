@@ -21,7 +21,7 @@ static struct fake_rig rig;
 FAKE_RIG_START(edu, fake_card_edu, "pcie.0")
 FAKE_RIG_START(e1000e, fake_card_e1000e, "pcie.0")
 
-static const struct vfio_message *routed(unsigned i)
+static const struct msi_message *routed(unsigned i)
 {
 	return &rig.machine.message[rig.dev->irqs.vector[i].gsi];
 }
