@@ -32,6 +32,23 @@ struct pci_bus;
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM };
 
+/* A piece of a BAR and how it is reached. */
+struct pci_area {
+	uint64_t offset, size; /* in the BAR */
+	void *hva;	       /* NULL: trapped */
+	bool readonly;
+};
+#define PCI_AREAS_MAX 16
+
+/* Where the machine has put a BAR; the sink's own. */
+struct pci_bar_place {
+	bool on_bus;
+	enum bus_space space;
+	uint64_t base;
+	unsigned n_memslots;
+	unsigned memslot[PCI_AREAS_MAX];
+};
+
 struct pci_bar {
 	enum pci_bar_kind kind;
 	bool prefetchable;
@@ -39,6 +56,7 @@ struct pci_bar {
 	uint64_t addr; /* what is programmed in config space */
 	bool mapped;   /* main: sink->map_bar() was called with mapped_at */
 	uint64_t mapped_at;
+	struct pci_bar_place place;
 };
 
 /* What pci asks of the machine. All ON_MAIN unless said. */
@@ -46,7 +64,7 @@ struct pci_sink {
 	/* BAR decode on/off or moved; failure leaves it unmapped (counted, logged), never fatal. */
 	int (*map_bar)(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr);
 	void (*unmap_bar)(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr);
-	/* All BARs of a passed-through fn are trapped from now on, or mapped again. */
+	/* All BARs of fn are trapped from now on, or mapped again. */
 	void (*trap_bars)(void *opaque, struct pci_function *fn, bool trapped);
 	/* An interrupt message from an emulated function. */
 	void (*raise_msi)(void *opaque, uint64_t addr, uint32_t data);
@@ -64,6 +82,16 @@ struct pci_function_ops {
 		struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
 	/* main. Back to power-on; reset_config was copied already. */
 	void (*reset)(struct pci_function *fn);
+	/*
+	 * How a BAR is reached: pieces in ascending offset that cover it, at most PCI_AREAS_MAX.
+	 * NULL, or none: all of it is trapped.
+	 */
+	unsigned (*areas)(struct pci_function *fn, unsigned bar, struct pci_area *out);
+	/* vCPU. io_fn of what is trapped, offset from the BAR's start; and its opaque for a BAR. */
+	io_fn bar_access;
+	void *(*bar_opaque)(struct pci_function *fn, unsigned bar);
+	/* main. A BAR was mapped at, or removed from, guest address space. May be NULL. */
+	void (*bar_moved)(struct pci_function *fn, unsigned bar, uint64_t addr, bool mapped);
 };
 
 struct pci_function {
@@ -81,6 +109,7 @@ struct pci_function {
 	uint8_t w1cmask[PCI_CONFIG_SIZE]; /* 1: writing one clears the bit */
 	uint8_t reset_config[PCI_CONFIG_SIZE];
 	struct pci_bar bar[PCI_BARS];
+	bool bars_trapped;     /* the sink's: it is being reset, no memslot */
 	struct pci_bus *child; /* root port: its secondary bus */
 	/* root port: room kept behind it for what may be plugged, bytes; PCI_RESERVE_AUTO */
 	uint64_t reserve_mem32, reserve_pref64, reserve_io;

@@ -7,7 +7,7 @@
  * Who:   worker: open, map, realize, interrupts, reset, fence, close - anything that may block.
  *        vcpu: config space (struct pci_function's ops) and trapped BAR pages: pread/pwrite on the
  *        device fd (FD_ZONE_DEVICE), never a VFIO ioctl; what needs one is deferred to the worker.
- *        main: asks for areas when BARs are mapped.
+ *        main: asks for areas when BARs are mapped (struct pci_function's ops).
  * Order: new -> open -> (constraints) -> map_ram -> realize -> main plugs vfio_pci_function()
  *        -> ... -> main unplugs -> fence -> close -> free. close and free take half-built objects.
  * More:  vfio_query.h has what can be seen from outside.
@@ -116,20 +116,6 @@ struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 const char *vfio_pci_id(const struct vfio_pci *dev);
 struct loop *vfio_pci_worker(const struct vfio_pci *dev);
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev);
-/* How a BAR is reached: pieces in ascending offset that cover it. hva NULL: trapped. */
-struct vfio_area {
-	uint64_t offset, size;
-	void *hva;
-	bool readonly;
-};
-#define VFIO_AREAS_MAX 16
-unsigned vfio_pci_areas(
-	struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX]);
-/* io_fn for the trapped pieces; opaque: vfio_pci_bar_opaque(), offset: from the BAR's start. */
-enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access);
-void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar);
-/* A BAR was mapped at / removed from guest address space (peer-to-peer DMA follows). */
-void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
 /*
  * Function reset, interrupts off, guest view as at power-on. Under a running guest between prepare
  * and done: there vCPUs find no device and its BARs are in no memslot (reset_prepare.c).

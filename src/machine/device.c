@@ -34,14 +34,6 @@ struct device *device_find(struct machine *m, const char *id)
 	return NULL;
 }
 
-struct device *device_of_function(struct machine *m, const struct pci_function *fn)
-{
-	for (struct device *d = m->devices; d; d = d->next)
-		if (d->vfio && vfio_pci_function(d->vfio) == fn)
-			return d;
-	return NULL;
-}
-
 /*
  * Room for every BAR of every device, now: a guest that maps its BARs must not make main allocate.
  */

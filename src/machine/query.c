@@ -52,6 +52,7 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 	char worker[16];
 
 	for (const struct device *d = m->devices; d; d = d->next) {
+		const struct pci_function *function = vfio_pci_function(d->vfio);
 		struct machine_vfio info = { .id = d->id,
 			.bus = d->bus->name,
 			.devfn = d->devfn,
@@ -65,8 +66,8 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 		info.open = d->life.stage != DEVICE_NEW;
 		info.on_bus = device_on_bus(d);
 		for (unsigned i = 0; i < PCI_BARS; i++) {
-			info.bar_slots[i] = d->bar[i].n_slots;
-			info.slots += d->bar[i].n_slots;
+			info.bar_slots[i] = function->bar[i].place.n_memslots;
+			info.slots += info.bar_slots[i];
 		}
 		fn(&info, opaque);
 	}

@@ -30,15 +30,6 @@
 
 #include "life.h"
 
-/* What is mapped in the guest for one BAR. */
-struct bar_map {
-	bool on_bus;
-	enum bus_space space;
-	uint64_t base;
-	unsigned n_slots;
-	unsigned slot[VFIO_AREAS_MAX];
-};
-
 /* Work for the device's worker, one piece at a time; done runs on main afterwards. */
 struct job {
 	struct mail mail;
@@ -65,9 +56,7 @@ struct device {
 	struct job reset_job;  /* of a machine or bus reset, whatever else goes on */
 	struct job memory_job; /* of replaced memory (memory_failure.c) */
 	struct err err;	       /* of the last job that failed; main's */
-	struct bar_map bar[PCI_BARS];
-	bool bars_trapped; /* it is being reset: no memslot */
-	uint64_t grace;	   /* of its unplugging: over when no vCPU is in it any more */
+	uint64_t grace;	       /* of its unplugging: over when no vCPU is in it any more */
 
 	struct port *port; /* whose slot it is in; NULL on pcie.0 */
 	/* Onto its bus, hot or cold (ON_MAIN): the last step of an add that may fail. */
@@ -214,6 +203,11 @@ void windows_place(struct pci_windows *windows, uint64_t ram_top, uint64_t iova_
 /* objects.c: those of -object. */
 int objects_init(struct machine *m, struct err *err) ON_MAIN;
 
+/* bars.c: struct pci_sink; opaque is the machine. */
+int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN;
+void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN;
+void bars_trap(void *opaque, struct pci_function *fn, bool trapped) ON_MAIN;
+
 /* sink.c: what pci and vfio may ask of the machine. */
 void sink_init(struct machine *m);
 
@@ -250,7 +244,6 @@ int device_plug(struct device *device, struct err *err) ON_MAIN;
 int device_check_policy(
 	const struct device *device, const struct device_options *options, struct err *err);
 struct device *device_find(struct machine *m, const char *id);
-struct device *device_of_function(struct machine *m, const struct pci_function *fn);
 
 /* bus_reset.c: root_port_ops.on_bus_reset() */
 bool port_bus_reset(struct port *port, struct io_request *request) ON_MAIN;

@@ -37,8 +37,9 @@ static void put_traps(const struct vfio_traps *traps, void *opaque)
 
 static void put_areas(struct json_writer *w, struct vfio_pci *dev, unsigned bar)
 {
-	struct vfio_area area[VFIO_AREAS_MAX];
-	unsigned n = vfio_pci_areas(dev, bar, area);
+	struct pci_area area[PCI_AREAS_MAX];
+	struct pci_function *fn = vfio_pci_function(dev);
+	unsigned n = fn->ops->areas(fn, bar, area);
 
 	json_begin_array(w, "areas");
 	for (unsigned i = 0; i < n; i++) {

@@ -74,7 +74,7 @@ static void count_trap(struct vfio_region *region, uint64_t offset)
 	}
 }
 
-enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
+enum io_status vfio_bar_access(void *opaque, struct io_access *access)
 {
 	struct vfio_region *region = opaque;
 	struct vfio_pci *dev = region->dev;
@@ -102,4 +102,20 @@ enum io_status vfio_pci_bar_access(void *opaque, struct io_access *access)
 			dev->options->device.id, region->index, access->offset);
 	}
 	return IO_DONE;
+}
+
+unsigned vfio_bar_areas(struct pci_function *fn, unsigned bar, struct pci_area *out)
+{
+	const struct vfio_pci *dev = fn->opaque;
+	const struct vfio_region *region = &dev->region[bar];
+
+	memcpy(out, region->area, region->n_areas * sizeof(*out));
+	return region->n_areas;
+}
+
+void *vfio_bar_opaque(struct pci_function *fn, unsigned bar)
+{
+	struct vfio_pci *dev = fn->opaque;
+
+	return &dev->region[bar];
 }

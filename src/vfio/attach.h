@@ -48,7 +48,7 @@ void vfio_attachment_cancel(struct vfio_attachment *attachment);
  * until the BAR is hidden; vfio_detach() hides what is left. -EAGAIN: somebody is at it, try later.
  */
 int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
-	const struct vfio_area *areas, unsigned n) ON_WORKER;
+	const struct pci_area *areas, unsigned n) ON_WORKER;
 /*
  * Maps a GiB or so of what any device shows. 1: there is more to do. Failure is a warning, once per
  * BAR. Allocates nothing. -EAGAIN as above.

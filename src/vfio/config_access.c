@@ -389,4 +389,8 @@ const struct pci_function_ops vfio_function_ops = {
 	.config_read = config_read,
 	.config_write = config_write,
 	.reset = function_reset,
+	.areas = vfio_bar_areas,
+	.bar_access = vfio_bar_access,
+	.bar_opaque = vfio_bar_opaque,
+	.bar_moved = vfio_bar_moved,
 };

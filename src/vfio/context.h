@@ -71,7 +71,7 @@ struct vfio_group {
 struct vfio_shown_bar {
 	uint64_t addr;
 	unsigned n_areas;
-	struct vfio_area area[VFIO_AREAS_MAX];
+	struct pci_area area[PCI_AREAS_MAX];
 	bool warned;
 };
 
@@ -120,7 +120,7 @@ struct vfio_context {
 
 /* Mappings besides RAM that one device may ask for (its BARs' pieces). */
 #define VFIO_BAR_PIECES 128 /* of a whole BAR; its areas may have one more each */
-#define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * (VFIO_AREAS_MAX + VFIO_BAR_PIECES))
+#define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * (PCI_AREAS_MAX + VFIO_BAR_PIECES))
 
 long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg);
 /* KVM's VFIO device; no-ops without one. */

@@ -112,20 +112,6 @@ int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct er
 	return 0;
 }
 
-unsigned vfio_pci_areas(
-	struct vfio_pci *dev, unsigned bar, struct vfio_area out[static VFIO_AREAS_MAX])
-{
-	const struct vfio_region *region = &dev->region[bar];
-
-	memcpy(out, region->area, region->n_areas * sizeof(*out));
-	return region->n_areas;
-}
-
-void *vfio_pci_bar_opaque(struct vfio_pci *dev, unsigned bar)
-{
-	return &dev->region[bar];
-}
-
 static void post_sync(struct vfio_pci *dev)
 {
 	if (atomic_exchange(&dev->sync_posted, true))
@@ -181,8 +167,9 @@ static void learn_intx(struct vfio_pci *dev, unsigned pin) ON_MAIN
 }
 
 /* Decode may have been turned on by main itself (address assignment), which no vCPU told us of. */
-void vfio_pci_bar_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr, bool mapped)
+void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool mapped)
 {
+	struct vfio_pci *dev = fn->opaque;
 	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 	/* As it is at power-on: the guest's copy is the lock's, and its pin does not change. */
 	unsigned pin = dev->fn.reset_config[PCI_INTERRUPT_PIN];

@@ -111,6 +111,12 @@ int vfio_device_command(struct vfio_pci *dev, bool master) ON_WORKER;
 /* fn->config, BAR addresses and MSI-X table as at power-on. */
 void vfio_device_power_on(struct vfio_pci *dev);
 
+/* access.c, and device.c for moved: struct pci_function_ops; opaque is a struct vfio_region */
+unsigned vfio_bar_areas(struct pci_function *fn, unsigned bar, struct pci_area *out);
+enum io_status vfio_bar_access(void *opaque, struct io_access *access);
+void *vfio_bar_opaque(struct pci_function *fn, unsigned bar);
+void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
+
 /* config_access.c: struct pci_function_ops */
 extern const struct pci_function_ops vfio_function_ops;
 /* Writes what the firewall lets through; false: nothing of it. */

@@ -83,7 +83,7 @@ static uint64_t piece_size(uint64_t size)
 
 static uint64_t bar_size(const struct vfio_shown_bar *shown)
 {
-	const struct vfio_area *last = &shown->area[shown->n_areas - 1];
+	const struct pci_area *last = &shown->area[shown->n_areas - 1];
 
 	return last->offset + last->size;
 }
@@ -96,7 +96,7 @@ struct step {
 
 /* False: no use going on with this area. */
 static bool map_piece(struct vfio_container *container, struct vfio_attachment *attachment,
-	unsigned bar, const struct vfio_area *piece, struct step *step)
+	unsigned bar, const struct pci_area *piece, struct step *step)
 {
 	struct ledger_entry entry = { .iova = attachment->shown[bar].addr + piece->offset,
 		.size = piece->size,
@@ -126,12 +126,12 @@ static bool map_piece(struct vfio_container *container, struct vfio_attachment *
 }
 
 static void map_area(struct vfio_container *container, struct vfio_attachment *attachment,
-	unsigned bar, const struct vfio_area *area, struct step *step)
+	unsigned bar, const struct pci_area *area, struct step *step)
 {
 	uint64_t size = piece_size(bar_size(&attachment->shown[bar]));
 
 	for (uint64_t at = 0; at < area->size; at += size) {
-		struct vfio_area piece = { .offset = area->offset + at,
+		struct pci_area piece = { .offset = area->offset + at,
 			.size = area->size - at < size ? area->size - at : size,
 			.hva = (uint8_t *)area->hva + at,
 			.readonly = area->readonly };
@@ -208,7 +208,7 @@ static void hide(struct vfio_attachment *attachment, unsigned bar)
 }
 
 int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
-	const struct vfio_area *areas, unsigned n)
+	const struct pci_area *areas, unsigned n)
 {
 	struct vfio_shown_bar *shown = &attachment->shown[bar];
 

@@ -132,7 +132,7 @@ void region_hole(struct vfio_region *region, uint64_t offset, uint64_t size)
 
 static void area_add(struct vfio_region *region, uint64_t offset, uint64_t size, bool mapped)
 {
-	struct vfio_area *area = &region->area[region->n_areas++];
+	struct pci_area *area = &region->area[region->n_areas++];
 
 	area->offset = offset;
 	area->size = size;
@@ -145,7 +145,7 @@ void region_plan(struct vfio_region *region)
 	uint64_t at = 0;
 
 	region->n_areas = 0;
-	for (unsigned i = 0; region->base && i < region->n_spans && i < (VFIO_AREAS_MAX - 1) / 2;
+	for (unsigned i = 0; region->base && i < region->n_spans && i < (PCI_AREAS_MAX - 1) / 2;
 		i++) {
 		if (region->span[i].offset > at)
 			area_add(region, at, region->span[i].offset - at, false);
@@ -228,7 +228,7 @@ void region_unmap(struct vfio_region *region)
 }
 
 /* Trapped pieces by page; of mapped ones none should come, and all of them are one number. */
-static unsigned plan_traps(struct region_traps *traps, const struct vfio_area *area)
+static unsigned plan_traps(struct region_traps *traps, const struct pci_area *area)
 {
 	traps->shift = area->hva ? 63 : 12;
 	while (!area->hva && (area->size - 1) >> traps->shift >= REGION_COUNTERS_MAX)
@@ -238,7 +238,7 @@ static unsigned plan_traps(struct region_traps *traps, const struct vfio_area *a
 
 int region_count(struct vfio_region *region)
 {
-	unsigned n[VFIO_AREAS_MAX], sum = 0;
+	unsigned n[PCI_AREAS_MAX], sum = 0;
 
 	for (unsigned i = 0; i < region->n_areas; i++)
 		sum += n[i] = plan_traps(&region->traps[i], &region->area[i]);
@@ -260,6 +260,6 @@ void region_release(struct vfio_region *region)
 {
 	free(region->counters);
 	region->counters = NULL;
-	for (unsigned i = 0; i < VFIO_AREAS_MAX; i++)
+	for (unsigned i = 0; i < PCI_AREAS_MAX; i++)
 		region->traps[i].n = 0;
 }

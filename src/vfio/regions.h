@@ -37,7 +37,7 @@ struct region_traps {
 };
 
 struct vfio_region {
-	struct vfio_pci *dev; /* for trapped accesses: vfio_pci_bar_opaque() is the region */
+	struct vfio_pci *dev; /* for trapped accesses: vfio_bar_opaque() is the region */
 	unsigned index;	      /* BAR, or PCI_ROM */
 	uint64_t size;	      /* 0: not there */
 	uint64_t offset;      /* on the device fd */
@@ -47,8 +47,8 @@ struct vfio_region {
 	void *base; /* reserved address space, NULL: none */
 	uint64_t reserved;
 	unsigned n_areas; /* the whole BAR, ascending */
-	struct vfio_area area[VFIO_AREAS_MAX];
-	struct region_traps traps[VFIO_AREAS_MAX];
+	struct pci_area area[PCI_AREAS_MAX];
+	struct region_traps traps[PCI_AREAS_MAX];
 	atomic_ulong *counters; /* owned; what traps[] point into */
 	atomic_ulong failed;	/* of those, refused by the device or the kernel */
 };

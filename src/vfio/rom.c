@@ -156,7 +156,7 @@ void vfio_rom_declare(struct vfio_pci *dev)
 	}
 	region->size = rom->size;
 	region->n_areas = 1;
-	region->area[0] = (struct vfio_area){
+	region->area[0] = (struct pci_area){
 		.offset = 0, .size = rom->size, .hva = rom->image, .readonly = true
 	};
 	pci_set_bar(&dev->fn, PCI_ROM, PCI_BAR_ROM, rom->size, false);

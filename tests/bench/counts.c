@@ -119,9 +119,9 @@ int main(void)
 	count_plugs();
 	add();
 	fn = vfio_pci_function(device_find(&rig.m, "d0")->vfio);
-	bar = device_find(&rig.m, "d0")->bar[0].base;
+	bar = fn->bar[0].place.base;
 	config = ECAM + ((uint64_t)rig.m.ports->root.function.config[PCI_SECONDARY_BUS] << 20);
-	assert_true(device_find(&rig.m, "d0")->bar[0].on_bus);
+	assert_true(fn->bar[0].place.on_bus);
 	assert_int_equal(access_at(config, false, 0), pci_get(fn->config, PCI_VENDOR_ID, 4));
 	count_accesses("bar-read", bar + BAR_REGISTER, false);
 	count_accesses("bar-write", bar + BAR_REGISTER, true);

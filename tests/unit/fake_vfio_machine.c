@@ -137,7 +137,7 @@ static int map_bar(void *opaque, struct pci_function *fn, unsigned bar, uint64_t
 	struct fake_machine *m = opaque;
 
 	m->bar_at[bar] = addr;
-	vfio_pci_bar_moved(fn->opaque, bar, addr, true);
+	vfio_bar_moved(fn, bar, addr, true);
 	return 0;
 }
 
@@ -146,7 +146,7 @@ static void unmap_bar(void *opaque, struct pci_function *fn, unsigned bar, uint6
 	struct fake_machine *m = opaque;
 
 	m->bar_at[bar] = 0;
-	vfio_pci_bar_moved(fn->opaque, bar, addr, false);
+	vfio_bar_moved(fn, bar, addr, false);
 }
 
 static void trap_bars(void *opaque, struct pci_function *fn, bool trapped)
@@ -310,7 +310,7 @@ uint64_t fake_bar_read(struct fake_rig *rig, unsigned bar, uint64_t offset, unsi
 		.offset = offset, .size = (uint8_t)size, .request = &rig->machine.request
 	};
 
-	vfio_pci_bar_access(vfio_pci_bar_opaque(rig->dev, bar), &access);
+	vfio_bar_access(vfio_bar_opaque(&rig->dev->fn, bar), &access);
 	return access.data;
 }
 
@@ -323,7 +323,7 @@ bool fake_bar_write(
 		.write = true,
 		.request = &rig->machine.request };
 
-	return finish(rig, vfio_pci_bar_access(vfio_pci_bar_opaque(rig->dev, bar), &access));
+	return finish(rig, vfio_bar_access(vfio_bar_opaque(&rig->dev->fn, bar), &access));
 }
 
 unsigned fake_delivered(const struct fake_rig *rig, unsigned vector)

@@ -87,7 +87,7 @@ static void access_bar(uint64_t offset)
 {
 	struct io_access access = { .offset = offset, .size = 4 };
 
-	vfio_pci_bar_access(vfio_pci_bar_opaque(rig.m.devices->vfio, 0), &access);
+	vfio_bar_access(vfio_bar_opaque(&rig.m.devices->vfio->fn, 0), &access);
 }
 
 static void map_bar0(uint32_t addr)

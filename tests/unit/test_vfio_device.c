@@ -186,7 +186,7 @@ static void test_fence(void **state)
 	fake_bar_write(&rig, 3, 12 + 16, 4, 0);
 	fake_config_write(&rig, 0xe0 + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
 	assert_int_equal(rig.card.resets, 1);
-	vfio_pci_bar_moved(rig.dev, 0, 0xd0000000, true);
+	vfio_bar_moved(&rig.dev->fn, 0, 0xd0000000, true);
 	fake_step(&rig);
 	assert_int_equal(pci_get(rig.card.config, PCI_COMMAND, 2), 3 | PCI_COMMAND_INTX_DISABLE);
 	assert_int_equal(rig.card.type, -1);
@@ -274,7 +274,7 @@ static void test_late_table_write(void **state)
 	(void)state;
 	assert_int_equal(fake_rig_init(&rig, fake_card_e1000e, "pcie.0"), 0);
 	fake_config_write(&rig, 0xa0 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
-	assert_int_equal(vfio_pci_bar_access(vfio_pci_bar_opaque(rig.dev, 3), &access), IO_DEFER);
+	assert_int_equal(vfio_bar_access(vfio_bar_opaque(&rig.dev->fn, 3), &access), IO_DEFER);
 	pci_unplug(&rig.dev->fn);
 	vfio_device_close(rig.dev);
 	vfio_device_put(rig.dev);
@@ -362,8 +362,7 @@ static void *hammer_run(void *opaque)
 			continue;
 		}
 		access.offset = (seed >> 20) % 80 & ~3u;
-		dispatch(
-			&h->request, vfio_pci_bar_access(vfio_pci_bar_opaque(rig.dev, 3), &access));
+		dispatch(&h->request, vfio_bar_access(vfio_bar_opaque(&rig.dev->fn, 3), &access));
 		(void)pci_function_read(&rig.dev->fn, 0xe0 + PCI_EXP_DEVSTA, 2);
 		fake_card_fire(&rig.card, i % 5);
 	}

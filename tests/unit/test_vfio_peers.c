@@ -99,7 +99,7 @@ static void hide(struct vfio_attachment *attachment, unsigned bar)
 static void show(struct vfio_attachment *attachment, unsigned bar, uint64_t addr)
 {
 	uint8_t *hva = BAR_HVA + bar * MIB;
-	const struct vfio_area areas[] = { { 0, 0x8000, hva, false },
+	const struct pci_area areas[] = { { 0, 0x8000, hva, false },
 		{ 0x8000, 0x1000, NULL, false }, { 0x9000, 0x7000, hva + 0x9000, false } };
 
 	assert_int_equal(vfio_attachment_show_bar(attachment, bar, addr, areas, 3), 0);
@@ -203,7 +203,7 @@ static void test_only_with_a_peer(void **state)
 static void test_large(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
-	struct vfio_area area = { .size = 64ull << 30, .hva = BAR_HVA };
+	struct pci_area area = { .size = 64ull << 30, .hva = BAR_HVA };
 	unsigned steps = 0;
 
 	(void)state;
@@ -236,7 +236,7 @@ static void test_large(void **state)
 static void test_nobody_waits(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
-	struct vfio_area area = { .size = MIB, .hva = BAR_HVA };
+	struct pci_area area = { .size = MIB, .hva = BAR_HVA };
 
 	(void)state;
 	pthread_mutex_lock(&vfio.context->lock);
@@ -314,7 +314,7 @@ static void test_two_address_spaces(void **state)
 static void test_refused(void **state)
 {
 	struct vfio_attachment *a = attach(DEV_A), *b = attach(DEV_B);
-	struct vfio_area area = { .size = 0x1000, .hva = BAR_HVA + 1 };
+	struct pci_area area = { .size = 0x1000, .hva = BAR_HVA + 1 };
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {

@@ -44,9 +44,9 @@ static const char *areas(const struct vfio_region *region)
 	uint64_t at = 0;
 
 	text[0] = 0;
-	assert_true(region->n_areas <= VFIO_AREAS_MAX);
+	assert_true(region->n_areas <= PCI_AREAS_MAX);
 	for (unsigned i = 0; i < region->n_areas; i++) {
-		const struct vfio_area *a = &region->area[i];
+		const struct pci_area *a = &region->area[i];
 
 		assert_int_equal(a->offset, at);
 		at += a->size;
@@ -230,8 +230,8 @@ FAKE_RIG_START(gpu, fake_card_gpu, "pcie.0")
 
 static void test_mapped(void **state)
 {
-	struct vfio_area out[VFIO_AREAS_MAX];
-	unsigned n = vfio_pci_areas(rig.dev, 0, out);
+	struct pci_area out[PCI_AREAS_MAX];
+	unsigned n = vfio_bar_areas(&rig.dev->fn, 0, out);
 
 	(void)state;
 	/* Trapped only where table (0x2000) and PBA (0x3000) are. */
@@ -240,7 +240,7 @@ static void test_mapped(void **state)
 	assert_ptr_equal(out[0].hva, rig.dev->region[0].base);
 	assert_ptr_equal(out[2].hva, (uint8_t *)rig.dev->region[0].base + 0x4000);
 	assert_false(out[0].readonly);
-	assert_int_equal(vfio_pci_areas(rig.dev, 1, out), 0);
+	assert_int_equal(vfio_bar_areas(&rig.dev->fn, 1, out), 0);
 	/* It is memory. */
 	memset(out[0].hva, 0x5a, 0x2000);
 	memset(out[2].hva, 0x5a, 0x4000);

@@ -80,11 +80,11 @@ static void enable(uint32_t addr)
 	fake_config_write(&rig, PCI_ROM_ADDRESS, 4, addr | PCI_ROM_ADDRESS_ENABLE);
 }
 
-static const struct vfio_area *area(void)
+static const struct pci_area *area(void)
 {
-	static struct vfio_area out[VFIO_AREAS_MAX];
+	static struct pci_area out[PCI_AREAS_MAX];
 
-	assert_int_equal(vfio_pci_areas(rig.dev, PCI_ROM, out), 1);
+	assert_int_equal(vfio_bar_areas(&rig.dev->fn, PCI_ROM, out), 1);
 	return out;
 }
 
@@ -175,11 +175,11 @@ static void end(void)
 
 static void test_rombar_off(void **state)
 {
-	struct vfio_area out[VFIO_AREAS_MAX];
+	struct pci_area out[PCI_AREAS_MAX];
 
 	(void)state;
 	assert_int_equal(open_rom(fake_card_e1000e, rombar_off), 0);
-	assert_int_equal(vfio_pci_areas(rig.dev, PCI_ROM, out), 0);
+	assert_int_equal(vfio_bar_areas(&rig.dev->fn, PCI_ROM, out), 0);
 	fake_config_write(&rig, PCI_ROM_ADDRESS, 4, 0xfffff801);
 	assert_int_equal(fake_config_read(&rig, PCI_ROM_ADDRESS, 4), 0);
 	assert_int_equal(fake_bar_read(&rig, PCI_ROM, 0, 4), 0xffffffff);
@@ -203,12 +203,12 @@ static void neither(struct vfio_pci_options *options)
 static void test_empty_romfile(void **state)
 {
 	void (*const ways[])(struct vfio_pci_options *) = { no_romfile, neither };
-	struct vfio_area out[VFIO_AREAS_MAX];
+	struct pci_area out[PCI_AREAS_MAX];
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(open_rom(fake_card_e1000e, ways[i]), 0);
-		assert_int_equal(vfio_pci_areas(rig.dev, PCI_ROM, out), 0);
+		assert_int_equal(vfio_bar_areas(&rig.dev->fn, PCI_ROM, out), 0);
 		fake_config_write(&rig, PCI_ROM_ADDRESS, 4, 0xfffff801);
 		assert_int_equal(fake_config_read(&rig, PCI_ROM_ADDRESS, 4), 0);
 		end();

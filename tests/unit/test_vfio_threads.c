@@ -67,7 +67,7 @@ static void test_main_moves_bars_meanwhile(void **state)
 	assert_int_equal(pthread_create(&vcpu, NULL, vcpu_main, NULL), 0);
 	for (unsigned i = 0; !over; i++) {
 		loop_step(&rig.machine.main, 0);
-		vfio_pci_bar_moved(rig.dev, 0, 0xd0000000 + 0x10000 * (i & 7), true);
+		vfio_bar_moved(&rig.dev->fn, 0, 0xd0000000 + 0x10000 * (i & 7), true);
 	}
 	pthread_join(vcpu, NULL);
 	pthread_join(worker, NULL);

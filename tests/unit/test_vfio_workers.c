@@ -130,7 +130,7 @@ static void test_threads(void **state)
 static void *move_cycles(void *opaque)
 {
 	struct plugger *plugger = opaque;
-	struct vfio_area area = { .size = GIB, .hva = (void *)0x7000000000 };
+	struct pci_area area = { .size = GIB, .hva = (void *)0x7000000000 };
 
 	role_enter_worker();
 	for (uint64_t i = 0; i < 40 && plugger->ret == 0; i++) {

@@ -96,7 +96,7 @@ int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vf
 
 void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr)
 {
-	const struct vfio_area area = { .size = 0x10000, .hva = (void *)0x7000000000 };
+	const struct pci_area area = { .size = 0x10000, .hva = (void *)0x7000000000 };
 
 	(void)vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
 	(void)vfio_attachment_step(attachment);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bars.c - where the BARs of a PCI function are in the guest's address space: on the bus, and in
+ * memslots.
+ *
+ * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
+ * exits only where no slot is, so a slot that cannot be had costs speed, never function.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <portcullis/log.h>
+
+#include "state.h"
+
+static void memslots_add(struct machine *m, struct pci_function *fn, unsigned bar) ON_MAIN
+{
+	struct pci_bar_place *place = &fn->bar[bar].place;
+	struct pci_area area[PCI_AREAS_MAX];
+	unsigned n = place->space == BUS_PIO || !fn->ops->areas ? 0 : fn->ops->areas(fn, bar, area);
+
+	for (unsigned i = 0; i < n; i++) {
+		int ret;
+
+		if (!area[i].hva)
+			continue;
+		ret = kvm_slot_add(&m->vm, place->base + area[i].offset, area[i].hva, area[i].size,
+			area[i].readonly, &place->memslot[place->n_memslots]);
+		if (!ret)
+			place->n_memslots++;
+		else
+			log_guest("device '%s': BAR %u at 0x%llx is trapped: %s", fn->id, bar,
+				(unsigned long long)place->base, strerror(-ret));
+	}
+}
+
+static void memslots_del(struct machine *m, struct pci_function *fn, unsigned bar) ON_MAIN
+{
+	struct pci_bar_place *place = &fn->bar[bar].place;
+
+	for (unsigned i = 0; i < place->n_memslots; i++)
+		kvm_slot_del(&m->vm, place->memslot[i]);
+	place->n_memslots = 0;
+}
+
+int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+{
+	struct machine *m = opaque;
+	struct pci_bar_place *place = &fn->bar[bar].place;
+	struct bus_region region = { .base = addr, .size = fn->bar[bar].size, .name = "bar" };
+	int ret;
+
+	role_enter_main();
+	if (!fn->ops || !fn->ops->bar_access)
+		return -ENODEV;
+	region.fn = fn->ops->bar_access;
+	region.opaque = fn->ops->bar_opaque(fn, bar);
+	place->space = fn->bar[bar].kind == PCI_BAR_IO ? BUS_PIO : BUS_MMIO;
+	ret = bus_add(&m->bus, place->space, &region);
+	if (ret)
+		return ret;
+	place->on_bus = true;
+	place->base = addr;
+	if (!fn->bars_trapped)
+		memslots_add(m, fn, bar);
+	if (fn->ops->bar_moved)
+		fn->ops->bar_moved(fn, bar, addr, true);
+	return 0;
+}
+
+void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+{
+	struct machine *m = opaque;
+	struct pci_bar_place *place = &fn->bar[bar].place;
+
+	role_enter_main();
+	if (!fn->ops)
+		return;
+	memslots_del(m, fn, bar);
+	if (place->on_bus)
+		(void)bus_del(&m->bus, place->space, place->base);
+	place->on_bus = false;
+	if (fn->ops->bar_moved)
+		fn->ops->bar_moved(fn, bar, addr, false);
+}
+
+void bars_trap(void *opaque, struct pci_function *fn, bool trapped)
+{
+	struct machine *m = opaque;
+
+	role_enter_main();
+	if (fn->bars_trapped == trapped)
+		return;
+	fn->bars_trapped = trapped;
+	for (unsigned bar = 0; bar < PCI_BARS; bar++) {
+		if (trapped)
+			memslots_del(m, fn, bar);
+		else if (fn->bar[bar].place.on_bus)
+			memslots_add(m, fn, bar);
+	}
+}
