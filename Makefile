@@ -68,9 +68,10 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 # A test that stands between src/kvm and the kernel.
 $(B)/tests/unit/test_kvm_mce: WRAP = sys_ioctl
 
-# Tests that run a whole machine.
+# Tests that run a whole machine, on the fake host instead of this one.
 RIG_TESTS = test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu test_memory_failure
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
+$(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
 $(B)/tests/unit/test_vcpu $(B)/tests/unit/test_memory_failure: $(FAKE_VCPU:%.c=$(B)/%.o)
 
 # A whole machine with its threads among hostile guests, clients and kernels: tests/hostile/hostile.h.
@@ -89,7 +90,7 @@ hostile-program: $(HOSTILE)
 COUNTS = $(B)/tests/bench/counts
 $(COUNTS): $(B)/tests/bench/counts.o $(MACHINE_RIG:%.c=$(B)/%.o) $(B)/tests/unit/libhelpers.a $(B)/libportcullis.a
 	$(call SAY,LINK,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(SAN) -o $@ -Wl,--wrap=vfio_context_new $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
 bench-counts: deps-test ## instructions of a trapped access and of a plug, beside the kept numbers (callgrind)
 	$(MAKE) -s -j2 $(COUNTS)

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <portcullis/err.h>
+
 #include "fake_kvm.h"
 
 struct fake_kvm fake_kvm;
@@ -13,10 +15,56 @@ void fake_kvm_clear(void)
 	fake_kvm.slot_limit = FAKE_KVM_SLOTS;
 }
 
+/* A call that the kernel may refuse. */
+static bool refused(void)
+{
+	return ++fake_kvm.calls == fake_kvm.fail_at;
+}
+
+int kvm_vm_init(struct kvm_vm *vm, struct err *err)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->kvm_fd = vm->vm_fd = vm->vfio_fd = -1;
+	vm->phys_bits = 40;
+	vm->max_vcpus = FAKE_KVM_VCPUS;
+	vm->max_slots = FAKE_KVM_SLOTS;
+	if (refused()) {
+		vm->max_slots = 0;
+		return err_set(err, EACCES, "the fake KVM cannot be used");
+	}
+	fake_kvm.vms++;
+	return 0;
+}
+
+void kvm_vm_release(struct kvm_vm *vm)
+{
+	fake_kvm.vms -= vm->max_slots > 0;
+	vm->max_slots = 0;
+}
+
+int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
+	const struct kvm_topology *topology, struct err *err)
+{
+	(void)vm, (void)topology;
+	*vcpu = (struct kvm_vcpu){ .fd = -1, .index = index };
+	if (refused())
+		return err_set(err, ENOMEM, "the fake KVM cannot create vCPU %u", index);
+	fake_kvm.vcpus++;
+	return 0;
+}
+
+void kvm_vcpu_release(struct kvm_vcpu *vcpu)
+{
+	(void)vcpu;
+	fake_kvm.vcpus--;
+}
+
 int kvm_slot_add(
 	struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly, unsigned *slot)
 {
 	(void)vm, (void)gpa, (void)hva, (void)size, (void)readonly;
+	if (refused())
+		return -ENOMEM;
 	for (unsigned i = 0; i < fake_kvm.slot_limit; i++) {
 		if (fake_kvm.slot[i])
 			continue;
@@ -76,6 +124,8 @@ int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t dat
 int kvm_irqfd_add(struct kvm_vm *vm, uint32_t gsi, int fd, int resample_fd)
 {
 	(void)vm, (void)gsi, (void)fd, (void)resample_fd;
+	if (refused())
+		return -ENOMEM;
 	fake_kvm.irqfds++;
 	return 0;
 }

@@ -35,38 +35,31 @@ static void on_kick(int signal)
 
 void fake_vcpu_start(struct machine_rig *rig)
 {
-	struct vcpu *v = &rig->vcpu;
+	struct vcpu *v = rig->vcpu;
 
 	(void)signal(SIGUSR1, on_kick);
 	fake_vcpu_clear();
-	v->machine = &rig->m;
-	v->bus = &rig->m.bus;
-	v->gate = &rig->m.gate;
-	atomic_store(&v->request.done, 1);
-	rig->m.vcpus = v;
-	rig->m.n_vcpus = 1;
-	rig->m.runstate = RUNSTATE_PRELAUNCH;
-	assert_int_equal(bus_add_reader(&rig->m.bus, &v->reader), 0);
-	assert_int_equal(memory_failures_init(&rig->m, NULL), 0);
-	vcpus_reset(&rig->m);
+	machine_pause(rig->m, NULL);
+	rig->m->runstate = RUNSTATE_PRELAUNCH;
+	rig->n_events = 0;
+	vcpus_reset(rig->m);
 	assert_int_equal(pthread_create(&v->thread, NULL, vcpu_thread, v), 0);
 }
 
 void fake_vcpu_pause(struct machine_rig *rig)
 {
-	machine_pause(&rig->m, NULL);
-	while (!vcpus_parked(&rig->m) || rig->m.stopping)
-		loop_step(&rig->m.loop, 1);
+	machine_pause(rig->m, NULL);
+	while (!vcpus_parked(rig->m) || rig->m->stopping)
+		loop_step(&rig->m->loop, 1);
 }
 
 void fake_vcpu_stop(struct machine_rig *rig)
 {
-	vcpus_stop(&rig->m);
-	while (!vcpus_parked(&rig->m))
-		loop_step(&rig->m.loop, 1);
-	vcpus_end(&rig->m);
-	pthread_join(rig->vcpu.thread, NULL);
-	memory_failures_release(&rig->m);
+	vcpus_stop(rig->m);
+	while (!vcpus_parked(rig->m))
+		loop_step(&rig->m->loop, 1);
+	vcpus_end(rig->m);
+	pthread_join(rig->vcpu->thread, NULL);
 }
 
 static void called(char letter)

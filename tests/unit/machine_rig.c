@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* machine_rig.c - the parts of a machine that plug and unplug touch, on fakes. */
+/* machine_rig.c - see machine_rig.h. */
 #include "machine_rig.h"
 
 #include <setjmp.h>
@@ -11,9 +11,10 @@
 
 #include <cmocka.h>
 
-#include <portcullis/sys.h>
+#include <portcullis/err.h>
 
-#define RAM_SIZE (8u << 20)
+#include "boot_fixture.h"
+
 #define PORT_DEVFN PCI_DEVFN(1, 0)
 
 static const char *const card_names[RIG_CARDS] = { "0000:01:00.0", "0000:02:00.0" };
@@ -33,100 +34,96 @@ static void on_event(void *opaque, const struct machine_event *event)
 	e->recursive = event->recursive;
 }
 
-static void host_init(struct machine_rig *rig)
+/* Where the next machine is: src/machine says vfio_context_new() and gets this one's. */
+static const struct vfio_host *next_host;
+
+int __real_vfio_context_new(struct vfio_context **out, const struct vfio_env *env);
+int __wrap_vfio_context_new(struct vfio_context **out, const struct vfio_env *env);
+int __wrap_vfio_context_new(struct vfio_context **out, const struct vfio_env *env)
 {
+	struct vfio_env on_fake = *env;
+
+	on_fake.host = next_host;
+	return __real_vfio_context_new(out, &on_fake);
+}
+
+static void write_kernel(const struct machine_rig *rig)
+{
+	static struct fixture_kernel kernel;
+	char path[128];
+	FILE *file;
+
+	fixture_pvh(&kernel);
+	snprintf(path, sizeof(path), "%s/kernel", rig->host.root);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fwrite(kernel.bytes, 1, FIXTURE_SIZE, file), FIXTURE_SIZE);
+	fclose(file);
+}
+
+void rig_host_init(struct machine_rig *rig)
+{
+	memset(rig, 0, sizeof(*rig));
+	fake_kvm_clear();
 	fake_vfio_host_init(&rig->host);
+	next_host = &rig->host.host;
 	for (unsigned i = 0; i < RIG_CARDS; i++) {
 		fake_card_init(&rig->card[i]);
 		fake_card_nvme(&rig->card[i]);
 		fake_vfio_device(&rig->host, card_names[i], (int)i + 1, "vfio-pci");
 		fake_vfio_set_io(&rig->host, card_names[i], &rig->card[i].io);
 	}
+	write_kernel(rig);
 }
 
-static void port_init(struct machine_rig *rig, bool native)
+void rig_host_release(struct machine_rig *rig)
 {
-	static struct config_device device;
-	struct root_port_options *options = calloc(1, sizeof(*options));
-	struct err err = { 0 };
-
-	assert_int_equal(props_init(&root_port_type, options), 0);
-	assert_int_equal(
-		props_parse(&root_port_type, options,
-			native ? "id=rp1,addr=1,native-hotplug=on" : "id=rp1,addr=1", &err),
-		0);
-	device = (struct config_device){ .type = &root_port_type, .options = options };
-	rig->config.devices = &device;
-	rig->config.n_devices = 1;
-}
-
-static void ram_make(struct machine_rig *rig)
-{
-	struct ram_layout layout;
-	struct ram_options options = { .path = NULL };
-	struct err err = { 0 };
-
-	assert_int_equal(ram_layout(&layout, RAM_SIZE, NULL, 0, NULL, 0, 1ull << 40, &err), 0);
-	assert_int_equal(ram_init(&rig->m.ram, &layout, &options, &err), 0);
-	rig->m.ram_ready = true;
-	vfio_context_set_ram(rig->m.vfio, &rig->m.ram);
-}
-
-void rig_init(struct machine_rig *rig, bool native)
-{
-	struct machine *m = &rig->m;
-	struct err err = { 0 };
-
-	memset(rig, 0, sizeof(*rig));
-	fake_kvm_clear();
-	host_init(rig);
-	port_init(rig, native);
-	m->config = &rig->config;
-	m->vm.phys_bits = 40;
-	for (unsigned i = 0; i < KVM_GSI_PINS; i++)
-		m->irq_fd[i] = -1;
-	m->irq_fd[GED_GSI] = sys_eventfd();
-	ged_init(&m->ged, m->irq_fd[GED_GSI]);
-	irq_sink_init(m);
-	sink_init(m);
-	m->env.host = &rig->host.host;
-	assert_int_equal(loop_init(&m->loop), 0);
-	assert_int_equal(closer_init(&m->closer), 0);
-	assert_int_equal(bus_init(&m->bus), 0);
-	assert_int_equal(vfio_context_new(&m->vfio, &m->env), 0);
-	m->workers = calloc(2, sizeof(*m->workers));
-	for (m->n_workers = 0; m->n_workers < 2; m->n_workers++)
-		assert_int_equal(loop_init(&m->workers[m->n_workers].loop), 0);
-	assert_int_equal(topology_init(m, &err), 0);
-	plug_init(m);
-	ram_make(rig);
-	topology_program(m);
-	m->runstate = RUNSTATE_RUNNING;
-	machine_on_event(m, on_event, rig);
-}
-
-void rig_release(struct machine_rig *rig)
-{
-	struct machine *m = &rig->m;
-
-	rig_settle(rig);
-	assert_null(m->devices);
-	vfio_context_free(m->vfio);
-	slots_release(m);
-	topology_release(m);
-	for (unsigned i = 0; i < m->n_workers; i++)
-		loop_release(&m->workers[i].loop);
-	free(m->workers);
-	closer_release(&m->closer);
-	ram_release(&m->ram);
-	bus_release(&m->bus);
-	loop_release(&m->loop);
-	sys_closep(&m->irq_fd[GED_GSI]);
-	free(rig->config.devices[0].options);
 	for (unsigned i = 0; i < RIG_CARDS; i++)
 		fake_card_release(&rig->card[i]);
 	assert_string_equal(rig->host.violation, "");
 	fake_vfio_host_release(&rig->host);
+}
+
+void rig_command_line(struct machine_rig *rig, const char *words)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line), "-m 128M -kernel %s/kernel %s", rig->host.root, words);
+	cmdline_parse(&rig->cmdline, line);
+	if (rig->cmdline.ret)
+		fail_msg("%s", rig->cmdline.err.text);
+}
+
+void rig_start(struct machine_rig *rig, const char *words)
+{
+	struct err err = { 0 };
+
+	rig_host_init(rig);
+	rig_command_line(rig, words);
+	if (machine_new(&rig->m, &rig->cmdline.config, &err))
+		fail_msg("%s", err.text);
+	if (machine_realize(rig->m, &err))
+		fail_msg("%s", err.text);
+	rig->vcpu = rig->m->vcpus;
+	rig->slots_at_rest = fake_kvm.slots;
+	rig->irqfds_at_rest = fake_kvm.irqfds;
+	assert_int_equal(machine_run(rig->m, NULL), 0);
+	machine_on_event(rig->m, on_event, rig);
+}
+
+void rig_init(struct machine_rig *rig, bool native)
+{
+	rig_start(rig, native ? "-device pcie-root-port,id=rp1,addr=1,native-hotplug=on"
+			      : "-device pcie-root-port,id=rp1,addr=1");
+}
+
+void rig_release(struct machine_rig *rig)
+{
+	rig_settle(rig);
+	assert_null(rig->m->devices);
+	machine_free(rig->m);
+	cmdline_release(&rig->cmdline);
+	rig_host_release(rig);
 }
 
 static void op_done(struct machine_op *op, const struct err *err)
@@ -173,39 +170,39 @@ struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *o
 	if (props_parse(&vfio_pci_type, object, options, &err))
 		fail_msg("%s", err.text);
 	*op = (struct rig_op){ .op.done = op_done };
-	machine_device_add(&rig->m, &vfio_pci_type, object, &op->op);
+	machine_device_add(rig->m, &vfio_pci_type, object, &op->op);
 	return op;
 }
 
 struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force)
 {
 	*op = (struct rig_op){ .op.done = op_done };
-	machine_device_del(&rig->m, id, force, &op->op);
+	machine_device_del(rig->m, id, force, &op->op);
 	return op;
 }
 
 void rig_step(struct machine_rig *rig)
 {
-	for (unsigned i = 0; i < rig->m.n_workers; i++)
-		loop_step(&rig->m.workers[i].loop, 0);
-	loop_step(&rig->m.loop, 0);
+	for (unsigned i = 0; i < rig->m->n_workers; i++)
+		loop_step(&rig->m->workers[i].loop, 0);
+	loop_step(&rig->m->loop, 0);
 }
 
 void rig_settle(struct machine_rig *rig)
 {
 	do
 		rig_step(rig);
-	while (device_jobs_running(&rig->m));
+	while (device_jobs_running(rig->m));
 	rig_step(rig);
 }
 
 void rig_deadline(struct machine_rig *rig, const char *id)
 {
-	struct device *device = device_find(&rig->m, id);
+	struct device *device = device_find(rig->m, id);
 
 	assert_non_null(device);
 	assert_true(device->deadline.armed);
-	loop_timer_cancel(&rig->m.loop, &device->deadline);
+	loop_timer_cancel(&rig->m->loop, &device->deadline);
 	device->deadline.fn(device->deadline.opaque);
 }
 
@@ -227,7 +224,7 @@ uint32_t rig_slot_read(struct machine_rig *rig, unsigned offset, unsigned size)
 		.offset = offset, .size = (uint8_t)size, .request = &rig->request
 	};
 
-	return finish(rig, acpi_slots_access(&rig->m.slots, &access), &access);
+	return finish(rig, acpi_slots_access(&rig->m->slots, &access), &access);
 }
 
 void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
@@ -238,7 +235,7 @@ void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uin
 		.write = true,
 		.request = &rig->request };
 
-	finish(rig, acpi_slots_access(&rig->m.slots, &access), &access);
+	finish(rig, acpi_slots_access(&rig->m->slots, &access), &access);
 }
 
 #define SLOT_AT(reg) (0x800 + 8 * PORT_DEVFN + (reg))
@@ -257,7 +254,7 @@ uint32_t rig_config_read(struct machine_rig *rig, unsigned offset, unsigned size
 		.size = (uint8_t)size,
 		.request = &rig->request };
 
-	return finish(rig, pci_host_ecam(&rig->m.host, &access), &access);
+	return finish(rig, pci_host_ecam(&rig->m->host, &access), &access);
 }
 
 void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
@@ -268,18 +265,19 @@ void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, u
 		.write = true,
 		.request = &rig->request };
 
-	finish(rig, pci_host_ecam(&rig->m.host, &access), &access);
+	finish(rig, pci_host_ecam(&rig->m->host, &access), &access);
 }
 
 bool rig_clean(const struct machine_rig *rig)
 {
-	return !rig->m.devices && !fake_kvm.slots && !fake_kvm.gsis && !fake_kvm.irqfds &&
-	       !fake_kvm.vfio_fds && fake_vfio_idle(&rig->host);
+	return !rig->m->devices && fake_kvm.slots == rig->slots_at_rest && !fake_kvm.gsis &&
+	       fake_kvm.irqfds == rig->irqfds_at_rest && !fake_kvm.vfio_fds &&
+	       fake_vfio_idle(&rig->host);
 }
 
 bool rig_plugged(struct machine_rig *rig, const char *id)
 {
-	struct device *device = device_find(&rig->m, id);
+	struct device *device = device_find(rig->m, id);
 
 	return device && device->life.stage == DEVICE_PLUGGED;
 }

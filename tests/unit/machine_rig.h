@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * machine_rig.h - a machine without KVM, threads or a host: fake KVM, fake host kernel, fake cards.
- * Main's and the workers' loops are stepped by the test, so every interleaving can be had at will.
+ * machine_rig.h - a machine as machine_new() and machine_realize() make it from a command line, on
+ * fakes: KVM (fake_kvm.h), the host's VFIO and cards. It has no threads: main's and the workers'
+ * loops are stepped by the test, so every interleaving can be had at will; vCPUs are at the gate.
+ *
+ * Link: with --wrap=vfio_context_new, which gives the machine the fake host.
  */
 #ifndef TESTS_MACHINE_RIG_H
 #define TESTS_MACHINE_RIG_H
 
 #include "../../src/machine/plug.h"
+#include "cmdline_fixture.h"
 #include "fake_kvm.h"
 #include "fake_vfio_device.h"
 #include "fake_vfio_host.h"
@@ -30,19 +34,29 @@ struct rig_op {
 };
 
 struct machine_rig {
-	struct machine m;
-	struct config config;
+	struct machine *m;
+	struct cmdline cmdline;
 	struct fake_vfio_host host;
 	struct fake_card card[RIG_CARDS]; /* 0000:01:00.0, 0000:02:00.0, in groups of their own */
-	struct vcpu vcpu;
+	struct vcpu *vcpu;		  /* the machine's */
+	unsigned slots_at_rest;		  /* memslots and irqfds that the machine itself has */
+	int irqfds_at_rest;
 	struct rig_event event[RIG_EVENTS];
 	unsigned n_events;
 	struct io_request request;
 };
 
-/* native: the port "rp1" is a pciehp slot, otherwise ACPI. The guest runs. */
+/* native: the port "rp1" is a pciehp slot, otherwise ACPI. One vCPU. The guest runs. */
 void rig_init(struct machine_rig *rig, bool native);
 void rig_release(struct machine_rig *rig);
+/*
+ * The same in steps. The host, with a small kernel in its root directory; the command line that
+ * adds words to those any machine needs; main's part of threads/main_loop.c.
+ */
+void rig_host_init(struct machine_rig *rig);
+void rig_host_release(struct machine_rig *rig);
+void rig_command_line(struct machine_rig *rig, const char *words);
+void rig_start(struct machine_rig *rig, const char *words);
 /* The same as cmocka's setup and teardown; *state is the rig. */
 int rig_setup_acpi(void **state);
 int rig_setup_native(void **state);

@@ -38,8 +38,7 @@ static int teardown(void **state)
 
 	(void)state;
 	rig.card[0].dead = false;
-	rig.m.resetting = rig.m.ending = false;
-	if (device_find(&rig.m, "d0")) {
+	if (device_find(rig.m, "d0")) {
 		rig_del(&rig, &del, "d0", true);
 		rig_settle(&rig);
 	}
@@ -56,7 +55,7 @@ static void plug(const char *options)
 	rig_settle(&rig);
 	assert_string_equal(add.err.text, "");
 	rig.n_events = 0;
-	rig.m.runstate = RUNSTATE_RUNNING;
+	rig.m->runstate = RUNSTATE_RUNNING;
 }
 
 /* The registers as an error leaves them, then the kernel's signal. */
@@ -88,9 +87,9 @@ static void stop_is_the_default(void **state)
 	fail_with(PCI_ERR_UNC_DLP, PCI_ERR_UNC_DLP, 0);
 	expect(0, "fatal", "stop");
 	assert_int_equal(rig.event[1].kind, MACHINE_STOP);
-	assert_int_equal(rig.m.runstate, RUNSTATE_PAUSED);
+	assert_int_equal(rig.m->runstate, RUNSTATE_PAUSED);
 	/* Whoever looked at it may go on. */
-	assert_int_equal(machine_run(&rig.m, &err), 0);
+	assert_int_equal(machine_run(rig.m, &err), 0);
 }
 
 static void severities(void **state)
@@ -118,7 +117,7 @@ static void severities(void **state)
 	fail_with(0, 0, 0);
 	expect(n, "fatal", "report");
 	assert_int_equal(rig.n_events, n + 1);
-	assert_int_equal(rig.m.runstate, RUNSTATE_RUNNING);
+	assert_int_equal(rig.m->runstate, RUNSTATE_RUNNING);
 	assert_true(rig_plugged(&rig, "d0"));
 }
 
@@ -129,7 +128,7 @@ static void unplug(void **state)
 	fail_with(PCI_ERR_UNC_DLP, PCI_ERR_UNC_DLP, 0);
 	expect(0, "fatal", "unplug");
 	assert_int_equal(rig.event[1].kind, MACHINE_DEVICE_DELETED);
-	assert_int_equal(rig.m.runstate, RUNSTATE_RUNNING);
+	assert_int_equal(rig.m->runstate, RUNSTATE_RUNNING);
 	assert_true(rig_clean(&rig));
 }
 
@@ -137,17 +136,28 @@ static void reset_the_guest(void **state)
 {
 	(void)state;
 	plug(ADD ",on-error=reset");
-	atomic_store(&device_find(&rig.m, "d0")->vfio->error, VFIO_ERROR_FATAL);
-	device_failed(device_find(&rig.m, "d0"));
+	atomic_store(&device_find(rig.m, "d0")->vfio->error, VFIO_ERROR_FATAL);
+	device_failed(device_find(rig.m, "d0"));
 	expect(0, "fatal", "reset");
-	assert_true(rig.m.resetting);
-	assert_int_equal(rig.m.reset_cause, SHUTDOWN_HOST_ERROR);
+	assert_true(rig.m->resetting);
+	assert_int_equal(rig.m->reset_cause, SHUTDOWN_HOST_ERROR);
 	/* Another one meanwhile changes nothing: the remedy is under way. */
-	device_failed(device_find(&rig.m, "d0"));
+	device_failed(device_find(rig.m, "d0"));
 	expect(1, "fatal", "report");
-	rig.m.ending = true; /* the rest of the machine is not there */
 	rig_settle(&rig);
 	assert_int_equal(rig.card[0].resets, 1);
+	assert_int_equal(rig.n_events, 3);
+	assert_int_equal(rig.event[2].kind, MACHINE_RESET);
+	assert_false(rig.m->resetting);
+	assert_int_equal(machine_runstate(rig.m), RUNSTATE_RUNNING);
+}
+
+static void reset_the_machine(void)
+{
+	machine_reset(rig.m, SHUTDOWN_HOST_RESET);
+	rig_settle(&rig);
+	assert_false(rig.m->resetting);
+	assert_int_equal(rig.event[rig.n_events - 1].kind, MACHINE_RESET);
 }
 
 /* The guest goes on without a device that does not come back, and it is told once. */
@@ -158,27 +168,19 @@ static void lost_in_a_reset(void **state)
 
 	(void)state;
 	plug(ADD);
-	device = device_find(&rig.m, "d0");
+	device = device_find(rig.m, "d0");
 	fn = vfio_pci_function(device->vfio);
 	device->vfio->reset_deadline_ms = 20;
 	rig.card[0].dead = true;
-	machine_reset(&rig.m, SHUTDOWN_HOST_RESET);
-	rig.m.ending = true;
-	rig_settle(&rig);
+	reset_the_machine();
 	expect(0, "lost", "report");
-	assert_int_equal(rig.n_events, 1);
 	assert_int_equal(pci_function_read(fn, PCI_VENDOR_ID, 4), 0xffffffff);
-	rig.m.ending = rig.m.resetting = false;
-	machine_reset(&rig.m, SHUTDOWN_HOST_RESET);
-	rig.m.ending = true;
-	rig_settle(&rig);
-	assert_int_equal(rig.n_events, 1);
+	reset_the_machine();
 	/* The next reset may bring it back. */
 	rig.card[0].dead = false;
-	rig.m.ending = rig.m.resetting = false;
-	machine_reset(&rig.m, SHUTDOWN_HOST_RESET);
-	rig.m.ending = true;
-	rig_settle(&rig);
+	reset_the_machine();
+	/* Of all three, and once. */
+	assert_int_equal(rig.n_events, 1 + 3);
 	assert_int_equal(pci_function_read(fn, PCI_VENDOR_ID, 4), 0x00101b36);
 }
 
@@ -190,7 +192,7 @@ static void a_dead_card_is_not_added(void **state)
 	rig.card[0].dead = true;
 	rig_add(&rig, &add, ADD);
 	/* Not the ten seconds it would get. */
-	device_find(&rig.m, "d0")->vfio->reset_deadline_ms = 20;
+	device_find(rig.m, "d0")->vfio->reset_deadline_ms = 20;
 	rig_settle(&rig);
 	assert_true(add.done);
 	assert_int_equal(add.err.code, EIO);
@@ -212,22 +214,22 @@ static void guest_resets_the_bus(void **state)
 	(void)state;
 	plug(ADD);
 	resets = rig.card[0].resets;
-	fn = vfio_pci_function(device_find(&rig.m, "d0")->vfio);
+	fn = vfio_pci_function(device_find(rig.m, "d0")->vfio);
 	pci_put(fn->config, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
 	pci_put(fn->config, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	pci_update_mappings(fn);
-	assert_true(fake_kvm.slots > 0);
+	assert_true(fake_kvm.slots > rig.slots_at_rest);
 	atomic_store(&rig.request.done, 0);
-	assert_int_equal(pci_host_ecam(&rig.m.host, &access), IO_DEFER);
+	assert_int_equal(pci_host_ecam(&rig.m->host, &access), IO_DEFER);
 	loop_post(rig.request.owner, &rig.request.mail);
-	loop_step(&rig.m.loop, 0);
+	loop_step(&rig.m->loop, 0);
 	assert_int_equal(atomic_load(&rig.request.done), 0);
 	assert_int_equal(rig.card[0].resets, resets);
 	rig_settle(&rig);
 	assert_int_equal(atomic_load(&rig.request.done), 1);
 	assert_int_equal(rig.card[0].resets, resets + 1);
 	assert_int_equal(pci_get(fn->config, PCI_BASE_ADDRESS_0, 4), 4);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.slots, rig.slots_at_rest);
 	/* Released, and again. */
 	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, 0);
 	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET);
@@ -244,14 +246,14 @@ static void bus_reset_of_nothing(void **state)
 static void unplug_needs_a_port(void **state)
 {
 	struct device_options options = { .id = "d0", .on_error = ON_ERROR_UNPLUG };
-	struct device device = { .machine = &rig.m };
+	struct device device = { .machine = rig.m };
 	struct err err = { 0 };
 
 	(void)state;
 	assert_int_equal(device_check_policy(&device, &options, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "on-error=unplug"));
 	assert_non_null(strstr(err.hint, "pcie-root-port"));
-	device.port = rig.m.ports;
+	device.port = rig.m->ports;
 	assert_int_equal(device_check_policy(&device, &options, &err), 0);
 	device.port = NULL;
 	options.on_error = ON_ERROR_RESET;

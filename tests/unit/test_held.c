@@ -19,7 +19,6 @@
 #include "../../src/vfio/device.h"
 #include "machine_rig.h"
 
-#define ECAM 0xe0000000ull
 #define SLOT_EJECT (0x800 + 8 * PCI_DEVFN(1, 0) + 3)
 
 /* One vCPU and what it does. */
@@ -56,7 +55,7 @@ static void *vcpu_main(void *opaque)
 	(void)opaque;
 	on_vcpu = true;
 	atomic_store(&v->state, VCPU_RUNNING);
-	bus_dispatch(&held.rig->m.bus, &v->reader, BUS_MMIO, held.addr, &access);
+	bus_dispatch(&held.rig->m->bus, &v->reader, BUS_MMIO, held.addr, &access);
 	held.data = access.data;
 	atomic_store(&v->state, VCPU_PARKED);
 	return NULL;
@@ -89,7 +88,6 @@ static int setup(void **state)
 {
 	static struct vfio_device_io_ops ops;
 	struct machine_rig *rig;
-	struct bus_region ecam = { .base = ECAM, .size = 1 << 28, .fn = pci_host_ecam };
 	struct rig_op add;
 	struct device *d;
 
@@ -98,25 +96,18 @@ static int setup(void **state)
 	rig = *state;
 	memset(&held, 0, sizeof(held));
 	held.rig = rig;
-	held.vcpu = &rig->vcpu;
-	atomic_store(&rig->vcpu.request.done, 1);
-	rig->vcpu.machine = &rig->m;
-	rig->m.vcpus = &rig->vcpu;
-	rig->m.n_vcpus = 1;
-	assert_int_equal(bus_add_reader(&rig->m.bus, &rig->vcpu.reader), 0);
-	ecam.opaque = &rig->m.host;
-	assert_int_equal(bus_add(&rig->m.bus, BUS_MMIO, &ecam), 0);
-	bus_publish(&rig->m.bus);
+	held.vcpu = rig->vcpu;
 	rig_add(rig, &add, "id=d0,host=0000:01:00.0,bus=rp1,addr=0");
 	rig_settle(rig);
 	assert_string_equal(add.err.text, "");
-	d = device_find(&rig->m, "d0");
+	d = device_find(rig->m, "d0");
 	ops = *d->vfio->io->ops;
 	real_pread = ops.pread;
 	ops.pread = slow_pread;
 	d->vfio->io->ops = &ops;
-	held.addr = ECAM + ((uint64_t)rig->m.ports->root.function.config[PCI_SECONDARY_BUS] << 20);
-	workers_start(&rig->m);
+	held.addr =
+		GPA_ECAM + ((uint64_t)rig->m->ports->root.function.config[PCI_SECONDARY_BUS] << 20);
+	workers_start(rig->m);
 	return 0;
 }
 
@@ -125,13 +116,13 @@ static int teardown(void **state)
 	struct machine_rig *rig = *state;
 	struct rig_op del;
 
-	if (device_find(&rig->m, "d0"))
+	if (device_find(rig->m, "d0"))
 		rig_del(rig, &del, "d0", true);
-	while (rig->m.devices)
-		loop_step(&rig->m.loop, -1);
-	workers_join(&rig->m);
-	for (unsigned i = 0; i < rig->m.n_workers; i++)
-		rig->m.workers[i].loop.stop = false;
+	while (rig->m->devices)
+		loop_step(&rig->m->loop, -1);
+	workers_join(rig->m);
+	for (unsigned i = 0; i < rig->m->n_workers; i++)
+		rig->m->workers[i].loop.stop = false;
 	return rig_teardown(state);
 }
 
@@ -169,7 +160,7 @@ static void eject(struct machine *m)
 
 static void an_ejected_card_stays_until_the_vcpu_has_left_it(void **state)
 {
-	struct machine *m = &((struct machine_rig *)*state)->m;
+	struct machine *m = ((struct machine_rig *)*state)->m;
 
 	hold();
 	eject(m); /* returns: main does not wait */
@@ -190,7 +181,7 @@ static void done(struct machine_op *op, const struct err *err)
 
 static void stop_and_cont_go_on(void **state)
 {
-	struct machine *m = &((struct machine_rig *)*state)->m;
+	struct machine *m = ((struct machine_rig *)*state)->m;
 	struct rig_op stop = { .op.done = done };
 
 	hold();
@@ -205,7 +196,7 @@ static void stop_and_cont_go_on(void **state)
 
 static void a_reset_waits_for_it_and_main_does_not(void **state)
 {
-	struct machine *m = &((struct machine_rig *)*state)->m;
+	struct machine *m = ((struct machine_rig *)*state)->m;
 
 	hold();
 	machine_reset(m, SHUTDOWN_HOST_RESET);
@@ -214,8 +205,8 @@ static void a_reset_waits_for_it_and_main_does_not(void **state)
 	assert_true(m->resetting);
 	assert_false(device_find(m, "d0")->reset_job.running);
 	let_go();
-	loop_timer_cancel(&m->loop, &m->reset_timer); /* the rest needs a kernel to load */
-	m->resetting = false;
+	while (m->resetting)
+		loop_step(&m->loop, -1);
 }
 
 /* --- the end --- */
@@ -242,7 +233,7 @@ static void on_let_go(void *opaque)
 
 static void the_end_waits_for_it_while_main_serves_others(void **state)
 {
-	struct machine *m = &((struct machine_rig *)*state)->m;
+	struct machine *m = ((struct machine_rig *)*state)->m;
 	struct note note = { .timer = { .fn = on_let_go, .opaque = &note }, .machine = m };
 
 	hold();
@@ -256,7 +247,7 @@ static void the_end_waits_for_it_while_main_serves_others(void **state)
 
 static void the_end_can_be_ended(void **state)
 {
-	struct machine *m = &((struct machine_rig *)*state)->m;
+	struct machine *m = ((struct machine_rig *)*state)->m;
 	struct note note = { .mail.run = on_abandon, .machine = m };
 
 	hold();
@@ -273,7 +264,7 @@ static void the_end_can_be_ended(void **state)
 /* A vCPU that waits for main is finished with, though the loop was stopped before main saw it. */
 static void the_end_completes_what_was_deferred(void **state)
 {
-	struct machine *m = &((struct machine_rig *)*state)->m;
+	struct machine *m = ((struct machine_rig *)*state)->m;
 	struct io_request *request = &held.vcpu->request;
 	struct bus_region region = {
 		.base = 0xf0000000, .size = 0x1000, .fn = acpi_slots_access, .opaque = &m->slots

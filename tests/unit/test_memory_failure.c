@@ -33,7 +33,7 @@ static struct machine_rig *the_rig;
 /* Each test gets at memory here first; cmocka puts handlers of its own before it. */
 static void *hva(uint64_t gpa)
 {
-	void *at = ram_hva(&the_rig->m.ram, gpa, 1);
+	void *at = ram_hva(&the_rig->m->ram, gpa, 1);
 
 	sigbus_init();
 	assert_non_null(at);
@@ -46,8 +46,8 @@ static int setup(void **state)
 
 	rig_setup_acpi(state);
 	rig = the_rig = *state;
-	rig->config.no_reboot = true; /* a reset ends it: there is no kernel to load again */
-	sigbus_is_main(&rig->m);
+	rig->m->config->no_reboot = true; /* one that the guest asks for ends it */
+	sigbus_is_main(rig->m);
 	fake_vcpu_start(rig);
 	log_capture_start();
 	return 0;
@@ -63,7 +63,7 @@ static int teardown(void **state)
 
 static void run(struct machine_rig *rig)
 {
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 }
 
 /* As the kernel does for a page that KVM_RUN ran into. */
@@ -158,7 +158,7 @@ static void expect_failure(
 	struct machine_rig *rig, const char *recipient, const char *action, bool required)
 {
 	for (unsigned i = 0; i < 10000 && !events(rig, MACHINE_MEMORY_FAILURE); i++)
-		loop_step(&rig->m.loop, 1);
+		loop_step(&rig->m->loop, 1);
 	for (unsigned i = 0; i < rig->n_events; i++) {
 		const struct rig_event *e = &rig->event[i];
 
@@ -183,8 +183,8 @@ static void the_guest_is_told(void **state)
 	fake_vcpu_wait("RrQr");
 	assert_int_equal(fake_vcpu.gpa, BAD_GPA + 8);
 	expect_failure(rig, "guest", "inject", true);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
-	assert_int_equal(rig->m.memory.page[0], BAD_GPA);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_RUNNING);
+	assert_int_equal(rig->m->memory.page[0], BAD_GPA);
 	assert_int_equal(log_captured_lines(), 1);
 	assert_says(log_captured(), "0x5000 has an uncorrectable error: the guest is told");
 }
@@ -198,21 +198,21 @@ static void two_before_main(void **state)
 	fake_vcpu_wait("RrQrOr");
 	expect_failure(rig, "guest", "inject", true);
 	assert_int_equal(events(rig, MACHINE_MEMORY_FAILURE), 2);
-	assert_int_equal(rig->m.memory.n_pages, 2);
-	assert_int_equal(rig->m.memory.page[0], BAD_GPA);
-	assert_int_equal(rig->m.memory.page[1], BAD_GPA + 2 * PAGE);
+	assert_int_equal(rig->m->memory.n_pages, 2);
+	assert_int_equal(rig->m->memory.page[0], BAD_GPA);
+	assert_int_equal(rig->m->memory.page[1], BAD_GPA + 2 * PAGE);
 }
 
 /* What waits to be told is not replaced by what comes after it. */
 static void the_first_is_told(void **state)
 {
 	struct machine_rig *rig = *state;
-	struct vcpu *v = &rig->vcpu;
+	struct vcpu *v = rig->vcpu;
 
 	vcpu_memory_error(v, false, hva(BAD_GPA));
 	vcpu_memory_error(v, false, hva(2 * BAD_GPA));
 	send_sigbus(BUS_MCEERR_AO, hva(3 * BAD_GPA));
-	loop_step(&rig->m.loop, 100);
+	loop_step(&rig->m->loop, 100);
 	expect_failure(rig, "guest", "ignore", false);
 	rig->n_events = 0;
 	run(rig);
@@ -233,8 +233,8 @@ static void the_error_is_the_signal(void **state)
 	start(rig, meets_it_and_fails, 1, hva(BAD_GPA));
 	fake_vcpu_wait("RrQr");
 	expect_failure(rig, "guest", "inject", true);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
-	assert_false(rig->m.stopping);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_RUNNING);
+	assert_false(rig->m->stopping);
 }
 
 /* A machine check in the middle of an instruction's accesses: it waits for their end. */
@@ -255,12 +255,12 @@ static void again_and_again(void **state)
 
 	start(rig, meets_it, 3000, hva(BAD_GPA));
 	for (unsigned i = 0; i < 20000 && atomic_load(&times) > 0; i++)
-		loop_step(&rig->m.loop, 1);
+		loop_step(&rig->m->loop, 1);
 	assert_int_equal(atomic_load(&times), 0);
-	loop_step(&rig->m.loop, 1);
+	loop_step(&rig->m->loop, 1);
 	assert_in_range(events(rig, MACHINE_MEMORY_FAILURE), 1, 25); /* one a second */
 	assert_int_equal(log_captured_lines(), 1);
-	assert_int_equal(rig->m.memory.n_pages, 1);
+	assert_int_equal(rig->m->memory.n_pages, 1);
 }
 
 /* Ever new pages: the list of them is bounded, and with it what is said of them. */
@@ -270,14 +270,14 @@ static void many_pages(void **state)
 
 	run(rig);
 	for (unsigned i = 0; i < 300; i++)
-		assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AO, hva(i * PAGE)));
+		assert_true(machine_sigbus(rig->m, BUS_MCEERR_AO, hva(i * PAGE)));
 	for (unsigned i = 0; i < 300; i++) {
-		assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AO, hva(i * PAGE)));
-		loop_step(&rig->m.loop, 0);
+		assert_true(machine_sigbus(rig->m, BUS_MCEERR_AO, hva(i * PAGE)));
+		loop_step(&rig->m->loop, 0);
 	}
 	fake_vcpu_wait("Or");
-	loop_step(&rig->m.loop, 1);
-	assert_int_equal(rig->m.memory.n_pages, MEMORY_PAGES);
+	loop_step(&rig->m->loop, 1);
+	assert_int_equal(rig->m->memory.n_pages, MEMORY_PAGES);
 	assert_in_range(log_captured_lines(), 1, MEMORY_PAGES);
 }
 
@@ -290,7 +290,7 @@ static void the_guest_cannot_take_it(void **state)
 	start(rig, meets_it, 1, hva(BAD_GPA));
 	expect_failure(rig, "guest", "reset", true);
 	while (!events(rig, MACHINE_SHUTDOWN))
-		loop_step(&rig->m.loop, 1);
+		loop_step(&rig->m->loop, 1);
 	assert_string_equal(rig->event[rig->n_events - 1].reason, "guest-reset");
 	fake_vcpu_wait("RrQ"); /* and it did not run again */
 }
@@ -299,8 +299,8 @@ static void expect_the_end(struct machine_rig *rig)
 {
 	expect_failure(rig, "hypervisor", "fatal", true);
 	assert_int_equal(events(rig, MACHINE_SHUTDOWN), 1);
-	assert_true(machine_ending(&rig->m));
-	assert_int_equal(rig->m.exit_status, 1);
+	assert_true(machine_ending(rig->m));
+	assert_int_equal(rig->m->exit_status, 1);
 	assert_says(log_captured(), "error: ");
 	assert_says(log_captured(), "the machine ends");
 }
@@ -332,20 +332,20 @@ static void broadcast(void **state)
 	struct machine_rig *rig = *state;
 
 	fake_vcpu.broadcast = true;
-	rig->vcpu.memory.asked = 0;
+	rig->vcpu->memory.asked = 0;
 	memset(two, 0, sizeof(two));
 	/* The one that runs is the second of three. */
-	rig->m.vcpus = two;
-	rig->m.n_vcpus = 2;
+	rig->m->vcpus = two;
+	rig->m->n_vcpus = 2;
 	start(rig, meets_it, 1, hva(BAD_GPA));
 	fake_vcpu_wait("RrQr");
 	expect_failure(rig, "guest", "inject", true);
 	assert_int_equal(atomic_load(&two[0].memory.asked), MEMORY_ASK_SHARE);
 	assert_int_equal(atomic_load(&two[1].memory.asked), MEMORY_ASK_SHARE);
-	assert_int_equal(atomic_load(&rig->vcpu.memory.asked), 0);
-	rig->m.vcpus = &rig->vcpu;
-	rig->m.n_vcpus = 1;
-	atomic_fetch_or(&rig->vcpu.memory.asked, MEMORY_ASK_SHARE);
+	assert_int_equal(atomic_load(&rig->vcpu->memory.asked), 0);
+	rig->m->vcpus = rig->vcpu;
+	rig->m->n_vcpus = 1;
+	atomic_fetch_or(&rig->vcpu->memory.asked, MEMORY_ASK_SHARE);
 	fake_vcpu_wait("QrSr");
 }
 
@@ -361,7 +361,7 @@ static void found_by_the_host(void **state)
 	expect_failure(rig, "guest", "inject", false);
 	fake_vcpu_wait("RrOr");
 	assert_int_equal(fake_vcpu.gpa, BAD_GPA);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_RUNNING);
 }
 
 static void found_while_it_stands(void **state)
@@ -369,7 +369,7 @@ static void found_while_it_stands(void **state)
 	struct machine_rig *rig = *state;
 
 	send_sigbus(BUS_MCEERR_AO, hva(BAD_GPA));
-	loop_step(&rig->m.loop, 100);
+	loop_step(&rig->m->loop, 100);
 	assert_int_equal(events(rig, MACHINE_MEMORY_FAILURE), 0);
 	run(rig);
 	expect_failure(rig, "guest", "inject", false);
@@ -377,8 +377,8 @@ static void found_while_it_stands(void **state)
 	fake_vcpu_pause(rig);
 	/* What it was to be told does not outlive a reset. */
 	send_sigbus(BUS_MCEERR_AO, hva(2 * BAD_GPA));
-	loop_step(&rig->m.loop, 100);
-	vcpus_reset(&rig->m);
+	loop_step(&rig->m->loop, 100);
+	vcpus_reset(rig->m);
 	run(rig);
 	fake_vcpu_wait("OrRr");
 }
@@ -391,8 +391,8 @@ static void found_elsewhere(void **state)
 	run(rig);
 	send_sigbus(BUS_MCEERR_AO, rig);
 	expect_failure(rig, "hypervisor", "ignore", false);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
-	assert_int_equal(rig->m.memory.n_pages, 0);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_RUNNING);
+	assert_int_equal(rig->m->memory.n_pages, 0);
 	fake_vcpu_wait("Rr");
 }
 
@@ -416,12 +416,12 @@ static void replaced_at_a_reset(void **state)
 	start(rig, meets_it, 1, hva(BAD_GPA));
 	expect_failure(rig, "guest", "inject", true);
 	fake_vcpu_pause(rig);
-	memory_failures_mend(&rig->m);
+	memory_failures_mend(rig->m);
 	assert_int_equal(*(uint8_t *)hva(BAD_GPA), 0);
-	assert_int_equal(rig->m.memory.n_pages, 0);
+	assert_int_equal(rig->m->memory.n_pages, 0);
 	assert_says(log_captured(), "1 pages of guest memory with uncorrectable errors");
 	/* Nobody's DMA goes anywhere. */
-	memory_failures_follow(&rig->m, then);
+	memory_failures_follow(rig->m, then);
 	assert_true(then_called);
 }
 
@@ -437,23 +437,23 @@ static void dma_follows(void **state)
 	rig_settle(rig);
 	assert_true(op.done && !op.err.code);
 	maps = rig->host.maps;
-	memory_failures_follow(&rig->m, then);
+	memory_failures_follow(rig->m, then);
 	assert_true(then_called); /* nothing to do */
-	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
-	assert_int_equal(memory_failures_check(&rig->m, NULL), 0);
+	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	assert_int_equal(memory_failures_check(rig->m, NULL), 0);
 	then_called = false;
-	memory_failures_follow(&rig->m, then);
+	memory_failures_follow(rig->m, then);
 	assert_false(then_called); /* the worker's work */
 	rig_settle(rig);
 	assert_true(then_called);
 	assert_int_equal(then_err.code, 0);
 	assert_int_equal(rig->host.maps, maps + 1);
 	/* Not so: the machine does not go on. */
-	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	rig->host.fail_at = rig->host.calls + 1;
 	rig->host.fail_errno = ENOMEM;
 	then_called = false;
-	memory_failures_follow(&rig->m, then);
+	memory_failures_follow(rig->m, then);
 	rig_settle(rig);
 	assert_true(then_called);
 	assert_int_equal(then_err.code, ENOMEM);
@@ -483,17 +483,17 @@ static void plugged_while_dma_follows(void **state)
 	rig_add(rig, &op, "id=d,host=0000:01:00.0,bus=rp1,addr=0.1");
 	rig_settle(rig);
 	assert_true(op.done && !op.err.code);
-	assert_false(bars_on_bus(device_find(&rig->m, "d"))); /* a running guest's business */
+	assert_false(bars_on_bus(device_find(rig->m, "d"))); /* a running guest's business */
 	rig_add(rig, &op2, "id=e,host=0000:02:00.0,bus=rp1,addr=0,multifunction=on");
-	while (device_find(&rig->m, "e")->life.stage != DEVICE_ATTACHED)
+	while (device_find(rig->m, "e")->life.stage != DEVICE_ATTACHED)
 		rig_step(rig);
-	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	then_called = false;
-	memory_failures_follow(&rig->m, then);
+	memory_failures_follow(rig->m, then);
 	assert_false(then_called);
 	rig_settle(rig);
 	assert_true(then_called && op2.done && !op2.err.code);
-	assert_true(bars_on_bus(device_find(&rig->m, "e")));
+	assert_true(bars_on_bus(device_find(rig->m, "e")));
 	rig_del(rig, &op, "d", true);
 	rig_settle(rig);
 	assert_true(op.done);
@@ -507,7 +507,7 @@ static void not_of_a_device_that_goes(void **state)
 	struct rig_op op;
 
 	rig_add(rig, &op, "id=d,host=0000:01:00.0,bus=rp1,addr=0");
-	d = device_find(&rig->m, "d");
+	d = device_find(rig->m, "d");
 	assert_non_null(d);
 	while (d->life.stage != DEVICE_ATTACHED)
 		rig_step(rig);
@@ -517,13 +517,13 @@ static void not_of_a_device_that_goes(void **state)
 		rig_step(rig);
 	assert_true(d->job.running);
 	rig->host.fail_at = 0;
-	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	then_called = false;
-	memory_failures_follow(&rig->m, then);
+	memory_failures_follow(rig->m, then);
 	assert_true(then_called);
 	rig_settle(rig);
 	assert_true(op.done && op.err.code);
-	assert_null(device_find(&rig->m, "d"));
+	assert_null(device_find(rig->m, "d"));
 }
 
 /* Main's own writing: it goes on with fresh memory; whether that will do is asked afterwards. */
@@ -532,34 +532,34 @@ static void met_by_main(void **state)
 	struct machine_rig *rig = *state;
 	struct err err = { 0 };
 
-	assert_int_equal(memory_failures_check(&rig->m, &err), 0);
+	assert_int_equal(memory_failures_check(rig->m, &err), 0);
 	memset(hva(BAD_GPA), 0x77, PAGE);
-	assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, (char *)hva(BAD_GPA) + 100));
+	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, (char *)hva(BAD_GPA) + 100));
 	assert_int_equal(*(uint8_t *)hva(BAD_GPA), 0);
-	assert_int_equal(memory_failures_check(&rig->m, &err), 0);
-	assert_int_equal(memory_failures_check(&rig->m, &err), 0);
+	assert_int_equal(memory_failures_check(rig->m, &err), 0);
+	assert_int_equal(memory_failures_check(rig->m, &err), 0);
 	expect_failure(rig, "hypervisor", "ignore", true);
 	/* Nothing that fresh memory would mend. */
-	assert_false(machine_sigbus(&rig->m, BUS_MCEERR_AR, rig));
-	assert_false(machine_sigbus(&rig->m, BUS_ADRALN, hva(BAD_GPA)));
+	assert_false(machine_sigbus(rig->m, BUS_MCEERR_AR, rig));
+	assert_false(machine_sigbus(rig->m, BUS_ADRALN, hva(BAD_GPA)));
 	/* Nor for ever. */
-	while (rig->m.ram.n_replaced < RAM_REPLACED_MAX)
-		assert_true(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
-	assert_false(machine_sigbus(&rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	while (rig->m->ram.n_replaced < RAM_REPLACED_MAX)
+		assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
+	assert_false(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 }
 
 /* RAM in a file that ends too soon. */
 static void shorten(struct machine_rig *rig, char *directory)
 {
 	struct ram_options options = { .path = mkdtemp(directory) };
-	const struct ram_layout layout = rig->m.ram.layout;
+	const struct ram_layout layout = rig->m->ram.layout;
 
-	vfio_context_set_ram(rig->m.vfio, NULL);
-	ram_release(&rig->m.ram);
-	assert_int_equal(ram_init(&rig->m.ram, &layout, &options, NULL), 0);
-	assert_int_equal(ftruncate(rig->m.ram.fd, BAD_GPA), 0);
+	vfio_context_set_ram(rig->m->vfio, NULL);
+	ram_release(&rig->m->ram);
+	assert_int_equal(ram_init(&rig->m->ram, &layout, &options, NULL), 0);
+	assert_int_equal(ftruncate(rig->m->ram.fd, BAD_GPA), 0);
 	rmdir(directory);
-	rig->config.mem_path = directory;
+	rig->m->config->mem_path = strdup(directory);
 }
 
 static void beyond_the_files_end(void **state)
@@ -572,8 +572,8 @@ static void beyond_the_files_end(void **state)
 	*(volatile char *)hva(BAD_GPA - 1) = 1;
 	*(volatile char *)hva(BAD_GPA) = 1; /* SIGBUS */
 	*(volatile char *)hva(BAD_GPA + PAGE) = 1;
-	assert_int_equal(rig->m.memory.faults, 2);
-	assert_int_equal(memory_failures_check(&rig->m, &err), -EIO);
+	assert_int_equal(rig->m->memory.faults, 2);
+	assert_int_equal(memory_failures_check(rig->m, &err), -EIO);
 	assert_says(err.text, "the host cannot provide guest memory at 0x");
 	assert_says(err.text, "the file in '/tmp/portcullis-test-");
 	assert_int_equal(events(rig, MACHINE_MEMORY_FAILURE), 0);
@@ -585,7 +585,7 @@ static void met_while_loading(void **state)
 	char directory[] = "/tmp/portcullis-test-XXXXXX";
 	static const uint8_t kernel[3 * PAGE] = { 1, 2, 3 };
 	struct machine_rig *rig = *state;
-	struct boot_load *load = &rig->m.gate.load;
+	struct boot_load *load = &rig->m->gate.load;
 
 	shorten(rig, directory);
 	*load = (struct boot_load){ .count = 1,
@@ -594,9 +594,9 @@ static void met_while_loading(void **state)
 			.file_size = sizeof(kernel),
 			.size = sizeof(kernel) } } };
 	run(rig);
-	while (!machine_ending(&rig->m))
-		loop_step(&rig->m.loop, 1);
-	assert_int_equal(rig->m.exit_status, 1);
+	while (!machine_ending(rig->m))
+		loop_step(&rig->m->loop, 1);
+	assert_int_equal(rig->m->exit_status, 1);
 	assert_says(log_captured(), "error: cannot load the guest: the host cannot provide");
 	assert_string_equal(fake_vcpu.calls, ""); /* it never ran */
 }
@@ -606,7 +606,7 @@ static void *asks_for_memory(void *opaque)
 {
 	struct machine_rig *rig = opaque;
 
-	return vcpu_load_fault(&rig->vcpu, BUS_MCEERR_AR, atomic_load(&met)) ? opaque : NULL;
+	return vcpu_load_fault(rig->vcpu, BUS_MCEERR_AR, atomic_load(&met)) ? opaque : NULL;
 }
 
 static void mended_while_loading(void **state)
@@ -623,17 +623,17 @@ static void mended_while_loading(void **state)
 	*(uint8_t *)hva(BAD_GPA) = 0x77;
 	atomic_store(&met, hva(BAD_GPA));
 	assert_int_equal(pthread_create(&thread, NULL, asks_for_memory, rig), 0);
-	while (!rig->m.memory.load_fault)
-		loop_step(&rig->m.loop, 1);
+	while (!rig->m->memory.load_fault)
+		loop_step(&rig->m->loop, 1);
 	usleep(2000);
-	assert_false(atomic_load(&rig->vcpu.request.done)); /* the worker has its part yet to do */
+	assert_false(atomic_load(&rig->vcpu->request.done)); /* the worker has its part yet to do */
 	rig_settle(rig);
 	pthread_join(thread, &mended);
 	assert_ptr_equal(mended, rig);
 	assert_int_equal(rig->host.maps, maps + 1);
 	assert_int_equal(*(uint8_t *)hva(BAD_GPA), 0);
 	expect_failure(rig, "hypervisor", "ignore", true);
-	assert_false(machine_ending(&rig->m));
+	assert_false(machine_ending(rig->m));
 	rig_del(rig, &op, "d", true);
 	rig_settle(rig);
 }

@@ -46,7 +46,7 @@ static void expect_event(const struct machine_rig *rig, unsigned i, enum machine
 static void add_reserves_the_address_map(void **state)
 {
 	struct machine_rig *rig = *state;
-	struct bus *bus = &rig->m.bus;
+	struct bus *bus = &rig->m->bus;
 	const size_t before = bus->room;
 	const uint64_t filler = 0x8000000000;
 	struct rig_op del;
@@ -78,7 +78,7 @@ static void add_tells_the_guest_and_del_asks_it(void **state)
 	rig_settle(rig);
 	assert_false(del.done);
 	/* unplug-timeout's default, in milliseconds */
-	assert_in_range(device_find(&rig->m, "d0")->deadline.at_ms - loop_now_ms(), 5000, 10001);
+	assert_in_range(device_find(rig->m, "d0")->deadline.at_ms - loop_now_ms(), 5000, 10001);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
 	rig_guest_ejects(rig);
 	rig_settle(rig);
@@ -202,7 +202,7 @@ static void paused_guest_cannot_answer(void **state)
 	struct rig_op del;
 
 	plug(rig);
-	rig->m.runstate = RUNSTATE_PAUSED;
+	rig->m->runstate = RUNSTATE_PAUSED;
 	rig_del(rig, &del, "d0", false);
 	assert_true(del.done);
 	assert_int_equal(del.err.code, EAGAIN);
@@ -220,7 +220,7 @@ static void reset_completes_what_was_asked(void **state)
 
 	plug(rig);
 	rig_del(rig, &del, "d0", false);
-	plug_on_reset(&rig->m);
+	plug_on_reset(rig->m);
 	rig_settle(rig);
 	assert_true(del.done);
 	assert_int_equal(del.err.code, 0);
@@ -243,7 +243,7 @@ static void host_wants_it_back(void **state)
 	struct machine_rig *rig = *state;
 
 	plug(rig);
-	rig->m.env.ops->wants_back(&rig->m, device_find(&rig->m, "d0")->vfio);
+	rig->m->env.ops->wants_back(rig->m, device_find(rig->m, "d0")->vfio);
 	rig_settle(rig);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
 	/* The guest does not care: the host gets it all the same. */
@@ -514,13 +514,13 @@ static void a_del_behind_one_that_times_out_asks_again(void **state)
 	struct again again = { .op.done = del_again, .rig = rig };
 
 	plug(rig);
-	machine_device_del(&rig->m, "d0", false, &again.op);
+	machine_device_del(rig->m, "d0", false, &again.op);
 	rig_settle(rig);
 	rig_deadline(rig, "d0");
 	assert_int_equal(again.err.code, ETIMEDOUT);
 	assert_false(again.next.done);
-	assert_int_equal(device_find(&rig->m, "d0")->life.stage, DEVICE_REQUESTED);
-	assert_true(device_find(&rig->m, "d0")->deadline.armed);
+	assert_int_equal(device_find(rig->m, "d0")->life.stage, DEVICE_REQUESTED);
+	assert_true(device_find(rig->m, "d0")->deadline.armed);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
 	rig_guest_ejects(rig);
 	rig_settle(rig);
@@ -530,8 +530,8 @@ static void a_del_behind_one_that_times_out_asks_again(void **state)
 
 static void workers_step(struct machine_rig *rig)
 {
-	for (unsigned i = 0; i < rig->m.n_workers; i++)
-		loop_step(&rig->m.workers[i].loop, 0);
+	for (unsigned i = 0; i < rig->m->n_workers; i++)
+		loop_step(&rig->m->workers[i].loop, 0);
 }
 
 /* The worker has freed what is to be cancelled, and main has not heard of it yet. */
@@ -544,15 +544,15 @@ static void del_while_a_failed_add_closes(void **state)
 	rig->card[0].dead = true;
 	rig_add(rig, &add, ADD);
 	workers_step(rig);
-	loop_step(&rig->m.loop, 0);
-	device_find(&rig->m, "d0")->vfio->reset_deadline_ms = 0;
+	loop_step(&rig->m->loop, 0);
+	device_find(rig->m, "d0")->vfio->reset_deadline_ms = 0;
 	workers_step(rig);
-	loop_step(&rig->m.loop, 0);
-	assert_int_equal(device_find(&rig->m, "d0")->life.stage, DEVICE_ATTACHED);
+	loop_step(&rig->m->loop, 0);
+	assert_int_equal(device_find(rig->m, "d0")->life.stage, DEVICE_ATTACHED);
 	workers_step(rig); /* fenced */
-	loop_step(&rig->m.loop, 0);
+	loop_step(&rig->m->loop, 0);
 	workers_step(rig); /* closed */
-	assert_null(device_find(&rig->m, "d0")->vfio->attachment);
+	assert_null(device_find(rig->m, "d0")->vfio->attachment);
 	rig_del(rig, &del, "d0", false);
 	rig_settle(rig);
 	assert_true(add.done && add.err.code == EIO);
@@ -575,7 +575,7 @@ static void del_at_every_step_of_an_add(void **state)
 			rig_add(rig, &add, ADD);
 			for (unsigned i = 0; i < steps; i++) {
 				if (i & 1)
-					loop_step(&rig->m.loop, 0);
+					loop_step(&rig->m->loop, 0);
 				else
 					workers_step(rig);
 			}

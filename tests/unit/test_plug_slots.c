@@ -53,7 +53,7 @@ static void force(struct machine_rig *rig)
 
 static struct port *port_of(struct machine_rig *rig)
 {
-	return rig->m.ports;
+	return rig->m->ports;
 }
 
 /* --- a card that was pulled --- */
@@ -92,7 +92,7 @@ static void new_card_does_not_wait_for_ever(void **state)
 
 	plug_pull_replace(rig);
 	assert_true(port->stale_end.armed);
-	loop_timer_cancel(&rig->m.loop, &port->stale_end);
+	loop_timer_cancel(&rig->m->loop, &port->stale_end);
 	port->stale_end.fn(port->stale_end.opaque);
 	assert_int_equal(rig_slot_read(rig, INS, 1), 1);
 	/* Or a guest that wakes up late would eject the new one. */
@@ -120,7 +120,7 @@ static void reset_shows_the_waiting_card(void **state)
 	struct machine_rig *rig = *state;
 
 	plug_pull_replace(rig);
-	slots_reset(&rig->m);
+	slots_reset(rig->m);
 	assert_int_equal(rig_slot_read(rig, PRS, 1), 1);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 0);
 	assert_false(port_of(rig)->stale_end.armed);
@@ -133,12 +133,12 @@ static void added_before_the_guest_runs(void **state)
 	struct machine_rig *rig = *state;
 	struct pci_function *fn;
 
-	rig->m.runstate = RUNSTATE_PRELAUNCH;
+	rig->m->runstate = RUNSTATE_PRELAUNCH;
 	add(rig, ADD);
-	fn = vfio_pci_function(device_find(&rig->m, "d0")->vfio);
+	fn = vfio_pci_function(device_find(rig->m, "d0")->vfio);
 	assert_int_not_equal(fn->bar[0].addr, 0);
 	assert_true(fn->bar[0].mapped);
-	rig->m.runstate = RUNSTATE_RUNNING;
+	rig->m->runstate = RUNSTATE_RUNNING;
 	force(rig);
 	assert_true(rig_clean(rig));
 }
@@ -150,7 +150,7 @@ static void guest_in_reset_has_let_go(void **state)
 	struct rig_op del;
 
 	add(rig, ADD);
-	rig->m.resetting = true;
+	rig->m->resetting = true;
 	rig_del(rig, &del, "d0", false);
 	rig_settle(rig);
 	assert_true(del.done);
@@ -216,13 +216,13 @@ static void host_gets_back_at_once_what_nobody_saw(void **state)
 	struct machine_rig *rig = *state;
 
 	add(rig, ADD_SECOND);
-	plug_host_request(device_find(&rig->m, "d1"));
+	plug_host_request(device_find(rig->m, "d1"));
 	rig_settle(rig);
 	assert_int_equal(rig->n_events, 1);
 	assert_true(rig_clean(rig));
 	add(rig, ADD);
-	rig->m.resetting = true;
-	plug_host_request(device_find(&rig->m, "d0"));
+	rig->m->resetting = true;
+	plug_host_request(device_find(rig->m, "d0"));
 	rig_settle(rig);
 	assert_int_equal(rig->n_events, 2);
 	assert_true(rig_clean(rig));
@@ -245,7 +245,7 @@ static void reset_takes_the_whole_slot(void **state)
 
 	plug_pair(rig);
 	rig_del(rig, &del, "d1", false);
-	plug_on_reset(&rig->m);
+	plug_on_reset(rig->m);
 	rig_settle(rig);
 	assert_true(del.done);
 	assert_int_equal(rig->n_events, 2);
@@ -404,7 +404,7 @@ static void guest_lets_go(struct machine_rig *rig)
 {
 	unsigned exp;
 
-	if (!rig->m.ports->root.options.native_hotplug) {
+	if (!rig->m->ports->root.options.native_hotplug) {
 		rig_slot_write(rig, EJR, 1, rig_slot_read(rig, EJR, 1));
 		rig_slot_write(rig, EJ0, 1, 0xff);
 		return;
@@ -416,14 +416,14 @@ static void guest_lets_go(struct machine_rig *rig)
 
 static void reset_end(struct machine_rig *rig)
 {
-	slots_reset(&rig->m);
-	topology_program(&rig->m);
-	rig->m.resetting = false;
+	slots_reset(rig->m);
+	topology_program(rig->m);
+	rig->m->resetting = false;
 }
 
 static void happen(struct machine_rig *rig, enum what what, struct rig_op *op)
 {
-	struct device *device = device_find(&rig->m, "d0");
+	struct device *device = device_find(rig->m, "d0");
 
 	op->done = true;
 	switch (what) {
@@ -442,11 +442,11 @@ static void happen(struct machine_rig *rig, enum what what, struct rig_op *op)
 			rig_deadline(rig, "d0");
 		break;
 	case DO_RESET:
-		rig->m.resetting = true;
-		plug_on_reset(&rig->m);
+		rig->m->resetting = true;
+		plug_on_reset(rig->m);
 		break;
 	case DO_RESET_END:
-		if (rig->m.resetting)
+		if (rig->m->resetting)
 			reset_end(rig);
 		break;
 	case DO_WANTED:
@@ -455,8 +455,8 @@ static void happen(struct machine_rig *rig, enum what what, struct rig_op *op)
 			plug_host_request(device);
 		break;
 	case DO_PAUSE:
-		rig->m.runstate =
-			rig->m.runstate == RUNSTATE_PAUSED ? RUNSTATE_RUNNING : RUNSTATE_PAUSED;
+		rig->m->runstate =
+			rig->m->runstate == RUNSTATE_PAUSED ? RUNSTATE_RUNNING : RUNSTATE_PAUSED;
 		break;
 	case DO_STEP:
 		rig_step(rig);
@@ -471,11 +471,11 @@ static void end(struct machine_rig *rig, struct rig_op *ops, const enum what *or
 {
 	struct rig_op del;
 
-	if (rig->m.resetting)
+	if (rig->m->resetting)
 		reset_end(rig);
-	rig->m.runstate = RUNSTATE_RUNNING;
+	rig->m->runstate = RUNSTATE_RUNNING;
 	rig_settle(rig);
-	if (device_find(&rig->m, "d0")) {
+	if (device_find(rig->m, "d0")) {
 		rig_del(rig, &del, "d0", true);
 		rig_settle(rig);
 		assert_true(del.done);
@@ -488,7 +488,7 @@ static void end(struct machine_rig *rig, struct rig_op *ops, const enum what *or
 	rig_settle(rig);
 	if (!rig_clean(rig))
 		fail_msg("left behind by %d %d %d %d", order[0], order[1], order[2], order[3]);
-	slots_reset(&rig->m);
+	slots_reset(rig->m);
 	rig->n_events = 0;
 }
 

@@ -40,7 +40,7 @@ static int teardown(void **state)
 static const struct json *ask(int (*command)(struct qmp_request *, struct err *))
 {
 	static struct json_writer w;
-	struct qmp_context context = { .machine = &rig.m };
+	struct qmp_context context = { .machine = rig.m };
 	struct qmp_request request = { .context = &context, .out = &w };
 	const struct json *reply;
 	struct err err = { 0 };
@@ -87,12 +87,12 @@ static void access_bar(uint64_t offset)
 {
 	struct io_access access = { .offset = offset, .size = 4 };
 
-	vfio_bar_access(vfio_bar_opaque(&rig.m.devices->vfio->fn, 0), &access);
+	vfio_bar_access(vfio_bar_opaque(&rig.m->devices->vfio->fn, 0), &access);
 }
 
 static void map_bar0(uint32_t addr)
 {
-	struct pci_function *fn = vfio_pci_function(rig.m.devices->vfio);
+	struct pci_function *fn = vfio_pci_function(rig.m->devices->vfio);
 
 	pci_config_apply(fn, PCI_BASE_ADDRESS_0, 4, addr);
 	pci_config_apply(fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
@@ -113,7 +113,7 @@ static void test_device(void **state)
 	assert_string_equal(json_get(row, "stage")->text, "plugged");
 	assert_string_equal(json_get(row, "host")->text, "0000:01:00.0");
 	assert_int_equal(number(row, "group"), 1);
-	assert_int_equal(number(row, "mapped-bytes"), rig.m.ram.layout.size);
+	assert_int_equal(number(row, "mapped-bytes"), rig.m->ram.layout.size);
 	bar = json_get(row, "bars")->first;
 	assert_int_equal(number(bar, "bar"), 0);
 	assert_string_equal(json_get(bar, "kind")->text, "mem64");
@@ -175,7 +175,7 @@ static void test_mappings(void **state)
 	plug();
 	map = ask(qmp_cmd_query_vfio_mappings)->first;
 	assert_int_equal(number(map, "iova"), 0);
-	assert_int_equal(number(map, "size"), rig.m.ram.layout.size);
+	assert_int_equal(number(map, "size"), rig.m->ram.layout.size);
 	assert_true(json_get(map, "ram")->boolean);
 	assert_null(json_get(map, "host"));
 	assert_null(map->next);
@@ -207,7 +207,7 @@ static void test_limits(void **state)
 	map_bar0(0xd0000000);
 	for (unsigned i = 0; i < 3; i++)
 		assert_true(limit(names[i], "used") > before[i]);
-	assert_int_equal(limit("workers", "max"), rig.m.n_workers);
+	assert_int_equal(limit("workers", "max"), rig.m->n_workers);
 	unplug();
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(limit(names[i], "used"), before[i]);
@@ -219,15 +219,15 @@ static void test_main_loop(void **state)
 	struct loop_away away;
 	(void)state;
 
-	rig.m.loop.away.on = true;
-	loop_step(&rig.m.loop, 0);
-	loop_step(&rig.m.loop, 0);
-	away = machine_query_main_loop(&rig.m, false);
+	rig.m->loop.away.on = true;
+	loop_step(&rig.m->loop, 0);
+	loop_step(&rig.m->loop, 0);
+	away = machine_query_main_loop(rig.m, false);
 	assert_true(away.steps > 0);
 	assert_true(away.longest_ns > 0);
-	away = machine_query_main_loop(&rig.m, true);
+	away = machine_query_main_loop(rig.m, true);
 	assert_true(away.steps > 0);
-	away = machine_query_main_loop(&rig.m, false);
+	away = machine_query_main_loop(rig.m, false);
 	assert_int_equal(away.steps, 0);
 	assert_int_equal(away.longest_ns, 0);
 }

@@ -13,8 +13,6 @@
 
 #include "machine_rig.h"
 
-static struct machine_rig *the_rig;
-
 /* A vCPU that executes the guest, for all that main can see. */
 static int setup(void **state)
 {
@@ -22,14 +20,9 @@ static int setup(void **state)
 
 	(void)signal(SIGUSR1, SIG_IGN);
 	rig_setup_acpi(state);
-	rig = the_rig = *state;
-	rig->vcpu.machine = &rig->m;
-	rig->vcpu.thread = pthread_self();
-	atomic_store(&rig->vcpu.request.done, 1);
-	atomic_store(&rig->vcpu.state, VCPU_RUNNING);
-	rig->m.vcpus = &rig->vcpu;
-	rig->m.n_vcpus = 1;
-	assert_int_equal(bus_add_reader(&rig->m.bus, &rig->vcpu.reader), 0);
+	rig = *state;
+	rig->vcpu->thread = pthread_self();
+	atomic_store(&rig->vcpu->state, VCPU_RUNNING);
 	return 0;
 }
 
@@ -47,9 +40,9 @@ static struct rig_op stop_op(void)
 
 static void park(struct machine_rig *rig)
 {
-	atomic_store(&rig->vcpu.state, VCPU_PARKED);
-	while (rig->m.stopping)
-		loop_step(&rig->m.loop, -1);
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
+	while (rig->m->stopping)
+		loop_step(&rig->m->loop, -1);
 }
 
 static unsigned events(const struct machine_rig *rig, enum machine_event_kind kind)
@@ -66,18 +59,18 @@ static void stop_is_answered_when_nobody_executes(void **state)
 	struct machine_rig *rig = *state;
 	struct rig_op one = stop_op(), two = stop_op();
 
-	machine_pause(&rig->m, &one.op);
-	machine_pause(&rig->m, &two.op);
-	loop_step(&rig->m.loop, 2);
+	machine_pause(rig->m, &one.op);
+	machine_pause(rig->m, &two.op);
+	loop_step(&rig->m->loop, 2);
 	assert_false(one.done || two.done);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_RUNNING);
 	assert_int_equal(rig->n_events, 0);
 	park(rig);
 	assert_true(one.done && two.done);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_PAUSED);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_PAUSED);
 	assert_int_equal(events(rig, MACHINE_STOP), 1);
 	one = stop_op();
-	machine_pause(&rig->m, &one.op);
+	machine_pause(rig->m, &one.op);
 	assert_true(one.done); /* it is already */
 }
 
@@ -86,16 +79,16 @@ static void cont_overtakes_a_stop(void **state)
 	struct machine_rig *rig = *state;
 	struct rig_op stop = stop_op();
 
-	machine_pause(&rig->m, &stop.op);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	machine_pause(rig->m, &stop.op);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	assert_true(stop.done);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_RUNNING);
-	assert_int_equal(gate_state(atomic_load(&rig->m.gate.open)), GATE_OPEN);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_RUNNING);
+	assert_int_equal(gate_state(atomic_load(&rig->m->gate.open)), GATE_OPEN);
 	assert_int_equal(rig->event[0].kind, MACHINE_STOP);
 	assert_int_equal(rig->event[1].kind, MACHINE_RESUME);
-	loop_step(&rig->m.loop, 2);
+	loop_step(&rig->m->loop, 2);
 	assert_int_equal(rig->n_events, 2);
-	atomic_store(&rig->vcpu.state, VCPU_PARKED);
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
 }
 
 static void an_error_outweighs_a_stop(void **state)
@@ -104,36 +97,38 @@ static void an_error_outweighs_a_stop(void **state)
 	struct rig_op stop = stop_op();
 	struct err err = { 0 };
 
-	machine_pause(&rig->m, &stop.op);
-	machine_stop(&rig->m, RUNSTATE_INTERNAL_ERROR, NULL);
-	assert_int_equal(machine_run(&rig->m, &err), -EPERM);
+	machine_pause(rig->m, &stop.op);
+	machine_stop(rig->m, RUNSTATE_INTERNAL_ERROR, NULL);
+	assert_int_equal(machine_run(rig->m, &err), -EPERM);
 	assert_false(stop.done);
 	park(rig);
 	assert_true(stop.done);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_INTERNAL_ERROR);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_INTERNAL_ERROR);
 	assert_int_equal(events(rig, MACHINE_STOP), 1);
 }
 
-/* The rest of a reset needs a kernel to load. */
-static void done_then_end(struct machine_op *op, const struct err *err)
+static void finish_reset(struct machine *m)
 {
-	done(op, err);
-	the_rig->m.ending = true;
+	while (m->resetting)
+		loop_step(&m->loop, -1);
 }
 
 static void a_stop_is_told_before_the_reset_behind_it(void **state)
 {
 	struct machine_rig *rig = *state;
-	struct rig_op stop = { .op.done = done_then_end };
+	struct rig_op stop = stop_op();
 
-	machine_pause(&rig->m, &stop.op);
-	machine_reset(&rig->m, SHUTDOWN_HOST_RESET);
-	loop_step(&rig->m.loop, 2);
-	assert_true(rig->m.resetting && !stop.done);
+	machine_pause(rig->m, &stop.op);
+	machine_reset(rig->m, SHUTDOWN_HOST_RESET);
+	loop_step(&rig->m->loop, 2);
+	assert_true(rig->m->resetting && !stop.done);
 	park(rig);
 	assert_true(stop.done);
 	assert_int_equal(rig->event[0].kind, MACHINE_STOP);
-	assert_false(rig->m.run_after_reset);
+	assert_false(rig->m->run_after_reset);
+	finish_reset(rig->m);
+	assert_int_equal(rig->event[1].kind, MACHINE_RESET);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_PRELAUNCH);
 }
 
 static void the_end_answers_a_stop(void **state)
@@ -141,10 +136,10 @@ static void the_end_answers_a_stop(void **state)
 	struct machine_rig *rig = *state;
 	struct rig_op stop = stop_op();
 
-	machine_pause(&rig->m, &stop.op);
-	machine_shutdown(&rig->m, SHUTDOWN_HOST_QUIT);
-	atomic_store(&rig->vcpu.state, VCPU_PARKED);
-	assert_true(machine_end(&rig->m));
+	machine_pause(rig->m, &stop.op);
+	machine_shutdown(rig->m, SHUTDOWN_HOST_QUIT);
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
+	assert_true(machine_end(rig->m));
 	assert_true(stop.done);
 }
 
@@ -166,16 +161,16 @@ static void count(struct mail *mail)
 static void what_was_reported_before_a_reset_is_void(void **state)
 {
 	struct machine_rig *rig = *state;
-	struct machine *m = &rig->m;
+	struct machine *m = rig->m;
 
 	tally = (struct tally){ .mail.run = count };
-	vcpu_report(&rig->vcpu, KVM_EXITED_SHUTDOWN, "triple fault");
+	vcpu_report(rig->vcpu, KVM_EXITED_SHUTDOWN, "triple fault");
 	loop_post(&m->loop, &tally.mail);
 	vcpus_reset(m);
-	assert_true(atomic_load(&rig->vcpu.needs_reset));
+	assert_true(atomic_load(&rig->vcpu->needs_reset));
 	assert_int_equal(m->loop.count, 1);
-	vcpu_report(&rig->vcpu, KVM_EXITED_ERROR, "again");
-	atomic_store(&rig->vcpu.state, VCPU_PARKED);
+	vcpu_report(rig->vcpu, KVM_EXITED_ERROR, "again");
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
 	loop_step(&m->loop, 0);
 	/* The mailbox is whole, and the second report has been heard. */
 	assert_int_equal(tally.runs, 1);
@@ -187,16 +182,18 @@ static void what_was_reported_before_a_reset_is_void(void **state)
 static void an_error_before_a_reset_is_void(void **state)
 {
 	struct machine_rig *rig = *state;
-	struct machine *m = &rig->m;
+	struct machine *m = rig->m;
 
 	machine_reset(m, SHUTDOWN_HOST_RESET);
 	assert_true(m->resetting && m->run_after_reset);
-	vcpu_report(&rig->vcpu, KVM_EXITED_ERROR, "too late");
+	vcpu_report(rig->vcpu, KVM_EXITED_ERROR, "too late");
 	loop_step(&m->loop, 0);
 	assert_true(m->run_after_reset);
 	assert_int_equal(events(rig, MACHINE_STOP), 0);
-	atomic_store(&rig->vcpu.state, VCPU_PARKED);
-	loop_timer_cancel(&m->loop, &m->reset_timer); /* the rest needs a kernel to load */
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
+	finish_reset(m);
+	assert_int_equal(events(rig, MACHINE_STOP), 0);
+	assert_int_equal(gate_state(atomic_load(&m->gate.open)), GATE_OPEN);
 }
 
 /* A client whose next command is stop, while nobody waits for vCPUs any longer. */
@@ -205,10 +202,10 @@ static void a_stop_at_the_end_is_answered_at_once(void **state)
 	struct machine_rig *rig = *state;
 	struct rig_op stop = stop_op();
 
-	machine_shutdown(&rig->m, SHUTDOWN_HOST_QUIT);
-	machine_pause(&rig->m, &stop.op);
+	machine_shutdown(rig->m, SHUTDOWN_HOST_QUIT);
+	machine_pause(rig->m, &stop.op);
 	assert_true(stop.done);
-	atomic_store(&rig->vcpu.state, VCPU_PARKED);
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
 }
 
 int main(void)

@@ -34,17 +34,17 @@ static void a_pause_is_forgiven(void **state)
 {
 	struct machine_rig *rig = *state;
 
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("Rr");
 	fake_vcpu_pause(rig);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("RrCr");
 	fake_vcpu_pause(rig);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("RrCrCr");
 	fake_vcpu_pause(rig);
-	vcpus_reset(&rig->m); /* what stood still is not there any more */
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	vcpus_reset(rig->m); /* what stood still is not there any more */
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("RrCrCrRr");
 }
 
@@ -99,13 +99,13 @@ static void stop_within_a_string(struct machine_rig *rig)
 	atomic_store(&rep.accesses, 0);
 	atomic_store(&rep.let_go, false);
 	rep.exited = false;
-	assert_int_equal(bus_add(&rig->m.bus, BUS_PIO, &region), 0);
-	bus_publish(&rig->m.bus);
+	assert_int_equal(bus_add(&rig->m->bus, BUS_PIO, &region), 0);
+	bus_publish(&rig->m->bus);
 	fake_vcpu.guest = reads_a_string;
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	await_accesses(SLOW_ACCESS);
-	machine_pause(&rig->m, NULL);
-	assert_int_equal(machine_runstate(&rig->m), RUNSTATE_PAUSED); /* it executes nothing */
+	machine_pause(rig->m, NULL);
+	assert_int_equal(machine_runstate(rig->m), RUNSTATE_PAUSED); /* it executes nothing */
 	atomic_store(&rep.let_go, true);
 	fake_vcpu_pause(rig);
 	assert_int_equal(atomic_load(&rep.accesses), SLOW_ACCESS);
@@ -117,7 +117,7 @@ static void a_string_is_stopped_in_the_middle(void **state)
 	struct machine_rig *rig = *state;
 
 	stop_within_a_string(rig);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("RrCr");
 	assert_int_equal(atomic_load(&rep.accesses), REPEATED);
 	assert_memory_equal(rep_data, all, sizeof(all));
@@ -125,9 +125,9 @@ static void a_string_is_stopped_in_the_middle(void **state)
 
 static void finish(struct machine_rig *rig)
 {
-	for (unsigned i = 0; i < 20000 && !vcpus_finished(&rig->m); i++)
+	for (unsigned i = 0; i < 20000 && !vcpus_finished(rig->m); i++)
 		usleep(1000);
-	assert_true(vcpus_finished(&rig->m));
+	assert_true(vcpus_finished(rig->m));
 }
 
 static void reads_once(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
@@ -143,18 +143,18 @@ static void accesses_end_before_a_reset(void **state)
 
 	rep.exited = false;
 	fake_vcpu.guest = reads_once;
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("Rr");
-	vcpus_stop(&rig->m); /* perhaps before the next KVM_RUN, perhaps after it */
-	while (!vcpus_parked(&rig->m))
-		loop_step(&rig->m.loop, 1);
-	rig->vcpu.kvm.io_pending = true;
-	assert_false(vcpus_finished(&rig->m)); /* it is asked, and not parked meanwhile */
+	vcpus_stop(rig->m); /* perhaps before the next KVM_RUN, perhaps after it */
+	while (!vcpus_parked(rig->m))
+		loop_step(&rig->m->loop, 1);
+	rig->vcpu->kvm.io_pending = true;
+	assert_false(vcpus_finished(rig->m)); /* it is asked, and not parked meanwhile */
 	finish(rig);
 	fake_vcpu_wait("rF");
-	assert_true(vcpus_finished(&rig->m));
-	vcpus_reset(&rig->m);
-	vcpus_go(&rig->m);
+	assert_true(vcpus_finished(rig->m));
+	vcpus_reset(rig->m);
+	vcpus_go(rig->m);
 	fake_vcpu_wait("rFRr");
 }
 
@@ -164,13 +164,13 @@ static void a_wish_counts_as_running(void **state)
 	struct machine_rig *rig = *state;
 	static struct vcpu v;
 
-	rig->m.vcpus = &v; /* the one with a thread waits at the gate */
+	rig->m->vcpus = &v; /* the one with a thread waits at the gate */
 	atomic_store(&v.request.done, 1);
-	assert_true(vcpus_parked(&rig->m) && vcpus_stopped(&rig->m));
+	assert_true(vcpus_parked(rig->m) && vcpus_stopped(rig->m));
 	atomic_store(&v.finish, true);
-	assert_false(vcpus_parked(&rig->m) || vcpus_stopped(&rig->m));
+	assert_false(vcpus_parked(rig->m) || vcpus_stopped(rig->m));
 	atomic_store(&v.finish, false);
-	rig->m.vcpus = &rig->vcpu;
+	rig->m->vcpus = rig->vcpu;
 }
 
 static void a_reset_in_the_middle_of_a_string(void **state)
@@ -180,11 +180,11 @@ static void a_reset_in_the_middle_of_a_string(void **state)
 	stop_within_a_string(rig);
 	finish(rig);
 	fake_vcpu_wait("RrF");
-	vcpus_reset(&rig->m);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	vcpus_reset(rig->m);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("RrFRr");
 	assert_int_equal(atomic_load(&rep.accesses), SLOW_ACCESS);
-	assert_false(atomic_load(&rig->vcpu.halted));
+	assert_false(atomic_load(&rig->vcpu->halted));
 }
 
 /* The rest is nobody's any more. */
@@ -226,7 +226,7 @@ static void the_kernel_is_copied_first(void **state)
 {
 	static uint8_t kernel[3 * BOOT_STEP];
 	struct machine_rig *rig = *state;
-	struct boot_load *load = &rig->m.gate.load;
+	struct boot_load *load = &rig->m->gate.load;
 	uint8_t *to = mmap(
 		NULL, sizeof(kernel), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -237,14 +237,14 @@ static void the_kernel_is_copied_first(void **state)
 	slow.at = to + BOOT_STEP;
 	assert_int_equal(mprotect(slow.at, 4096, PROT_NONE), 0);
 	(void)signal(SIGSEGV, on_fault);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	for (unsigned i = 0; i < 20000 && !atomic_load(&slow.reached); i++)
 		usleep(1000);
 	assert_true(atomic_load(&slow.reached));
-	machine_pause(&rig->m, NULL);
+	machine_pause(rig->m, NULL);
 	for (unsigned i = 0; i < 5; i++)
-		loop_step(&rig->m.loop, 1);
-	assert_true(rig->m.stopping);
+		loop_step(&rig->m->loop, 1);
+	assert_true(rig->m->stopping);
 	atomic_store(&slow.let_go, true);
 	fake_vcpu_pause(rig);
 	(void)signal(SIGSEGV, SIG_DFL);
@@ -253,7 +253,7 @@ static void the_kernel_is_copied_first(void **state)
 	assert_memory_equal(to, kernel, 2 * BOOT_STEP);
 	assert_int_equal(to[2 * BOOT_STEP], 0);
 	/* The rest, once. */
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	fake_vcpu_wait("Rr");
 	assert_int_equal(load->written, sizeof(kernel));
 	assert_memory_equal(to, kernel, sizeof(kernel));
@@ -262,7 +262,6 @@ static void the_kernel_is_copied_first(void **state)
 
 /* Two vCPUs, of which the second one's reset takes as long as the test likes. */
 static struct {
-	struct vcpu vcpu[2];
 	_Atomic bool reached, let_go;
 } pair;
 
@@ -304,27 +303,20 @@ static void await_two_resets(void)
 
 static int setup_pair(void **state)
 {
-	struct machine_rig *rig;
+	static struct machine_rig the_rig;
+	struct machine_rig *rig = *state = &the_rig;
 
-	rig_setup_acpi(state);
-	rig = *state;
+	rig_start(rig, "-smp 2");
 	(void)signal(SIGUSR1, SIG_IGN); /* the fake's KVM_RUN is short */
 	fake_vcpu_clear();
 	memset(&pair, 0, sizeof(pair));
 	fake_vcpu.on_reset = reset_slowly;
-	rig->m.runstate = RUNSTATE_PRELAUNCH;
-	rig->m.vcpus = pair.vcpu;
-	rig->m.n_vcpus = 2;
-	vcpus_reset(&rig->m);
+	machine_pause(rig->m, NULL);
+	rig->m->runstate = RUNSTATE_PRELAUNCH;
+	vcpus_reset(rig->m);
 	for (unsigned i = 0; i < 2; i++) {
-		struct vcpu *v = &pair.vcpu[i];
+		struct vcpu *v = &rig->vcpu[i];
 
-		v->kvm.index = i;
-		v->machine = &rig->m;
-		v->bus = &rig->m.bus;
-		v->gate = &rig->m.gate;
-		atomic_store(&v->request.done, 1);
-		assert_int_equal(bus_add_reader(&rig->m.bus, &v->reader), 0);
 		assert_int_equal(pthread_create(&v->thread, NULL, vcpu_thread, v), 0);
 	}
 	return 0;
@@ -334,10 +326,10 @@ static int teardown_pair(void **state)
 {
 	struct machine_rig *rig = *state;
 
-	vcpus_end(&rig->m);
-	pthread_join(pair.vcpu[0].thread, NULL);
+	vcpus_end(rig->m);
+	pthread_join(rig->vcpu[0].thread, NULL);
 	atomic_store(&pair.let_go, true);
-	pthread_join(pair.vcpu[1].thread, NULL);
+	pthread_join(rig->vcpu[1].thread, NULL);
 	return rig_teardown(state);
 }
 
@@ -348,7 +340,7 @@ static void the_first_waits_for_the_others(void **state)
 {
 	struct machine_rig *rig = *state;
 
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	await_second();
 	atomic_store(&pair.let_go, true);
 	await_two_resets();
@@ -359,25 +351,25 @@ static void stopped_while_the_first_waits(void **state)
 {
 	struct machine_rig *rig = *state;
 
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	await_second();
-	machine_pause(&rig->m, NULL);
-	assert_int_equal(atomic_load(&pair.vcpu[0].state), VCPU_PARKED);
+	machine_pause(rig->m, NULL);
+	assert_int_equal(atomic_load(&rig->vcpu[0].state), VCPU_PARKED);
 	atomic_store(&pair.let_go, true);
-	while (rig->m.stopping)
-		loop_step(&rig->m.loop, 1);
+	while (rig->m->stopping)
+		loop_step(&rig->m->loop, 1);
 	assert_string_equal(fake_vcpu.calls, "R");
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	await_two_resets();
-	vcpus_stop(&rig->m);
-	while (!vcpus_parked(&rig->m))
-		loop_step(&rig->m.loop, 1);
+	vcpus_stop(rig->m);
+	while (!vcpus_parked(rig->m))
+		loop_step(&rig->m->loop, 1);
 	/* Again, and the first one ends before the second one has been let go (teardown). */
 	atomic_store(&pair.let_go, false);
 	atomic_store(&pair.reached, false);
-	rig->m.runstate = RUNSTATE_PAUSED;
-	vcpus_reset(&rig->m);
-	assert_int_equal(machine_run(&rig->m, NULL), 0);
+	rig->m->runstate = RUNSTATE_PAUSED;
+	vcpus_reset(rig->m);
+	assert_int_equal(machine_run(rig->m, NULL), 0);
 	for (unsigned i = 0; i < 20000 && !atomic_load(&pair.reached); i++)
 		usleep(1000);
 }
