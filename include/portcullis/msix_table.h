@@ -34,15 +34,15 @@ struct msix_table {
 	uint64_t *pending; /* the PBA: a bit per vector, owned */
 };
 
-static inline uint64_t msix_table_size(unsigned n)
+static inline unsigned msix_table_size(unsigned n)
 {
-	return (uint64_t)n * MSIX_ENTRY;
+	return n * MSIX_ENTRY;
 }
 
 /* The PBA is read in qwords, its last one whole. */
-static inline uint64_t msix_pba_size(unsigned n)
+static inline unsigned msix_pba_size(unsigned n)
 {
-	return ((uint64_t)n + 63) / 64 * 8;
+	return (n + 63) / 64 * 8;
 }
 
 /* n 0..MSIX_VECTORS_MAX; as after a reset. -ENOMEM: all zero. */

@@ -64,14 +64,22 @@ static bool inside(uint64_t at, unsigned size, uint64_t room)
 	return at <= room && size <= room - at;
 }
 
-/* x86: memory order is the guest's. */
+/* x86: memory order is the guest's. Drivers read dwords: for those nothing is called. */
 static uint64_t bytes_read(const void *bytes, uint64_t room, uint64_t at, unsigned size)
 {
+	const uint8_t *from = bytes;
 	uint64_t value = 0;
+	uint32_t dword;
 
 	if (!inside(at, size, room))
 		return ~0ull >> (64 - 8 * size);
-	memcpy(&value, (const uint8_t *)bytes + at, size);
+	from += at;
+	if (size == sizeof(dword)) {
+		memcpy(&dword, from, sizeof(dword));
+		return dword;
+	}
+	for (unsigned i = 0; i < size; i++)
+		value |= (uint64_t)from[i] << 8 * i;
 	return value;
 }
 

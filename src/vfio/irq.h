@@ -52,9 +52,10 @@ struct vfio_vector {
 struct vfio_msix {
 	unsigned n; /* vectors, 0: no MSI-X; known before the table is made */
 	unsigned table_bar, pba_bar;
-	uint64_t table_at, pba_at; /* offsets in their BARs */
-	struct msix_table table;   /* as the guest sees it; under the function's lock */
-	bool resizable;		   /* worker: the kernel takes single vectors at any time */
+	uint64_t table_at, pba_at;   /* offsets in their BARs */
+	uint64_t table_end, pba_end; /* exclusive */
+	struct msix_table table;     /* as the guest sees it; under the function's lock */
+	bool resizable;		     /* worker: the kernel takes single vectors at any time */
 	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */
 	/* worker: loop_now_ms(); the host had no more, and is not asked before */
 	uint64_t full_until;

@@ -32,6 +32,8 @@ int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, u
 	if (msix->table_bar > 5 || msix->pba_bar > 5)
 		return -EINVAL;
 	msix->n = n < vectors ? n : vectors;
+	msix->table_end = msix->table_at + msix_table_size(msix->n);
+	msix->pba_end = msix->pba_at + msix_pba_size(msix->n);
 	/* The whole table of the device, also what the kernel offers no vectors for. */
 	if (!inside(msix->table_at, msix_table_size(n), bar_size[msix->table_bar]) ||
 		!inside(msix->pba_at, msix_pba_size(msix->n), bar_size[msix->pba_bar]) ||
@@ -228,19 +230,14 @@ void vfio_msix_off(struct vfio_pci *dev)
 		vfio_vector_drop(&dev->irqs.vector[i]);
 }
 
-static bool overlaps(uint64_t offset, unsigned size, uint64_t at, uint64_t bytes)
-{
-	return offset < at + bytes && offset + size > at;
-}
-
 bool vfio_msix_covers(const struct vfio_msix *msix, unsigned bar, uint64_t offset, unsigned size)
 {
+	uint64_t end = offset + size;
+
 	if (!msix->n)
 		return false;
-	return (bar == msix->table_bar &&
-		       overlaps(offset, size, msix->table_at, msix_table_size(msix->n))) ||
-	       (bar == msix->pba_bar &&
-		       overlaps(offset, size, msix->pba_at, msix_pba_size(msix->n)));
+	return (bar == msix->table_bar && offset < msix->table_end && end > msix->table_at) ||
+	       (bar == msix->pba_bar && offset < msix->pba_end && end > msix->pba_at);
 }
 
 static void finish_vectors(struct io_request *request)
@@ -297,21 +294,20 @@ static uint64_t pba_read(struct vfio_pci *dev, uint64_t at, unsigned size)
 enum io_status vfio_msix_access(struct vfio_pci *dev, unsigned bar, struct io_access *access)
 {
 	const struct vfio_msix *msix = &dev->irqs.msix;
-	/* What lies before their start wraps, and is not inside. */
-	uint64_t table = access->offset - msix->table_at, pba = access->offset - msix->pba_at;
+	uint64_t offset = access->offset;
 	unsigned size = access->size;
 
-	if (bar == msix->table_bar && inside(table, size, msix_table_size(msix->n))) {
+	if (bar == msix->table_bar && offset >= msix->table_at && offset < msix->table_end) {
 		if (access->write)
-			return table_write(dev, table, access);
-		access->data = table_read(dev, table, size);
+			return table_write(dev, offset - msix->table_at, access);
+		access->data = table_read(dev, offset - msix->table_at, size);
 		return IO_DONE;
 	}
 	/* The PBA is read-only; an access across an edge of either is undefined by the spec. */
 	if (access->write)
 		return IO_DONE;
-	if (bar == msix->pba_bar && inside(pba, size, msix_pba_size(msix->n)))
-		access->data = pba_read(dev, pba, size);
+	if (bar == msix->pba_bar && offset >= msix->pba_at && offset + size <= msix->pba_end)
+		access->data = pba_read(dev, offset - msix->pba_at, size);
 	else
 		access->data = ~0ull >> (64 - 8 * size);
 	return IO_DONE;
