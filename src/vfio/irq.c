@@ -193,16 +193,16 @@ static bool intx_disabled(struct vfio_pci *dev)
 void vfio_irq_sync(struct vfio_pci *dev)
 {
 	enum vfio_irq_mode mode = wanted_mode(dev);
-	bool fresh = mode != dev->irqs.mode;
+	bool changed = mode != dev->irqs.mode;
 
-	if (fresh)
+	if (changed)
 		vfio_irq_off(dev);
 	dev->irqs.mode = mode;
 	if (mode == VFIO_IRQ_MSIX)
 		vfio_msix_sync(dev, 0, dev->irqs.msix.n - 1);
 	else if (mode == VFIO_IRQ_MSI)
 		vfio_msi_sync(dev);
-	else if (mode == VFIO_IRQ_INTX && fresh)
+	else if (mode == VFIO_IRQ_INTX && changed)
 		vfio_intx_on(dev);
 	vfio_intx_gate(dev, dev->irqs.mode != VFIO_IRQ_OFF && !intx_disabled(dev));
 }

@@ -17,13 +17,17 @@ static void unwatch(struct vfio_vector *v)
 	v->watched = false;
 }
 
-/* A change of one vector's state, in the device's count of such vectors. */
-static void count(atomic_uint *counter, bool up)
+/* One of a vector's states, and the device's count of vectors in it. False: it was that already. */
+static bool change(bool *state, bool to, atomic_uint *counter)
 {
-	if (up)
+	if (*state == to)
+		return false;
+	*state = to;
+	if (to)
 		atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 	else
 		atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
+	return true;
 }
 
 /* The guest sees it in the PBA or the MSI capability. */
@@ -52,10 +56,8 @@ static void set_pending(struct vfio_vector *v, bool pending)
 {
 	struct vfio_irq_counts *counts = &v->dev->irqs.counts;
 
-	if (v->pending == pending)
+	if (!change(&v->pending, pending, &counts->pending))
 		return;
-	v->pending = pending;
-	count(&counts->pending, pending);
 	counts->held += pending;
 	show_pending(v->dev, v->index, pending);
 }
@@ -74,16 +76,12 @@ static void arrived(void *opaque, uint32_t events)
 
 void vfio_vector_arm(struct vfio_vector *v, bool armed)
 {
-	if (v->armed != armed)
-		count(&v->dev->irqs.counts.armed, armed);
-	v->armed = armed;
+	change(&v->armed, armed, &v->dev->irqs.counts.armed);
 }
 
 static void set_connected(struct vfio_vector *v, bool connected)
 {
-	if (v->connected != connected)
-		count(&v->dev->irqs.counts.connected, connected);
-	v->connected = connected;
+	change(&v->connected, connected, &v->dev->irqs.counts.connected);
 }
 
 static void watch(struct vfio_vector *v)
@@ -94,13 +92,30 @@ static void watch(struct vfio_vector *v)
 	if (loop_fd_add(v->dev->worker, &v->watch, EPOLLIN) == 0)
 		v->watched = true;
 	else
-		v->dev->irqs.counts
-			.failures++; /* what comes is found when the vector is unmasked */
+		v->dev->irqs.counts.failures++; /* what comes is found when it is unmasked */
+}
+
+static int alloc_gsi(struct vfio_vector *v)
+{
+	const struct irq_sink *irq = v->dev->env.irq;
+	int ret = irq->gsi_alloc(irq->opaque, &v->gsi);
+
+	v->has_gsi = ret == 0;
+	v->message_set = false;
+	return ret;
+}
+
+static void free_gsi(struct vfio_vector *v)
+{
+	const struct irq_sink *irq = v->dev->env.irq;
+
+	if (v->has_gsi)
+		irq->gsi_free(irq->opaque, v->gsi);
+	v->has_gsi = false;
 }
 
 int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned index)
 {
-	const struct irq_sink *irq = dev->env.irq;
 	int ret;
 
 	*v = (struct vfio_vector){ .dev = dev, .index = index, .fd = -1 };
@@ -109,24 +124,18 @@ int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned in
 		return v->fd;
 	if (index >= IRQ_GSI_RESERVE)
 		return 0;
-	ret = irq->gsi_alloc(irq->opaque, &v->gsi);
-	v->has_gsi = v->own_gsi = ret == 0;
+	ret = alloc_gsi(v);
+	v->own_gsi = v->has_gsi;
 	return ret;
 }
 
 void vfio_vector_release(struct vfio_vector *v)
 {
-	const struct irq_sink *irq;
-
 	if (!v->dev)
 		return;
-	irq = v->dev->env.irq;
 	vfio_vector_drop(v);
-	if (v->has_gsi)
-		irq->gsi_free(irq->opaque, v->gsi);
-	v->has_gsi = false;
-	if (v->fd >= 0)
-		sys_closep(&v->fd);
+	free_gsi(v);
+	sys_closep(&v->fd);
 	v->dev = NULL;
 }
 
@@ -136,11 +145,9 @@ static int route(struct vfio_vector *v, const struct msi_message *message)
 	int ret;
 
 	if (!v->has_gsi) {
-		ret = irq->gsi_alloc(irq->opaque, &v->gsi);
+		ret = alloc_gsi(v);
 		if (ret)
 			return ret;
-		v->has_gsi = true;
-		v->message_set = false;
 	}
 	if (v->message_set && v->message.addr == message->addr && v->message.data == message->data)
 		return 0;
@@ -198,16 +205,12 @@ int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message
 
 void vfio_vector_drop(struct vfio_vector *v)
 {
-	const struct irq_sink *irq = v->dev->env.irq;
-
 	disconnect(v);
 	unwatch(v);
 	if (v->fd >= 0)
 		sys_eventfd_drain(v->fd);
 	set_pending(v, false);
 	vfio_vector_arm(v, false);
-	if (v->has_gsi && !v->own_gsi) {
-		irq->gsi_free(irq->opaque, v->gsi);
-		v->has_gsi = false;
-	}
+	if (!v->own_gsi)
+		free_gsi(v);
 }
