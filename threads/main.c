@@ -113,7 +113,7 @@ static int run_machine(struct config *config, struct err *err) ON_MAIN
 static int run(struct config *config, struct err *err) ON_MAIN
 {
 	struct pidfile pidfile = { .fd = -1 };
-	int ret = inherited_check(config, err);
+	int ret = inherited_take(config, err);
 
 	signal(SIGPIPE, SIG_IGN);
 	if (!ret && config->daemonize)

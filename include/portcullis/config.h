@@ -24,7 +24,7 @@ struct config_serial {
 	bool wait;   /* server: wait for the first client before the guest starts */
 };
 
-/* One -device or -object: its type and options object (type->size bytes, owned). */
+/* One -device or -object: its type and options (owned; NULL: the machine has taken them). */
 struct config_device {
 	const struct prop_type *type;
 	void *options;
@@ -66,6 +66,11 @@ struct config {
 	struct config_global *globals;
 	unsigned n_globals;
 	char *pidfile, *log_file;
+	/*
+	 * The fds that options of devices and objects name are open and ours (inherited_take());
+	 * before that they are numbers, and not to be closed.
+	 */
+	bool has_fds;
 	bool daemonize, freeze /* -S */, no_reboot, no_shutdown, no_seccomp;
 };
 
@@ -85,7 +90,7 @@ extern const struct prop_type *const object_types[];
 const struct prop_type *object_type_find(const char *name);
 /*
  * A new options object of type: its defaults, then the -global ones. The command line and QMP's
- * device_add both start with it. The caller owns *out (props_release() and free()).
+ * device_add both start with it. The caller owns *out (prop.h).
  */
 int device_options_new(
 	const struct config *config, const struct prop_type *type, void **out, struct err *err);

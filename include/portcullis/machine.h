@@ -146,10 +146,10 @@ void machine_device_del(
 	struct machine *machine, const char *id, bool force, struct machine_op *op) ON_MAIN;
 
 /*
- * object-add: options as the type's table makes them, borrowed; an fd they name is the object's
- * from success on. -EEXIST; object-del: -ENOENT, -EBUSY while a device uses it.
+ * object-add: options as the type's table makes them; takes options in every case. -EEXIST;
+ * object-del: -ENOENT, -EBUSY while a device uses it.
  */
-int machine_object_add(struct machine *machine, const struct prop_type *type, const void *options,
+int machine_object_add(struct machine *machine, const struct prop_type *type, void *options,
 	struct err *err) ON_MAIN;
 int machine_object_del(struct machine *machine, const char *id, struct err *err) ON_MAIN;
 

@@ -25,10 +25,10 @@ int process_std_fds(void);
  * Every fd that -qmp, -mon, -serial, -object and -device name, handed over by whoever started us:
  * is it none of the standard ones, open, a socket where it must be one, and named once? Before
  * anything else is opened: a number that is not open now would be one of our own files a moment
- * later, and taken for what the user meant. Each has one owner: what names it. -EBADF, -ENOTSOCK,
- * -EINVAL with text.
+ * later, and taken for what the user meant. Each has one owner from now on: what names it. -EBADF,
+ * -ENOTSOCK, -EINVAL with text.
  */
-int inherited_check(const struct config *config, struct err *err);
+int inherited_take(struct config *config, struct err *err);
 
 /*
  * Goes on in a child without terminal, in "/". Only the child returns. The parent waits: it copies

@@ -2,7 +2,10 @@
 /*
  * prop.h - one property table per device type; every way in and every help text is read from it.
  *
- * Layer: L0. Any thread; the caller owns the object; strings in it are owned by it (props_release).
+ * Layer: L0. Any thread. Strings and fds in an options object are its own.
+ * Owner: one, from the command line or a QMP command to the device. Who is handed options that are
+ *        not const takes them in every case, also when it fails, and ends them with props_free().
+ *        Who needs an fd of theirs for longer moves it out (prop_take_fd()); the rest is closed.
  * Ways in: "-device TYPE,key=value,..." and the members of a QMP device_add/object-add. Both end in
  *        prop_set(). A value comes as string, integer or boolean and is converted to the property's
  *        type, so JSON 3, "3" and "0x3" are the same.
@@ -16,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct closer;
 struct err;
 
 enum prop_kind {
@@ -27,6 +31,7 @@ enum prop_kind {
 	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex with or without 0x, slot << 3 | fn; -1 when unset */
 	PROP_CHOICE, /* int32_t index into choices */
 	PROP_PCI_IDS, /* struct pci_ids: VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE], hexadecimal */
+	PROP_FD,      /* int: number of an open file, the object's from now on; -1 when unset */
 };
 
 struct host_bdf {
@@ -87,9 +92,27 @@ const char *prop_id_fault(const char *id);
 /* Of an id that was taken before, so that it fits. */
 void prop_id_copy(char out[static PROP_ID_SIZE], const char *id);
 
-/* Defaults into obj (type->size bytes, contents replaced). -ENOMEM. */
+/* A new object with its type's defaults. -ENOMEM. */
+int props_new(const struct prop_type *type, void **out);
+/*
+ * Fds that nobody took out are closer's to close: clients may have handed them over (closer.h).
+ * NULL: closed here, where nobody waits for us. obj may be NULL.
+ */
+void props_free(const struct prop_type *type, void *obj, struct closer *closer);
+/* The same for an object in its owner's memory (type->size bytes, contents replaced). */
 int props_init(const struct prop_type *type, void *obj);
-void props_release(const struct prop_type *type, void *obj);
+void props_release(const struct prop_type *type, void *obj, struct closer *closer);
+/* The object's PROP_FD, of which a type has one at most; NULL: it has none. */
+int *props_fd(const struct prop_type *type, void *obj);
+/* *fd, the caller's now; -1: none was given. */
+static inline int prop_take_fd(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
 int prop_set(const struct prop_type *type, void *obj, const char *name,
 	const struct prop_value *value, struct err *err);
 /*

@@ -43,10 +43,10 @@ struct root_port_ops {
 };
 
 struct root_port {
-	struct pci_function function;	  /* 1b36:000c */
-	struct pci_bus bus;		  /* the slot: devfn 0..7 */
-	struct root_port_options options; /* owned */
-	const struct root_port_ops *ops;  /* set by the machine after init, or NULL */
+	struct pci_function function;	   /* 1b36:000c */
+	struct pci_bus bus;		   /* the slot: devfn 0..7 */
+	struct root_port_options *options; /* owned */
+	const struct root_port_ops *ops;   /* set by the machine after init, or NULL */
 	void *opaque;
 	/* The slot's state; registers under function.lock, the rest main's. */
 	struct slot *slot; /* owned */
@@ -57,8 +57,8 @@ struct root_port {
 };
 
 /*
- * Takes options (also on failure). sink is what the child bus uses. -ENOMEM.
- * The physical slot number is options.slot, or else made of options.device.addr, unique on pcie.0: SLOT
+ * Takes options. sink is what the child bus uses. -ENOMEM.
+ * The physical slot number is options.slot, or else made of options.addr, unique on pcie.0: SLOT
  * for SLOT.0, SLOT + 32 * FN for others. Who picks the address later calls root_port_set_number().
  */
 int root_port_init(

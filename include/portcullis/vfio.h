@@ -26,6 +26,7 @@
 #include <portcullis/prop.h>
 #include <portcullis/role.h>
 
+struct closer;
 struct err;
 struct irq_sink;
 struct vfio_pci;
@@ -38,7 +39,7 @@ struct vfio_pci_options {
 	struct host_bdf host;
 	char *sysfsdev; /* instead of host: directory of a device without its own address (mdev) */
 	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
-	char *fd;	/* with iommufd: number of an fd open on the cdev; open() closes it */
+	int fd;		/* with iommufd: open on the cdev; -1: none. open() takes it */
 	struct pci_ids expect;	      /* "x-expect": refuse any other device */
 	bool p2p;		      /* "x-p2p": other devices' DMA reaches its BARs */
 	bool rombar;		      /* show an expansion ROM */
@@ -64,6 +65,7 @@ struct vfio_env {
 	void *opaque;
 	const struct irq_sink *irq;   /* borrowed */
 	const struct vfio_host *host; /* NULL: the real kernel; tests: a fake one */
+	struct closer *closer;	      /* of fds in options that nobody took; NULL: none */
 };
 
 /* Containers and the DMA ledger, shared by all devices of a machine; a lock inside. */
@@ -76,16 +78,16 @@ void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
 extern const struct prop_type vfio_iommufd_type;
 struct vfio_iommufd_options {
 	char *id;
-	char *fd; /* number of an fd open on /dev/iommu, taken; NULL: opened when needed */
+	int fd; /* open on /dev/iommu; -1: opened when needed */
 };
-/* Borrows options. -EEXIST: the id is taken; -EINVAL: fd is no number. */
-int vfio_context_add_iommufd(struct vfio_context *context,
-	const struct vfio_iommufd_options *options, struct err *err) ON_MAIN;
+/* Takes options. -EEXIST: the id is taken. */
+int vfio_context_add_iommufd(struct vfio_context *context, struct vfio_iommufd_options *options,
+	struct err *err) ON_MAIN;
 /* *fd: the caller's, who closes it; -1: none. -ENOENT, -EBUSY (text names it). */
 int vfio_context_del_iommufd(
 	struct vfio_context *context, const char *id, int *fd, struct err *err) ON_MAIN;
 
-/* Takes options (released by vfio_pci_free). worker: the loop its deferred work goes to. */
+/* Takes options. worker: the loop its deferred work goes to. */
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	struct vfio_pci_options *options, struct loop *worker, struct err *err);
 void vfio_pci_free(struct vfio_pci *dev);

@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/debug.h>
 #include <portcullis/err.h>
 
 /* What "given twice" can be told of; no table is longer. */
 #define PROPS_MAX 64
 #define SHOWN_MAX 300 /* bytes of a value that messages repeat */
+#define SHOWN_SIZE (SHOWN_MAX + sizeof("..."))
 
 /* One assignment under way: where it goes and how to complain. */
 struct assign {
@@ -25,22 +27,25 @@ struct assign {
 	struct err *err;
 };
 
+/* The value as messages repeat it: what is wrong with a long one must still be told. */
+static const char *show(const struct prop_value *value, char out[static SHOWN_SIZE])
+{
+	if (value->kind == PROP_VALUE_BOOL)
+		return value->boolean ? "true" : "false";
+	if (value->kind == PROP_VALUE_INT)
+		snprintf(out, SHOWN_SIZE, "%" PRId64, value->number);
+	else
+		snprintf(out, SHOWN_SIZE, "%.*s%s", SHOWN_MAX, value->string,
+			strnlen(value->string, SHOWN_MAX + 1) > SHOWN_MAX ? "..." : "");
+	return out;
+}
+
 static int wrong(const struct assign *a, int code, const char *expected)
 {
-	char number[24];
-	const char *shown = a->value->string;
-	size_t len;
+	char shown[SHOWN_SIZE];
 
-	if (a->value->kind == PROP_VALUE_BOOL)
-		shown = a->value->boolean ? "true" : "false";
-	if (a->value->kind == PROP_VALUE_INT) {
-		snprintf(number, sizeof(number), "%" PRId64, a->value->number);
-		shown = number;
-	}
-	/* What is wrong with a long one must still be told. */
-	len = strnlen(shown, SHOWN_MAX + 1);
-	return err_set(a->err, code, "%s: property '%s' cannot be '%.*s%s': %s", a->type->name,
-		a->prop->name, SHOWN_MAX, shown, len > SHOWN_MAX ? "..." : "", expected);
+	return err_set(a->err, code, "%s: property '%s' cannot be '%s': %s", a->type->name,
+		a->prop->name, show(a->value, shown), expected);
 }
 
 #define TEXT(x) #x
@@ -207,6 +212,30 @@ static int set_choice(const struct assign *a)
 	return wrong(a, EINVAL, expected);
 }
 
+/* Whether it is open, and whose, the way in has found out: the number is an open file of ours. */
+static int set_fd(const struct assign *a)
+{
+	int *field = a->field;
+	char shown[SHOWN_SIZE];
+	uint64_t fd = UINT64_MAX;
+
+	if (a->value->kind == PROP_VALUE_STRING && !a->value->string[0])
+		return wrong(a, EINVAL, "it must not be empty");
+	if (a->value->kind == PROP_VALUE_STRING && parse_u64(a->value->string, &fd) < 0)
+		fd = UINT64_MAX;
+	if (a->value->kind == PROP_VALUE_INT)
+		fd = (uint64_t)a->value->number;
+	if (fd > INT32_MAX)
+		return err_set(a->err, EINVAL, "%s: fd '%s' is not the number of a file descriptor",
+			a->type->name, show(a->value, shown));
+	/* Or the first would be nobody's. */
+	if (*field >= 0)
+		return err_set(a->err, EINVAL, "%s: property '%s' is given twice", a->type->name,
+			a->prop->name);
+	*field = (int)fd;
+	return 0;
+}
+
 static int (*const setters[])(const struct assign *a) = {
 	[PROP_STRING] = set_string,
 	[PROP_BOOL] = set_bool,
@@ -216,6 +245,7 @@ static int (*const setters[])(const struct assign *a) = {
 	[PROP_DEVFN] = set_devfn,
 	[PROP_CHOICE] = set_choice,
 	[PROP_PCI_IDS] = set_pci_ids,
+	[PROP_FD] = set_fd,
 };
 
 const struct prop *prop_find(const struct prop_type *type, const char *name)
@@ -259,6 +289,8 @@ int props_init(const struct prop_type *type, void *obj)
 	int ret;
 
 	memset(obj, 0, type->size);
+	if (props_fd(type, obj))
+		*props_fd(type, obj) = -1;
 	for (const struct prop *p = type->props; p->name; p++) {
 		struct prop_value value = { .kind = PROP_VALUE_STRING, .string = p->def };
 
@@ -268,21 +300,55 @@ int props_init(const struct prop_type *type, void *obj)
 			continue;
 		ret = prop_set(type, obj, p->name, &value, NULL);
 		if (ret < 0) {
-			props_release(type, obj);
+			props_release(type, obj, NULL);
 			return ret;
 		}
 	}
 	return 0;
 }
 
-void props_release(const struct prop_type *type, void *obj)
+void props_release(const struct prop_type *type, void *obj, struct closer *closer)
 {
 	if (!obj)
 		return;
-	for (const struct prop *p = type->props; p->name; p++)
+	for (const struct prop *p = type->props; p->name; p++) {
+		void *field = (char *)obj + p->offset;
+
 		if (p->kind == PROP_STRING)
-			free(*(char **)((char *)obj + p->offset));
+			free(*(char **)field);
+		if (p->kind == PROP_FD)
+			closer_close(closer, *(int *)field);
+	}
 	memset(obj, 0, type->size);
+	if (props_fd(type, obj))
+		*props_fd(type, obj) = -1;
+}
+
+int props_new(const struct prop_type *type, void **out)
+{
+	void *obj = malloc(type->size);
+	int ret = obj ? props_init(type, obj) : -ENOMEM;
+
+	if (ret < 0) {
+		free(obj);
+		return ret;
+	}
+	*out = obj;
+	return 0;
+}
+
+void props_free(const struct prop_type *type, void *obj, struct closer *closer)
+{
+	props_release(type, obj, closer);
+	free(obj);
+}
+
+int *props_fd(const struct prop_type *type, void *obj)
+{
+	for (const struct prop *p = type->props; p->name; p++)
+		if (p->kind == PROP_FD)
+			return (int *)((char *)obj + p->offset);
+	return NULL;
 }
 
 int props_check(const struct prop_type *type, const void *obj, struct err *err)

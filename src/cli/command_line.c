@@ -176,7 +176,7 @@ static int finish_sockets(struct parse *p)
 
 			if (a->kind != b->kind)
 				continue;
-			if (a->kind == QMP_FD) /* inherited_check() */
+			if (a->kind == QMP_FD) /* inherited_take() */
 				continue;
 			if (a->kind == QMP_UNIX && !strcmp(a->path, b->path))
 				return err_set(p->err, EINVAL,

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,16 +20,11 @@ struct named {
 
 static bool device_fd(const struct config_device *device, int *out)
 {
-	const struct prop *prop = prop_find(device->type, "fd");
-	const char *text;
-	uint64_t fd;
+	const int *fd = props_fd(device->type, device->options);
 
-	if (!prop || prop->kind != PROP_STRING)
+	if (!fd || *fd < 0)
 		return false;
-	text = *(char *const *)((const char *)device->options + prop->offset);
-	if (!text || parse_u64(text, &fd) < 0 || fd > INT_MAX)
-		return false; /* what is wrong with the text is the device's to say */
-	*out = (int)fd;
+	*out = *fd;
 	return true;
 }
 
@@ -83,7 +77,7 @@ static int check(const struct named *all, unsigned i, struct err *err)
 	return -EBADF;
 }
 
-int inherited_check(const struct config *c, struct err *err)
+int inherited_take(struct config *c, struct err *err)
 {
 	unsigned most = c->n_qmp + 1 + c->n_objects + c->n_devices, n;
 	struct named *all = calloc(most, sizeof(*all));
@@ -95,5 +89,6 @@ int inherited_check(const struct config *c, struct err *err)
 	for (unsigned i = 0; !ret && i < n; i++)
 		ret = check(all, i, err);
 	free(all);
+	c->has_fds = !ret;
 	return ret;
 }

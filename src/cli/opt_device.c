@@ -152,12 +152,10 @@ static int check_global(struct parse *p, const struct config_global *global)
 	if (names_one_device(global->property))
 		return option_error(p, "'%s' names one device and cannot be a default for all",
 			global->property);
-	scratch = calloc(1, type->size);
-	if (!scratch)
+	if (props_new(type, &scratch) < 0)
 		return out_of_memory(p);
 	ret = prop_set(type, scratch, global->property, &value, p->err);
-	props_release(type, scratch);
-	free(scratch);
+	props_free(type, scratch, NULL);
 	if (ret < 0)
 		err_prefix(p->err, "option '-global'");
 	return ret;

@@ -23,11 +23,7 @@ int opt_object(struct parse *p, const char *value)
 	ret = split_type(p, &object_list, value, &object->type, &rest);
 	if (ret < 0)
 		return ret;
-	object->options = calloc(1, object->type->size);
-	if (!object->options)
-		return out_of_memory(p);
-	ret = props_init(object->type, object->options);
-	if (ret < 0)
+	if (props_new(object->type, &object->options) < 0)
 		return out_of_memory(p);
 	ret = props_parse(object->type, object->options, rest, p->err);
 	return ret < 0 ? ret : props_check(object->type, object->options, p->err);

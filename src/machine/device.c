@@ -114,6 +114,7 @@ struct device *device_new(struct machine *m, struct vfio_pci_options *options, s
 
 	if (!device) {
 		err_set(err, ENOMEM, "no memory for device '%s'", options->device.id);
+		props_free(&vfio_pci_type, options, &m->closer);
 		return NULL;
 	}
 	device->machine = m;
@@ -125,13 +126,16 @@ struct device *device_new(struct machine *m, struct vfio_pci_options *options, s
 			options->device.id, m->n_workers);
 		goto fail;
 	}
-	if (vfio_pci_new(&device->vfio, m->vfio, options, &device->worker->loop, err))
+	if (vfio_pci_new(&device->vfio, m->vfio, options, &device->worker->loop, err)) {
+		options = NULL; /* taken */
 		goto fail;
+	}
 	device->id = vfio_pci_id(device->vfio);
 	device->options = &options->device;
 	device_link(m, device);
 	return device;
 fail:
+	props_free(&vfio_pci_type, options, &m->closer);
 	if (device->worker)
 		device->worker->device = NULL;
 	free(device);

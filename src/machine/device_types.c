@@ -40,16 +40,11 @@ const struct prop_type *object_type_find(const char *name)
 int device_options_new(
 	const struct config *config, const struct prop_type *type, void **out, struct err *err)
 {
-	void *options = calloc(1, type->size);
-	int ret;
+	void *options;
+	int ret = props_new(type, &options);
 
-	if (!options)
-		return err_set(err, ENOMEM, "no memory for the options of %s", type->name);
-	ret = props_init(type, options);
-	if (ret < 0) {
-		free(options);
+	if (ret < 0)
 		return err_set_errno(err, -ret, "%s: defaults", type->name);
-	}
 	for (unsigned i = 0; i < config->n_globals; i++) {
 		const struct config_global *global = &config->globals[i];
 		struct prop_value value = { .kind = PROP_VALUE_STRING, .string = global->value };
@@ -58,8 +53,7 @@ int device_options_new(
 			continue;
 		ret = prop_set(type, options, global->property, &value, err);
 		if (ret < 0) {
-			props_release(type, options);
-			free(options);
+			props_free(type, options, NULL);
 			return ret;
 		}
 	}

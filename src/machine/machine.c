@@ -77,7 +77,7 @@ static void describe_acpi(struct machine *m)
 	m->acpi.mem32_end = m->windows.mem32_end;
 	m->acpi.io_start = (uint16_t)m->windows.io_start;
 	m->acpi.ports = m->port_devfns;
-	m->acpi.native_hotplug = m->ports && m->ports->root.options.native_hotplug;
+	m->acpi.native_hotplug = m->ports && m->ports->root.options->native_hotplug;
 	for (unsigned i = 0; i < 4; i++)
 		m->acpi.intx_gsi[i] = 16 + i;
 }

@@ -21,11 +21,15 @@ void config_init(struct config *config)
 	};
 }
 
-static void release_devices(struct config_device *devices, unsigned n)
+static void release_devices(struct config_device *devices, unsigned n, bool has_fds)
 {
 	for (unsigned i = 0; i < n; i++) {
-		props_release(devices[i].type, devices[i].options);
-		free(devices[i].options);
+		void *options = devices[i].options;
+		int *fd = options ? props_fd(devices[i].type, options) : NULL;
+
+		if (fd && !has_fds)
+			*fd = -1;
+		props_free(devices[i].type, options, NULL);
 	}
 	free(devices);
 }
@@ -37,8 +41,8 @@ void config_release(struct config *config)
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
-	release_devices(config->objects, config->n_objects);
-	release_devices(config->devices, config->n_devices);
+	release_devices(config->objects, config->n_objects, config->has_fds);
+	release_devices(config->devices, config->n_devices, config->has_fds);
 	for (unsigned i = 0; i < config->n_qmp; i++) {
 		free(config->qmp[i].path);
 		free(config->qmp[i].host);

@@ -64,42 +64,30 @@ static int check_bus(struct machine *m, const struct vfio_pci_options *options, 
 	return -err->code;
 }
 
-static struct device *add_start(
-	struct machine *m, const struct prop_type *type, void *options, struct err *err) ON_MAIN
+static int check_add(struct machine *m, const struct prop_type *type, const void *options,
+	struct err *err) ON_MAIN
 {
-	if (type != &vfio_pci_type) {
-		err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);
-		return NULL;
-	}
-	if (m->ending) {
-		err_set(err, EBUSY, "the machine is ending");
-		return NULL;
-	}
-	if (props_check(type, options, err) || check_bus(m, options, err))
-		return NULL;
-	return device_new(m, options, err);
-}
+	int ret;
 
-/* No device was made that would close the file descriptor it was given. */
-static void close_fd(struct machine *m, const struct vfio_pci_options *options)
-{
-	uint64_t fd;
-
-	if (options->fd && !parse_u64(options->fd, &fd) && fd <= INT32_MAX)
-		closer_close(&m->closer, (int)fd);
+	if (type != &vfio_pci_type)
+		return err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);
+	if (m->ending)
+		return err_set(err, EBUSY, "the machine is ending");
+	ret = props_check(type, options, err);
+	return ret ? ret : check_bus(m, options, err);
 }
 
 void machine_device_add(
 	struct machine *m, const struct prop_type *type, void *options, struct machine_op *op)
 {
 	struct err err = { 0 };
-	struct device *device = add_start(m, type, options, &err);
+	struct device *device = NULL;
 
+	if (check_add(m, type, options, &err))
+		props_free(type, options, &m->closer);
+	else
+		device = device_new(m, options, &err);
 	if (!device) {
-		if (type == &vfio_pci_type)
-			close_fd(m, options);
-		props_release(type, options);
-		free(options);
 		op->done(op, &err);
 		return;
 	}

@@ -50,10 +50,10 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 
 		if (config->devices[i].type != &vfio_pci_type)
 			continue;
+		config->devices[i].options = NULL;
 		device = device_new(m, options, err);
 		if (!device)
 			return -err->code;
-		config->devices[i].options = NULL; /* the device's now */
 		device->place = place;
 		device_event(device, LIFE_ADD_COLD);
 		ret = wait_for_devices(m, err);

@@ -118,5 +118,7 @@ void sink_init(struct machine *m)
 		.opaque = m,
 		.main = &m->loop,
 	};
-	m->env = (struct vfio_env){ .ops = &env_ops, .opaque = m, .irq = &m->irq_sink };
+	m->env = (struct vfio_env){
+		.ops = &env_ops, .opaque = m, .irq = &m->irq_sink, .closer = &m->closer
+	};
 }

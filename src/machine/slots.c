@@ -86,7 +86,7 @@ static const struct root_port_ops port_ops = { .on_power = native_power,
 
 static bool native(const struct port *port)
 {
-	return port->root.options.native_hotplug;
+	return port->root.options->native_hotplug;
 }
 
 void slots_init(struct machine *m, const struct slots_ops *ops)

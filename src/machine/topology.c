@@ -32,7 +32,7 @@ struct port *topology_port_of(struct machine *m, const struct pci_bus *bus)
 bool topology_has_port(const struct machine *m, const char *id)
 {
 	for (const struct port *p = m->ports; p; p = p->next)
-		if (p->root.options.device.id && !strcmp(p->root.options.device.id, id))
+		if (p->root.options->device.id && !strcmp(p->root.options->device.id, id))
 			return true;
 	return false;
 }
@@ -57,22 +57,33 @@ int topology_place(struct pci_bus *bus, int32_t addr, struct err *err)
 	return err_set(err, EBUSY, "no free slot on bus '%s'", bus->name);
 }
 
-static int port_new(struct machine *m, struct root_port_options *options, struct err *err) ON_MAIN
+/* devfn, or -errno. */
+static int port_place(struct machine *m, const struct device_options *options, struct err *err)
 {
-	struct port *port, **at = &m->ports;
-	const bool multifunction = options->device.multifunction, numbered = options->slot;
-	int devfn, ret;
+	int devfn;
 
-	if (options->device.bus && strcmp(options->device.bus, m->pcie0.name))
+	if (options->bus && strcmp(options->bus, m->pcie0.name))
 		return err_set(err, EINVAL,
 			"pcie-root-port '%s': bus '%s' is not pcie.0: root ports sit on pcie.0",
-			options->device.id, options->device.bus);
-	devfn = topology_place(&m->pcie0, options->device.addr, err);
-	if (devfn < 0)
-		return err_prefix(err, "pcie-root-port '%s'", options->device.id);
-	port = calloc(1, sizeof(*port));
-	if (!port)
-		return err_set(err, ENOMEM, "no memory for root port '%s'", options->device.id);
+			options->id, options->bus);
+	devfn = topology_place(&m->pcie0, options->addr, err);
+	return devfn < 0 ? err_prefix(err, "pcie-root-port '%s'", options->id) : devfn;
+}
+
+/* Takes options. */
+static int port_new(struct machine *m, struct root_port_options *options, struct err *err) ON_MAIN
+{
+	const bool multifunction = options->device.multifunction, numbered = options->slot;
+	int devfn = port_place(m, &options->device, err), ret = devfn;
+	struct port *port = devfn < 0 ? NULL : calloc(1, sizeof(*port)), **at = &m->ports;
+
+	if (!port) {
+		if (devfn >= 0)
+			ret = err_set(
+				err, ENOMEM, "no memory for root port '%s'", options->device.id);
+		props_free(&root_port_type, options, &m->closer);
+		return ret;
+	}
 	port->machine = m;
 	ret = root_port_init(&port->root, options, &m->sink);
 	if (ret) {
@@ -83,7 +94,7 @@ static int port_new(struct machine *m, struct root_port_options *options, struct
 		root_port_set_number(&port->root, root_port_number_of((uint8_t)devfn));
 	ret = pci_plug(&m->pcie0, &port->root.function, (uint8_t)devfn, multifunction, err);
 	if (ret) {
-		err_prefix(err, "pcie-root-port '%s'", port->root.options.device.id);
+		err_prefix(err, "pcie-root-port '%s'", port->root.options->device.id);
 		root_port_release(&port->root);
 		goto fail;
 	}
@@ -122,16 +133,19 @@ int topology_init(struct machine *m, struct err *err)
 	pci_host_bridge_init(&m->host_bridge);
 	ret = pci_plug(&m->pcie0, &m->host_bridge, 0, false, err);
 	for (unsigned i = 0; !ret && i < config->n_devices; i++) {
+		struct root_port_options *options = config->devices[i].options;
+
 		if (config->devices[i].type != &root_port_type)
 			continue;
-		ret = port_new(m, config->devices[i].options, err);
+		config->devices[i].options = NULL;
+		ret = port_new(m, options, err);
 	}
 	/* _OSC gives the operating system all of native hot plug or none of it. */
 	for (struct port *p = m->ports; !ret && p; p = p->next)
-		if (p->root.options.native_hotplug != m->ports->root.options.native_hotplug)
+		if (p->root.options->native_hotplug != m->ports->root.options->native_hotplug)
 			ret = err_set(err, EINVAL,
 				"pcie-root-port '%s': native-hotplug differs from that of '%s': it is one for all ports",
-				p->root.options.device.id, m->ports->root.options.device.id);
+				p->root.options->device.id, m->ports->root.options->device.id);
 	for (struct port *p = m->ports; p; p = p->next)
 		m->port_devfns[m->acpi.n_ports++] = p->root.function.devfn;
 	return ret;

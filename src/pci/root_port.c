@@ -54,7 +54,7 @@ static void add_exp(struct root_port *port)
 	pci_put(w1c, at + PCI_EXP_DEVSTA, 2, 0xf);
 	pci_put(config, at + PCI_EXP_LNKCAP, 4,
 		LINK_SPEED | LINK_WIDTH << 4 | PCI_EXP_LNKCAP_DLLLARC |
-			(uint32_t)port->options.port << 24);
+			(uint32_t)port->options->port << 24);
 	pci_put(wmask, at + PCI_EXP_LNKCTL, 2, LNKCTL_WRITABLE);
 	pci_put(config, at + PCI_EXP_SLTCAP, 4, sltcap | (uint32_t)port->number << 19);
 	pci_put(wmask, at + PCI_EXP_SLTCTL, 2, port->slot->native ? SLTCTL_WRITABLE : 0);
@@ -253,25 +253,24 @@ int root_port_init(struct root_port *port, struct root_port_options *options, st
 	struct pci_function *fn = &port->function;
 
 	memset(port, 0, sizeof(*port));
-	port->options = *options;
-	memset(options, 0, sizeof(*options));
-	pci_function_init(fn, port->options.device.id, &root_port_ops, port);
-	pci_bus_init(&port->bus, port->options.device.id, fn, sink);
+	port->options = options;
+	pci_function_init(fn, port->options->device.id, &root_port_ops, port);
+	pci_bus_init(&port->bus, port->options->device.id, fn, sink);
 	fn->child = &port->bus;
-	fn->reserve_mem32 = port->options.mem_reserve;
-	fn->reserve_pref64 = port->options.pref64_reserve;
-	fn->reserve_io = port->options.io_reserve;
+	fn->reserve_mem32 = port->options->mem_reserve;
+	fn->reserve_pref64 = port->options->pref64_reserve;
+	fn->reserve_io = port->options->io_reserve;
 	port->settle = (struct loop_timer){ .fn = settled, .opaque = port };
 	port->slot = calloc(1, sizeof(*port->slot));
 	if (!port->slot) {
 		root_port_release(port);
 		return -ENOMEM;
 	}
-	port->slot->native = port->options.native_hotplug;
-	if (port->options.slot)
-		port->number = port->options.slot & 0x1fff;
-	else if (port->options.device.addr >= 0)
-		port->number = root_port_number_of((uint8_t)port->options.device.addr);
+	port->slot->native = port->options->native_hotplug;
+	if (port->options->slot)
+		port->number = port->options->slot & 0x1fff;
+	else if (port->options->device.addr >= 0)
+		port->number = root_port_number_of((uint8_t)port->options->device.addr);
 	pci_put(fn->config, PCI_VENDOR_ID, 2, 0x1b36);
 	pci_put(fn->config, PCI_DEVICE_ID, 2, 0x000c);
 	pci_bridge_init(fn);
@@ -291,7 +290,7 @@ void root_port_release(struct root_port *port)
 		loop_timer_cancel(port->bus.sink->main, &port->settle);
 	free(port->slot);
 	pci_function_release(&port->function);
-	props_release(&root_port_type, &port->options);
+	props_free(&root_port_type, port->options, NULL); /* no fd among them */
 	memset(port, 0, sizeof(*port));
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <portcullis/closer.h>
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/prop.h>
@@ -34,14 +33,14 @@ int qmp_cmd_device_add(struct qmp_request *r, struct err *err)
 	const struct prop_type *type = device_type_find(driver);
 	struct machine_op *op;
 	void *options;
-	int ret, fd = -1;
+	int ret;
 
 	if (!type)
 		return unknown_type(driver, err);
 	ret = device_options_new(machine_config(r->context->machine), type, &options, err);
 	if (ret < 0)
 		return ret;
-	ret = qmp_set_options(r, type, options, "driver", &fd, err);
+	ret = qmp_set_options(r, type, options, "driver", err);
 	if (ret < 0)
 		goto fail;
 	op = qmp_hold(r);
@@ -52,9 +51,7 @@ int qmp_cmd_device_add(struct qmp_request *r, struct err *err)
 	machine_device_add(r->context->machine, type, options, op);
 	return QMP_LATER;
 fail:
-	closer_close(r->context->closer, fd);
-	props_release(type, options);
-	free(options);
+	props_free(type, options, r->context->closer);
 	return ret;
 }
 
@@ -100,6 +97,7 @@ int qmp_cmd_device_list_properties(struct qmp_request *r, struct err *err)
 		[PROP_DEVFN] = "int32",
 		[PROP_CHOICE] = "str",
 		[PROP_PCI_IDS] = "str",
+		[PROP_FD] = "str",
 	};
 	const char *name = json_get(r->args, "typename")->text;
 	const struct prop_type *type = device_type_find(name);

@@ -13,10 +13,10 @@
 
 /*
  * A file descriptor that the client gave us: by its name (getfd) or its number (add-fd). It is the
- * device's or object's from now on. Other numbers would be this program's own.
+ * options' from now on. Other numbers would be this program's own.
  */
 static int take_fd(
-	struct qmp_request *r, const struct json *value, char text[static 16], struct err *err)
+	struct qmp_request *r, const struct json *value, struct prop_value *out, struct err *err)
 {
 	int fd = -1;
 
@@ -34,8 +34,8 @@ static int take_fd(
 		err_hint(err, "send it along with getfd or add-fd first");
 		return -EINVAL;
 	}
-	snprintf(text, 16, "%d", fd);
-	return fd;
+	*out = (struct prop_value){ .kind = PROP_VALUE_INT, .number = fd };
+	return 0;
 }
 
 static int to_prop(const struct json *value, struct prop_value *out, struct err *err)
@@ -59,23 +59,19 @@ static int to_prop(const struct json *value, struct prop_value *out, struct err 
 }
 
 int qmp_set_options(struct qmp_request *r, const struct prop_type *type, void *options,
-	const char *besides, int *fd, struct err *err)
+	const char *besides, struct err *err)
 {
 	for (const struct json *v = r->args->first; v; v = v->next) {
+		const struct prop *prop = prop_find(type, v->key);
 		struct prop_value value;
-		char number[16];
-		int ret = 0;
+		int ret;
 
 		if (!strcmp(v->key, besides))
 			continue;
-		if (!strcmp(v->key, "fd") && prop_find(type, "fd")) {
-			*fd = take_fd(r, v, number, err);
-			if (*fd < 0)
-				return *fd;
-			value = (struct prop_value){ .kind = PROP_VALUE_STRING, .string = number };
-		} else {
+		if (prop && prop->kind == PROP_FD)
+			ret = take_fd(r, v, &value, err);
+		else
 			ret = to_prop(v, &value, err);
-		}
 		if (!ret)
 			ret = prop_set(type, options, v->key, &value, err);
 		if (ret < 0)

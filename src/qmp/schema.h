@@ -65,11 +65,11 @@ int qmp_check_value(const char *type, const struct json *value, const char *what
 int qmp_check_args(const struct qmp_command *command, const struct json *args, struct err *err);
 
 /*
- * The command's arguments, `besides` excepted, into options of type. *fd: one that was taken for
- * them (property "fd"), the caller's to close if nothing comes of it.
+ * The command's arguments, `besides` excepted, into options of type (which stay the caller's). An
+ * fd among them was the client's, and is theirs now.
  */
 int qmp_set_options(struct qmp_request *r, const struct prop_type *type, void *options,
-	const char *besides, int *fd, struct err *err);
+	const char *besides, struct err *err);
 
 /* session.c, commands_*.c */
 int qmp_cmd_capabilities(struct qmp_request *r, struct err *err);

@@ -117,7 +117,7 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 {
 	int ret;
 
-	if (options->fd && !options->iommufd)
+	if (passed >= 0 && !options->iommufd)
 		return err_set(err, EINVAL, "'fd' needs 'iommufd'");
 	ret = check(attachment, options, node, err);
 	if (ret < 0)
@@ -135,28 +135,15 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 	return vfio_ram_check(attachment, err);
 }
 
-/*
- * The fd option: -1 without it, else the number, ours to close from now on, and, as a duplicate of
- * it, what it is open on.
- */
-static int passed_fd(struct vfio_context *context, const struct vfio_pci_options *options,
-	int *number, int *copy, dev_t *node, struct err *err)
+/* A duplicate of fd among the numbers of devices, and what it is open on; *copy: -1 without fd. */
+static int duplicate(struct vfio_context *context, int fd, int *copy, dev_t *node, struct err *err)
 {
-	uint64_t value;
-
-	*number = *copy = -1;
-	if (!options->fd)
+	*copy = -1;
+	if (fd < 0)
 		return 0;
-	if (parse_u64(options->fd, &value) < 0 || value > INT32_MAX)
-		return err_set(
-			err, EINVAL, "fd '%s' is not the number of a file descriptor", options->fd);
-	*copy = context->host.ops->adopt(&context->host, (int)value, node);
-	/* A number that is not open must stay untouched: another thread may be opening it. */
-	if (*copy != -EBADF)
-		*number = (int)value;
+	*copy = context->host.ops->adopt(&context->host, fd, node);
 	if (*copy < 0)
-		return err_set_errno(
-			err, -*copy, "fd %s cannot be used as a VFIO device", options->fd);
+		return err_set_errno(err, -*copy, "fd %d cannot be used as a VFIO device", fd);
 	return 0;
 }
 
@@ -205,22 +192,23 @@ static int attach_locked(struct vfio_context *context, const struct vfio_pci_opt
 	return ret;
 }
 
-int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
+int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options, int fd,
 	struct vfio_attachment **out, struct err *err)
 {
 	dev_t node = 0;
-	int number, passed, ret;
+	int passed, ret;
 
 	pthread_mutex_lock(&context->lock);
-	ret = passed_fd(context, options, &number, &passed, &node, err);
+	ret = duplicate(context, fd, &passed, &node, err);
 	if (ret == 0)
 		ret = attach_locked(context, options, passed, passed >= 0 ? &node : NULL, out, err);
 	/*
 	 * The user's own number is not needed any more. After a failure neither: what was bound to
-	 * an iommufd stays so while it is open, and cannot be bound again.
+	 * an iommufd stays so while it is open, and cannot be bound again. A number that is not open
+	 * must stay untouched: another thread may be opening it.
 	 */
-	if (number >= 0)
-		context->host.ops->close(&context->host, number);
+	if (fd >= 0 && passed != -EBADF)
+		context->host.ops->close(&context->host, fd);
 	pthread_mutex_unlock(&context->lock);
 	return ret;
 }

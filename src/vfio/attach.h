@@ -19,10 +19,10 @@
 struct vfio_attachment; /* one device's hold on a container */
 
 /*
- * On failure nothing stays open, what options->fd names included. The device's io (fd) is valid
- * until vfio_detach().
+ * Takes fd, that of options (-1: none). On failure nothing stays open. The device's io (fd) is
+ * valid until vfio_detach().
  */
-int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options,
+int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options, int fd,
 	struct vfio_attachment **out, struct err *err) ON_WORKER;
 struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
 /* Found on the way: the group's number, -1: none. */

@@ -18,8 +18,10 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 {
 	struct vfio_pci *dev = calloc(1, sizeof(*dev));
 
-	if (!dev)
+	if (!dev) {
+		props_free(&vfio_pci_type, options, env->closer);
 		return -ENOMEM;
+	}
 	dev->env = *env;
 	dev->options = options;
 	dev->worker = worker;
@@ -54,8 +56,7 @@ void vfio_device_put(struct vfio_pci *dev)
 		region_release(&dev->region[i]);
 	vfio_rom_release(dev);
 	pci_function_release(&dev->fn);
-	props_release(&vfio_pci_type, dev->options);
-	free(dev->options);
+	props_free(&vfio_pci_type, dev->options, dev->env.closer);
 	free(dev);
 }
 
@@ -238,7 +239,7 @@ void vfio_pci_fence(struct vfio_pci *dev)
  */
 static void last_reset(struct vfio_pci *dev) ON_WORKER
 {
-	bool ours = !dev->options->fd;
+	bool ours = !dev->handed_over;
 	struct err err = { 0 };
 
 	if (!dev->realized || (dev->kernel_resets && ours) || !vfio_reset_possible(dev))

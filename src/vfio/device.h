@@ -60,6 +60,7 @@ struct vfio_pci {
 	struct vfio_firewall firewall;
 	struct vfio_irqs irqs;
 	bool realized, fenced;
+	bool handed_over;	 /* its fd came from outside, where others may hold it open */
 	uint8_t power;		 /* D-state the guest last set, 0..3 */
 	bool kernel_resets;	 /* when it is opened, and when its last fd is closed */
 	bool fresh;		 /* worker: reset by being opened, and nobody had it since */

@@ -26,7 +26,7 @@ static const struct prop props[] = {
 		.required = true,
 		.help = "name of the object, for the iommufd property of vfio-pci" },
 	{ .name = "fd",
-		.kind = PROP_STRING,
+		.kind = PROP_FD,
 		.offset = AT(fd),
 		.help = "number of an fd that is open on /dev/iommu; opened here if not given" },
 	{ .name = NULL },
@@ -59,40 +59,33 @@ static void destroy(struct vfio_context *context, struct vfio_iommufd *iommufd)
 }
 
 int vfio_context_add_iommufd(
-	struct vfio_context *context, const struct vfio_iommufd_options *options, struct err *err)
+	struct vfio_context *context, struct vfio_iommufd_options *options, struct err *err)
 {
-	struct vfio_iommufd *iommufd;
-	uint64_t fd = 0;
-	bool twice;
+	struct vfio_iommufd *iommufd = calloc(1, sizeof(*iommufd));
+	int ret = 0;
 
-	/* 0 to 2 are this program's own. */
-	if (options->fd &&
-		(parse_u64(options->fd, &fd) < 0 || fd > INT32_MAX || fd <= STDERR_FILENO))
-		return err_set(err, EINVAL,
-			"iommufd '%s': fd '%s' is not the number of a file descriptor", options->id,
-			options->fd);
-	iommufd = calloc(1, sizeof(*iommufd));
-	if (!iommufd)
-		return err_set_errno(err, ENOMEM, "iommufd '%s'", options->id);
-	iommufd->fd = -1;
-	iommufd->id = strdup(options->id);
-	if (!iommufd->id) {
-		free(iommufd);
-		return err_set_errno(err, ENOMEM, "iommufd '%s'", options->id);
+	if (!iommufd) {
+		ret = err_set_errno(err, ENOMEM, "iommufd '%s'", options->id);
+		props_free(&vfio_iommufd_type, options, context->env.closer);
+		return ret;
 	}
 	pthread_mutex_lock(&context->tables);
-	twice = find(context, options->id);
-	if (!twice) {
-		iommufd->given = options->fd;
-		iommufd->fd = options->fd ? (int)fd : -1;
+	if (find(context, options->id)) {
+		ret = err_set(err, EEXIST, "there is an iommufd object with id '%s' already",
+			options->id);
+	} else {
+		iommufd->id = options->id;
+		options->id = NULL;
+		iommufd->given = options->fd >= 0;
+		iommufd->fd = prop_take_fd(&options->fd);
 		iommufd->next = context->iommufds;
 		context->iommufds = iommufd;
 	}
 	pthread_mutex_unlock(&context->tables);
-	if (!twice)
-		return 0;
-	destroy(context, iommufd);
-	return err_set(err, EEXIST, "there is an iommufd object with id '%s' already", options->id);
+	if (ret)
+		free(iommufd);
+	props_free(&vfio_iommufd_type, options, context->env.closer);
+	return ret;
 }
 
 int vfio_context_del_iommufd(struct vfio_context *context, const char *id, int *fd, struct err *err)

@@ -16,7 +16,7 @@ int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	int ret = vfio_device_new(out, &context->env, options, worker);
 
 	if (ret)
-		return err_set(err, -ret, "no memory for device '%s'", options->device.id);
+		return err_set(err, -ret, "no memory for a device");
 	(*out)->context = context;
 	return 0;
 }
@@ -49,10 +49,13 @@ static int check_own_ids(struct vfio_pci *dev, struct err *err)
 
 int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 {
-	int ret = vfio_rom_open(dev, err);
+	int fd = prop_take_fd(&dev->options->fd), ret = vfio_rom_open(dev, err);
 
+	dev->handed_over = fd >= 0;
 	if (!ret)
-		ret = vfio_attach(dev->context, dev->options, &dev->attachment, err);
+		ret = vfio_attach(dev->context, dev->options, fd, &dev->attachment, err);
+	else if (fd >= 0)
+		dev->context->host.ops->close(&dev->context->host, fd);
 	if (ret) {
 		err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 		return ret;

@@ -19,7 +19,7 @@ static const struct prop props[] = {
 	DEVICE_PROP_MULTIFUNCTION(.help = "other functions share the slot"),
 	{ .name = "iommufd", .kind = PROP_STRING, .offset = AT(iommufd),
 	  .help = "id of an iommufd object: use it instead of the device's group" },
-	{ .name = "fd", .kind = PROP_STRING, .offset = AT(fd),
+	{ .name = "fd", .kind = PROP_FD, .offset = AT(fd),
 	  .help = "with iommufd: number of an fd that is open on the device's cdev" },
 	{ .name = "rombar", .kind = PROP_BOOL, .offset = AT(rombar), .def = "on",
 	  .help = "show the guest an expansion ROM, the device's own or romfile" },

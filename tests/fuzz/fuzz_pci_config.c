@@ -118,11 +118,11 @@ static void make_card(struct pci_function *card)
 
 static void make_port(struct machine *m, unsigned i, const char *text)
 {
-	struct root_port_options options;
+	void *options;
 
-	must(props_init(&root_port_type, &options) == 0);
-	must(props_parse(&root_port_type, &options, text, NULL) == 0);
-	must(root_port_init(&m->port[i], &options, &m->sink) == 0);
+	must(props_new(&root_port_type, &options) == 0);
+	must(props_parse(&root_port_type, options, text, NULL) == 0);
+	must(root_port_init(&m->port[i], options, &m->sink) == 0);
 	m->port[i].ops = &port_ops;
 	m->port[i].opaque = m;
 	must(pci_plug(&m->root, &m->port[i].function, PCI_DEVFN(1, i), true, NULL) == 0);

@@ -78,7 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ret = props_parse(type, obj, text, &err);
 	must(ret == 0 || (err.code == -ret && err.text[0]));
 	check_ranges(type, obj);
-	props_release(type, obj);
+	if (props_fd(type, obj))
+		*props_fd(type, obj) = -1; /* a number, and nobody's file */
+	props_release(type, obj, NULL);
 	free(text);
 	free(obj);
 	return 0;

@@ -53,13 +53,13 @@ int topology_teardown(void **state)
 struct root_port *topology_add_port(struct topology *t, uint8_t devfn, const char *text)
 {
 	struct root_port *port = &t->port[t->n_ports];
-	struct root_port_options options;
+	void *options;
 	char id[128];
 
-	assert_int_equal(props_init(&root_port_type, &options), 0);
+	assert_int_equal(props_new(&root_port_type, &options), 0);
 	snprintf(id, sizeof(id), "id=rp%u%s", t->n_ports, text);
-	assert_int_equal(props_parse(&root_port_type, &options, id, NULL), 0);
-	assert_int_equal(root_port_init(port, &options, &t->fake.sink), 0);
+	assert_int_equal(props_parse(&root_port_type, options, id, NULL), 0);
+	assert_int_equal(root_port_init(port, options, &t->fake.sink), 0);
 	assert_int_equal(pci_plug(&t->root, &port->function, devfn, true, NULL), 0);
 	t->n_ports++;
 	return port;

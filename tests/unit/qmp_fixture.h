@@ -26,7 +26,7 @@ struct machine {
 	struct machine_op *op; /* of device_add or device_del, not answered yet */
 	const struct prop_type *type;
 	struct vfio_pci_options *options;
-	char object_fd[16]; /* of the last object-add; "" without */
+	int device_fd, object_fd; /* of the last device_add and object-add; -1: without */
 	bool answer_at_once;
 	int answer; /* errno */
 	int run_error;
@@ -69,10 +69,8 @@ static void machine_teardown(struct machine *m)
 {
 	pci_function_release(&m->host);
 	pci_function_release(&m->nic);
-	if (m->options) {
-		props_release(m->type, m->options);
-		free(m->options);
-	}
+	if (m->options)
+		props_free(m->type, m->options, m->closer);
 }
 
 /* Ends the operation that waits. */
@@ -218,10 +216,10 @@ void machine_device_add(
 {
 	machine_note(m, "add");
 	if (m->options)
-		props_release(m->type, m->options);
-	free(m->options);
+		props_free(m->type, m->options, m->closer);
 	m->type = type;
 	m->options = options;
+	m->device_fd = type == &vfio_pci_type ? prop_take_fd(&m->options->fd) : -1;
 	m->op = op;
 	if (m->answer_at_once)
 		machine_answer(m, m->answer);
@@ -237,15 +235,15 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 }
 
 int machine_object_add(
-	struct machine *m, const struct prop_type *type, const void *options, struct err *err)
+	struct machine *m, const struct prop_type *type, void *options, struct err *err)
 {
-	const struct vfio_iommufd_options *iommufd = options;
+	struct vfio_iommufd_options *iommufd = options;
 
 	machine_note(m, type->name);
 	machine_note(m, iommufd->id);
-	m->object_fd[0] = '\0';
-	if (iommufd->fd)
-		strncat(m->object_fd, iommufd->fd, sizeof(m->object_fd) - 1);
+	if (!m->answer)
+		m->object_fd = prop_take_fd(&iommufd->fd);
+	props_free(type, options, m->closer);
 	return m->answer ? err_set(err, m->answer, "object 'x' says no") : 0;
 }
 

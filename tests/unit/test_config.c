@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_config.c - the config object: release at any stage, absolute paths, device defaults. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,7 @@
 
 #include <portcullis/config.h>
 #include <portcullis/err.h>
+#include <portcullis/process.h>
 #include <portcullis/root_port.h>
 #include <portcullis/vfio.h>
 
@@ -39,8 +42,29 @@ static void release_without_options(void **state)
 	options = c.config.devices[0].options;
 	c.config.devices[0].options = NULL;
 	cmdline_release(&c);
-	props_release(&vfio_pci_type, options);
-	free(options);
+	props_free(&vfio_pci_type, options, NULL);
+}
+
+/* Numbers on the command line are ours to close once somebody has looked that they are. */
+static void fds_are_closed_when_they_are_ours(void **state)
+{
+	const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char line[128];
+
+	(void)state;
+	snprintf(line, sizeof(line),
+		"-kernel k -object iommufd,id=i,fd=%d -device vfio-pci,id=a,host=1:0.0,iommufd=i",
+		fd);
+	for (int ours = 0; ours < 2; ours++) {
+		struct cmdline c;
+
+		cmdline_parse(&c, line);
+		assert_int_equal(c.ret, 0);
+		if (ours)
+			assert_int_equal(inherited_take(&c.config, &c.err), 0);
+		cmdline_release(&c);
+		assert_int_equal(fcntl(fd, F_GETFD) >= 0, !ours);
+	}
 }
 
 static void paths_of_what_is_removed_become_absolute(void **state)
@@ -80,8 +104,7 @@ static void device_types_have_sane_tables(void **state)
 		void *options = malloc(device_types[i]->size);
 
 		assert_int_equal(props_init(device_types[i], options), 0); /* defaults are values */
-		props_release(device_types[i], options);
-		free(options);
+		props_free(device_types[i], options, NULL);
 		assert_non_null(prop_find(device_types[i], "id"));
 		for (const struct prop *p = props; p->name; p++, n++) {
 			assert_non_null(p->help);
@@ -109,8 +132,7 @@ static void new_options_have_globals(void **state)
 	assert_int_equal(port->slot, 8);
 	assert_false(port->device.multifunction);
 	assert_string_equal(port->device.bus, "pcie.0");
-	props_release(&root_port_type, options);
-	free(options);
+	props_free(&root_port_type, options, NULL);
 	cmdline_release(&c);
 }
 
@@ -132,6 +154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(release_of_nothing),
 		cmocka_unit_test(release_without_options),
+		cmocka_unit_test(fds_are_closed_when_they_are_ours),
 		cmocka_unit_test(paths_of_what_is_removed_become_absolute),
 		cmocka_unit_test(device_types_have_sane_tables),
 		cmocka_unit_test(new_options_have_globals),

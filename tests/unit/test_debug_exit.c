@@ -64,8 +64,7 @@ static int tear_down(void **state)
 	struct bench *b = *state;
 
 	for (unsigned i = 0; i < b->config.n_devices; i++) {
-		props_release(&debug_exit_type, b->device[i].options);
-		free(b->device[i].options);
+		props_free(&debug_exit_type, b->device[i].options, NULL);
 	}
 	bus_release(&b->m.bus);
 	loop_release(&b->m.loop);

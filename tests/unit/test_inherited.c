@@ -74,7 +74,7 @@ static void check(const char *line, int code, const char *text, const char *hint
 	cmdline_parse(&c, line);
 	if (c.ret)
 		fail_msg("%s", c.err.text);
-	assert_int_equal(inherited_check(&c.config, &err), -code);
+	assert_int_equal(inherited_take(&c.config, &err), -code);
 	assert_says(err.text, text);
 	if (hint)
 		assert_says(err.hint, hint);

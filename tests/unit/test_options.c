@@ -302,11 +302,11 @@ static void objects(void **state)
 	second = c.config.objects[1].options;
 	device = c.config.devices[0].options;
 	assert_string_equal(first->id, "iommufd0");
-	assert_null(first->fd);
+	assert_int_equal(first->fd, -1);
 	assert_string_equal(second->id, "other");
-	assert_string_equal(second->fd, "7");
+	assert_int_equal(second->fd, 7);
 	assert_string_equal(device->iommufd, "iommufd0");
-	assert_string_equal(device->fd, "8");
+	assert_int_equal(device->fd, 8);
 	cmdline_release(&c);
 }
 

@@ -85,7 +85,7 @@ static void commit(void *opaque)
 static void machine_init(struct machine *m)
 {
 	struct bus_region ecam = { .base = ECAM, .size = 1 << 28, .fn = pci_host_ecam };
-	struct root_port_options options;
+	void *options;
 
 	memset(m, 0, sizeof(*m));
 	ecam.opaque = &m->host;
@@ -101,10 +101,9 @@ static void machine_init(struct machine *m)
 	m->host.root = &m->root;
 	pci_host_bridge_init(&m->bridge);
 	assert_int_equal(pci_plug(&m->root, &m->bridge, 0, false, NULL), 0);
-	assert_int_equal(props_init(&root_port_type, &options), 0);
-	assert_int_equal(
-		props_parse(&root_port_type, &options, "id=rp,native-hotplug=on", NULL), 0);
-	assert_int_equal(root_port_init(&m->port, &options, &m->sink), 0);
+	assert_int_equal(props_new(&root_port_type, &options), 0);
+	assert_int_equal(props_parse(&root_port_type, options, "id=rp,native-hotplug=on", NULL), 0);
+	assert_int_equal(root_port_init(&m->port, options, &m->sink), 0);
 	assert_int_equal(pci_plug(&m->root, &m->port.function, PCI_DEVFN(1, 0), false, NULL), 0);
 	pci_put(m->port.function.config, PCI_PRIMARY_BUS, 3, 0x010100);
 	atomic_store(&m->port.function.bus_numbers, 0x010100);

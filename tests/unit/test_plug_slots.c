@@ -404,7 +404,7 @@ static void guest_lets_go(struct machine_rig *rig)
 {
 	unsigned exp;
 
-	if (!rig->m->ports->root.options.native_hotplug) {
+	if (!rig->m->ports->root.options->native_hotplug) {
 		rig_slot_write(rig, EJR, 1, rig_slot_read(rig, EJR, 1));
 		rig_slot_write(rig, EJ0, 1, 0xff);
 		return;

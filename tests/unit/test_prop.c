@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_prop.c - property tables: every kind, from text and from QMP's value types. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,10 +100,10 @@ static void defaults(void **state)
 	assert_false(t.host.set);
 	assert_int_equal(t.addr, -1);
 	assert_int_equal(t.choice, 1);
-	props_release(&type, &t);
+	props_release(&type, &t, NULL);
 	assert_null(t.file);
-	props_release(&type, &t);
-	props_release(&type, NULL);
+	props_release(&type, &t, NULL);
+	props_release(&type, NULL, NULL);
 }
 
 /* A table whose default is no value of its kind is found by the first test that uses it. */
@@ -146,7 +148,7 @@ static void all_from_text(void **state)
 	assert_int_equal(t.addr, 0x19);
 	assert_int_equal(t.choice, 0);
 	assert_int_equal(props_check(&type, &t, &err), 0);
-	props_release(&type, &t);
+	props_release(&type, &t, NULL);
 }
 
 static void bad_text(void **state)
@@ -199,7 +201,7 @@ static void bad_text(void **state)
 			fail_msg("'%s': %s", cases[i].text, err.text);
 		if (cases[i].hint && !strstr(err.hint, cases[i].hint))
 			fail_msg("'%s': hint %s", cases[i].text, err.hint);
-		props_release(&type, &t);
+		props_release(&type, &t, NULL);
 	}
 }
 
@@ -242,7 +244,7 @@ static void long_ids(void **state)
 	assert_non_null(strstr(err.text, "...': an id has at most 255 characters"));
 	assert_int_equal(prop_set(&type, &t, "addr", &value, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "it takes SLOT"));
-	props_release(&type, &t);
+	props_release(&type, &t, NULL);
 }
 
 static void typed_values(void **state)
@@ -283,7 +285,7 @@ static void typed_values(void **state)
 	assert_int_equal(t.number, 7);
 	assert_int_equal(t.addr, 0xff);
 	assert_int_equal(set_bool(&t, "nosuch", false, NULL), -EINVAL);
-	props_release(&type, &t);
+	props_release(&type, &t, NULL);
 }
 
 /* A string set again replaces the first (the leak checker watches). */
@@ -298,7 +300,7 @@ static void strings_are_replaced(void **state)
 	assert_string_equal(t.id, "b");
 	assert_int_equal(props_parse(&type, &t, "id=", NULL), -EINVAL);
 	assert_string_equal(t.id, "b");
-	props_release(&type, &t);
+	props_release(&type, &t, NULL);
 }
 
 static void required(void **state)
@@ -315,7 +317,7 @@ static void required(void **state)
 	assert_string_equal(err.text, "thing needs 'host' (host device)");
 	assert_int_equal(props_parse(&type, &t, "host=1:0.0", &err), 0);
 	assert_int_equal(props_check(&type, &t, &err), 0);
-	props_release(&type, &t);
+	props_release(&type, &t, NULL);
 }
 
 static void help(void **state)
@@ -338,6 +340,104 @@ static void help(void **state)
 	assert_int_equal(props_help(&type, little, 0), 0);
 }
 
+struct holder {
+	char *id;
+	int fd;
+};
+static const struct prop holder_props[] = {
+	{ .name = "id",
+		.kind = PROP_STRING,
+		.offset = offsetof(struct holder, id),
+		.help = "name" },
+	{ .name = "fd", .kind = PROP_FD, .offset = offsetof(struct holder, fd), .help = "a file" },
+	{ .name = NULL },
+};
+static const struct prop_type holder_type = { "holder", "holds", sizeof(struct holder),
+	holder_props };
+
+static int dev_null(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* An fd is the object's, until somebody takes it out. */
+static void fd_has_one_owner(void **state)
+{
+	int fd = dev_null();
+	struct holder *h;
+	char text[32];
+	void *obj;
+
+	(void)state;
+	assert_int_equal(props_new(&holder_type, &obj), 0);
+	h = obj;
+	assert_int_equal(h->fd, -1);
+	assert_ptr_equal(props_fd(&holder_type, obj), &h->fd);
+	assert_null(props_fd(&type, obj));
+	props_free(&holder_type, obj, NULL); /* closes nothing: not 0, either */
+	assert_true(is_open(0));
+
+	assert_int_equal(props_new(&holder_type, &obj), 0);
+	h = obj;
+	snprintf(text, sizeof(text), "id=a,fd=%d", fd);
+	assert_int_equal(props_parse(&holder_type, obj, text, NULL), 0);
+	assert_int_equal(prop_take_fd(&h->fd), fd);
+	assert_int_equal(prop_take_fd(&h->fd), -1);
+	props_free(&holder_type, obj, NULL);
+	assert_true(is_open(fd));
+
+	assert_int_equal(props_new(&holder_type, &obj), 0);
+	assert_int_equal(
+		prop_set(&holder_type, obj, "fd",
+			&(struct prop_value){ .kind = PROP_VALUE_INT, .number = fd }, NULL),
+		0);
+	props_release(&holder_type, obj, NULL);
+	assert_false(is_open(fd));
+	props_free(&holder_type, obj, NULL);
+	assert_true(is_open(0));
+	props_free(&holder_type, NULL, NULL);
+}
+
+static void bad_fds(void **state)
+{
+	static const struct {
+		const char *line, *says;
+	} bad[] = {
+		{ "fd=five", "holder: fd 'five' is not the number of a file descriptor" },
+		{ "fd=-1", "fd '-1' is not the number" },
+		{ "fd=2147483648", "fd '2147483648' is not the number" },
+		{ "fd=99999999999999999999", "is not the number" },
+		{ "fd=", "property 'fd' cannot be '': it must not be empty" },
+		{ "fd=2147483646,fd=2147483645", "property 'fd' is given twice" },
+		{ "fd", "property 'fd' needs a value" },
+	};
+	static const struct prop_value values[] = { { .kind = PROP_VALUE_INT, .number = -1 },
+		{ .kind = PROP_VALUE_INT, .number = 1ll << 32 },
+		{ .kind = PROP_VALUE_BOOL, .boolean = true } };
+	struct err err = { 0 };
+	struct holder h;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_equal(props_init(&holder_type, &h), 0);
+		assert_int_equal(props_parse(&holder_type, &h, bad[i].line, &err), -EINVAL);
+		if (!strstr(err.text, bad[i].says))
+			fail_msg("'%s' without '%s'", err.text, bad[i].says);
+		props_release(&holder_type, &h, NULL);
+	}
+	assert_int_equal(props_init(&holder_type, &h), 0);
+	for (size_t i = 0; i < COUNT(values); i++) {
+		assert_int_equal(prop_set(&holder_type, &h, "fd", &values[i], &err), -EINVAL);
+		assert_int_equal(h.fd, -1);
+	}
+	props_release(&holder_type, &h, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +450,8 @@ int main(void)
 		cmocka_unit_test(strings_are_replaced),
 		cmocka_unit_test(required),
 		cmocka_unit_test(help),
+		cmocka_unit_test(fd_has_one_owner),
+		cmocka_unit_test(bad_fds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -486,7 +486,7 @@ static void test_fdsets(void **state)
 static void test_device_fd(void **state)
 {
 	int a = dev_null(), b = dev_null();
-	char message[256], number[16];
+	char message[256];
 	(void)state;
 
 	machine.answer_at_once = true;
@@ -498,8 +498,7 @@ static void test_device_fd(void **state)
 	says("{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
 	     "\"a\", \"iommufd\": \"i\", \"host\": \"1a:0.0\", \"fd\": \"cdev\"}}",
 		"{\"return\": {}}");
-	snprintf(number, sizeof(number), "%d", a);
-	assert_string_equal(machine.options->fd, number);
+	assert_int_equal(machine.device_fd, a);
 	snprintf(message, sizeof(message),
 		"{\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
 		"\"a\", \"iommufd\": \"i\", \"host\": \"1a:0.0\", \"fd\": %d}}",
@@ -545,7 +544,7 @@ static void test_objects(void **state)
 	negotiate(&talk);
 	says(object_words, "{\"return\": {}}");
 	assert_string_equal(machine.calls, "iommufd i0 ");
-	assert_string_equal(machine.object_fd, "");
+	assert_int_equal(machine.object_fd, -1);
 	says("{\"execute\": \"object-del\", \"arguments\": {\"id\": \"i0\"}}", "{\"return\": {}}");
 	assert_string_equal(machine.calls, "iommufd i0 object-del i0 ");
 	machine.answer = EEXIST;
@@ -591,7 +590,6 @@ static void test_object_fd(void **state)
 		"{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"iommufd\", \"id\": "
 		"\"i0\", \"fd\": \"iommu\"}}";
 	int a = dev_null(), b = dev_null();
-	char number[16];
 
 	(void)state;
 	negotiate(&talk);
@@ -599,8 +597,7 @@ static void test_object_fd(void **state)
 	says("{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"iommu\"}}",
 		"{\"return\": {}}");
 	says(words, "{\"return\": {}}");
-	snprintf(number, sizeof(number), "%d", a);
-	assert_string_equal(machine.object_fd, number);
+	assert_int_equal(machine.object_fd, a);
 	assert_true(is_open(a)); /* the object's now */
 	close(a);
 	named_fds_received(&talk.session.fds, b);

@@ -54,15 +54,14 @@ static const struct root_port_ops ops = { .on_power = on_power, .on_bus_reset = 
 static struct fixture *fixture_new(const char *text)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct root_port_options options;
+	void *options;
 	struct err err = { 0 };
 
 	fake_sink_init(&f->fake);
 	pci_bus_init(&f->root, "pcie.0", NULL, &f->fake.sink);
-	assert_int_equal(props_init(&root_port_type, &options), 0);
-	assert_int_equal(props_parse(&root_port_type, &options, text, &err), 0);
-	assert_int_equal(root_port_init(&f->port, &options, &f->fake.sink), 0);
-	assert_null(options.device.id);
+	assert_int_equal(props_new(&root_port_type, &options), 0);
+	assert_int_equal(props_parse(&root_port_type, options, text, &err), 0);
+	assert_int_equal(root_port_init(&f->port, options, &f->fake.sink), 0);
 	f->port.ops = &ops;
 	f->port.opaque = f;
 	assert_int_equal(pci_plug(&f->root, &f->port.function, PCI_DEVFN(2, 0), false, &err), 0);

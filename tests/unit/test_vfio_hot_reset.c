@@ -126,7 +126,7 @@ static void test_not_the_last_fd(void **state)
 	(void)state;
 	methods(2, "flr pm bus\n");
 	assert_int_equal(use(2, NULL), 0);
-	dev[2]->options->fd = strdup("7");
+	dev[2]->handed_over = true;
 	vfio_pci_close(dev[2]);
 	assert_int_equal(card[2].resets, 1);
 }
@@ -245,11 +245,8 @@ static void test_down_the_ladder(void **state)
 
 static void test_iommufd(void **state)
 {
-	struct vfio_iommufd_options options = { .id = "io0" };
-
 	(void)state;
-	role_enter_main();
-	assert_int_equal(vfio_context_add_iommufd(vfio.context, &options, &vfio.err), 0);
+	assert_int_equal(vfio_fixture_add_iommufd(&vfio, "io0", -1), 0);
 	role_enter_worker();
 	fake_vfio_cdev(&vfio.fake, names[0], 0);
 	fake_vfio_cdev(&vfio.fake, names[1], 1);

@@ -37,17 +37,11 @@ static int setup(void **state)
 	return 0;
 }
 
-static char fd_text[16], id_text[] = "iommufd0";
+static char id_text[] = "iommufd0";
 
 static int add_object(const char *id, int fd)
 {
-	char name[16];
-	struct vfio_iommufd_options options = { .id = name, .fd = fd < 0 ? NULL : fd_text };
-
-	role_enter_main();
-	(void)snprintf(name, sizeof(name), "%s", id);
-	(void)snprintf(fd_text, sizeof(fd_text), "%d", fd);
-	return vfio_context_add_iommufd(vfio.context, &options, &vfio.err);
+	return vfio_fixture_add_iommufd(&vfio, id, fd);
 }
 
 static int del_object(const char *id)
@@ -68,10 +62,7 @@ static int attach_fd(const char *bdf, int fd, struct vfio_attachment **out)
 	if (bdf)
 		options = vfio_fixture_options(bdf);
 	options.iommufd = id_text;
-	(void)snprintf(fd_text, sizeof(fd_text), "%d", fd);
-	if (fd >= 0)
-		options.fd = fd_text;
-	return vfio_attach(vfio.context, &options, out, &vfio.err);
+	return vfio_attach(vfio.context, &options, fd, out, &vfio.err);
 }
 
 static int attach(const char *bdf, struct vfio_attachment **out)
@@ -192,7 +183,6 @@ static void test_given_iommufd(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(add_object("iommufd0", 2), -EINVAL);
 	fd = open_node("iommu");
 	assert_int_equal(add_object("iommufd0", fd), 0);
 	assert_int_equal(attach(DEV_A, &a), 0);
@@ -238,21 +228,17 @@ static void test_given_device(void **state)
 
 static void test_fd_needs_iommufd(void **state)
 {
-	char no[] = "five", number[16];
-	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a }, .fd = number };
+	struct vfio_pci_options options = { .host = { .set = true, .bus = 0x1a } };
 	unsigned fds = fake_process_fds();
 	struct vfio_attachment *a;
 
 	(void)state;
 	role_enter_worker();
-	(void)snprintf(number, sizeof(number), "%d", open_node("vfio/devices/vfio0"));
-	assert_int_equal(vfio_attach(vfio.context, &options, &a, &vfio.err), -EINVAL);
+	assert_int_equal(
+		vfio_attach(vfio.context, &options, open_node("vfio/devices/vfio0"), &a, &vfio.err),
+		-EINVAL);
 	assert_says(vfio.err.text, "'fd' needs 'iommufd'");
 	assert_int_equal(fake_process_fds(), fds);
-	options.iommufd = id_text;
-	options.fd = no;
-	assert_int_equal(vfio_attach(vfio.context, &options, &a, &vfio.err), -EINVAL);
-	assert_says(vfio.err.text, "'five' is not the number");
 }
 
 static void test_refusals(void **state)
@@ -311,7 +297,7 @@ static void test_mixed(void **state)
 	vfio_context_set_ram(vfio.context, &vfio.ram);
 	assert_int_equal(add_object("iommufd0", -1), 0);
 	assert_int_equal(attach(DEV_A, &a), 0);
-	assert_int_equal(vfio_attach(vfio.context, &legacy, &c, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &legacy, -1, &c, &vfio.err), 0);
 	assert_ptr_not_equal(a->container, c->container);
 	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
@@ -371,6 +357,30 @@ static void test_faults_given_device(void **state)
 	assert_int_equal(fake_process_fds(), fds);
 }
 
+/* Opening gets no further than the ROM: the fd was the device's already. */
+static void test_no_rom(void **state)
+{
+	unsigned fds = fake_process_fds();
+	struct vfio_pci_options *options;
+	struct vfio_pci *dev;
+	void *object;
+
+	(void)state;
+	assert_int_equal(add_object("iommufd0", -1), 0);
+	assert_int_equal(props_new(&vfio_pci_type, &object), 0);
+	options = object;
+	options->device.id = strdup("a");
+	options->iommufd = strdup(id_text);
+	options->romfile = strdup("/nowhere/rom");
+	options->fd = open_node("vfio/devices/vfio0");
+	assert_int_equal(vfio_pci_new(&dev, vfio.context, options, NULL, &vfio.err), 0);
+	role_enter_worker();
+	assert_int_not_equal(vfio_pci_open(dev, &vfio.err), 0);
+	assert_says(vfio.err.text, "/nowhere/rom");
+	assert_int_equal(fake_process_fds(), fds);
+	vfio_pci_free(dev);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, vfio_fixture_teardown)
 
 int main(void)
@@ -383,6 +393,7 @@ int main(void)
 		CASE(test_given_iommufd),
 		CASE(test_given_device),
 		CASE(test_fd_needs_iommufd),
+		CASE(test_no_rom),
 		CASE(test_refusals),
 		CASE(test_no_cdev),
 		CASE(test_mixed),

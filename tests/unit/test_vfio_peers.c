@@ -61,7 +61,7 @@ static struct vfio_attachment *attach_by(const char *bdf, char *iommufd)
 	struct vfio_attachment *attachment = NULL;
 
 	options.iommufd = iommufd;
-	assert_int_equal(vfio_attach(vfio.context, &options, &attachment, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, &attachment, &vfio.err), 0);
 	assert_int_equal(vfio_attachment_map_ram(attachment, &vfio.err), 0);
 	return attachment;
 }
@@ -74,9 +74,8 @@ static struct vfio_attachment *attach(const char *bdf)
 static struct vfio_attachment *attach_iommufd(const char *bdf)
 {
 	static char id[] = "i0";
-	struct vfio_iommufd_options options = { .id = id };
 
-	assert_int_equal(vfio_context_add_iommufd(vfio.context, &options, &vfio.err), 0);
+	assert_int_equal(vfio_fixture_add_iommufd(&vfio, id, -1), 0);
 	return attach_by(bdf, id);
 }
 
@@ -340,14 +339,13 @@ static void test_refused(void **state)
 static void test_memory_first(void **state)
 {
 	static char id[] = "i0";
-	struct vfio_iommufd_options object = { .id = id };
 	struct vfio_pci_options options = vfio_fixture_options(DEV_C);
 	struct vfio_attachment *a = attach(DEV_A), *c = NULL;
 
 	(void)state;
 	options.iommufd = id;
-	assert_int_equal(vfio_context_add_iommufd(vfio.context, &object, &vfio.err), 0);
-	assert_int_equal(vfio_attach(vfio.context, &options, &c, &vfio.err), 0);
+	assert_int_equal(vfio_fixture_add_iommufd(&vfio, id, -1), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, &c, &vfio.err), 0);
 	show(a, 0, MIB);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);

@@ -91,7 +91,20 @@ int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vf
 	const struct vfio_pci_options options = vfio_fixture_options(bdf);
 
 	role_enter_worker();
-	return vfio_attach(fixture->context, &options, out, err);
+	return vfio_attach(fixture->context, &options, -1, out, err);
+}
+
+int vfio_fixture_add_iommufd(struct vfio_fixture *fixture, const char *id, int fd)
+{
+	void *object;
+	struct vfio_iommufd_options *options;
+
+	role_enter_main();
+	assert_int_equal(props_new(&vfio_iommufd_type, &object), 0);
+	options = object;
+	options->id = strdup(id);
+	options->fd = fd;
+	return vfio_context_add_iommufd(fixture->context, options, &fixture->err);
 }
 
 void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr)

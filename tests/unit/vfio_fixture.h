@@ -51,6 +51,8 @@ uint64_t vfio_fixture_mapped_bytes(struct vfio_context *context);
 
 /* Of a card without an address in the guest. A bdf that is none is vfio_attach()'s to refuse. */
 struct vfio_pci_options vfio_fixture_options(const char *bdf);
+/* "-object iommufd,id=ID[,fd=FD]"; fd -1: without. */
+int vfio_fixture_add_iommufd(struct vfio_fixture *fixture, const char *id, int fd);
 /* By its group. Several threads may at once, so err is the caller's. */
 int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vfio_attachment **out,
 	struct err *err);
