@@ -74,8 +74,11 @@ static int open_log(const char *path, struct err *err)
 {
 	int fd = sys_open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY, 0640);
 
-	if (fd < 0)
-		return err_set_errno(err, -fd, "log file '%s'", path);
+	if (fd < 0) {
+		err_set_errno(err, -fd, "log file '%s'", path);
+		err_hint_directory(err, path);
+		return fd;
+	}
 	log_setup(fd, LOG_LEVEL_INFO); /* open until the process ends */
 	return 0;
 }

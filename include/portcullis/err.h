@@ -36,6 +36,12 @@ void err_append(struct err *err, const char *fmt, ...) __attribute__((format(pri
 /* Sets what the user should do. */
 void err_hint(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Of an error about making path: when it is that its directory does not exist (ENOENT), the hint
+ * says so. At the start; looks at the directory.
+ */
+void err_hint_directory(struct err *err, const char *path);
+
 /* "text (hint)" in one line, as the terminal and QMP's desc show it. Returns buf. */
 const char *err_format(const struct err *err, char *buf, unsigned long size);
 

@@ -89,6 +89,8 @@ struct prop_value {
 #define PROP_ID_SIZE (PROP_ID_MAX + 1) /* with the NUL */
 /* What is wrong with it, as a sentence about an id; NULL: nothing. */
 const char *prop_id_fault(const char *id);
+/* As messages repeat what may be none: whole if it is short enough for one, else its beginning. */
+const char *prop_id_show(const char *id, char out[static PROP_ID_SIZE]);
 /* Of an id that was taken before, so that it fits. */
 void prop_id_copy(char out[static PROP_ID_SIZE], const char *id);
 

@@ -2,9 +2,11 @@
 /* err.c - building the text of an error without allocating. */
 #include <portcullis/err.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* strerror() may allocate and read locale files, which no seccomp filter here allows. */
 static const char *errno_text(int code)
@@ -112,6 +114,24 @@ void err_hint(struct err *err, const char *fmt, ...)
 	append(hint, sizeof(hint), fmt, args);
 	va_end(args);
 	memcpy(err->hint, hint, sizeof(hint));
+}
+
+void err_hint_directory(struct err *err, const char *path)
+{
+	const char *end = strrchr(path, '/');
+	char dir[ERR_HINT_MAX / 3];
+	size_t len;
+
+	if (!err || err->code != ENOENT || !end)
+		return;
+	len = (size_t)(end - path);
+	if (len >= sizeof(dir))
+		return;
+	memcpy(dir, path, len);
+	dir[len] = '\0';
+	if (len && access(dir, F_OK) < 0 && errno == ENOENT)
+		err_hint(err, "'%s' does not exist: make it (mkdir -p %s), or name another path",
+			dir, dir);
 }
 
 const char *err_format(const struct err *err, char *buf, unsigned long size)

@@ -15,7 +15,8 @@
 
 /* What "given twice" can be told of; no table is longer. */
 #define PROPS_MAX 64
-#define SHOWN_MAX 300 /* bytes of a value that messages repeat */
+#define SHOWN_MAX 300	 /* bytes of a value that messages repeat */
+#define LONG_ID_SHOWN 64 /* the same of an id longer than PROP_ID_MAX */
 #define SHOWN_SIZE (SHOWN_MAX + sizeof("..."))
 
 /* One assignment under way: where it goes and how to complain. */
@@ -26,6 +27,14 @@ struct assign {
 	void *field;
 	struct err *err;
 };
+
+const char *prop_id_show(const char *id, char out[static PROP_ID_SIZE])
+{
+	if (strnlen(id, PROP_ID_SIZE) <= PROP_ID_MAX)
+		return id;
+	snprintf(out, PROP_ID_SIZE, "%.*s...", LONG_ID_SHOWN, id);
+	return out;
+}
 
 /* The value as messages repeat it: what is wrong with a long one must still be told. */
 static const char *show(const struct prop_value *value, char out[static SHOWN_SIZE])
@@ -84,6 +93,7 @@ void prop_id_copy(char out[static PROP_ID_SIZE], const char *id)
 static int set_string(const struct assign *a)
 {
 	char **field = a->field, *copy;
+	char shown[PROP_ID_SIZE];
 	const char *fault;
 
 	if (a->value->kind != PROP_VALUE_STRING)
@@ -92,7 +102,8 @@ static int set_string(const struct assign *a)
 		return wrong(a, EINVAL, "it must not be empty");
 	fault = strcmp(a->prop->name, "id") ? NULL : prop_id_fault(a->value->string);
 	if (fault)
-		return wrong(a, EINVAL, fault);
+		return err_set(a->err, EINVAL, "%s: property 'id' cannot be '%s': %s",
+			a->type->name, prop_id_show(a->value->string, shown), fault);
 	copy = strdup(a->value->string);
 	if (!copy)
 		return err_set_errno(

@@ -174,8 +174,9 @@ int opt_qmp(struct parse *p, const char *value)
 static int check_id(struct parse *p, const char *id)
 {
 	const char *fault = prop_id_fault(id);
+	char shown[PROP_ID_SIZE];
 
-	return fault ? option_error(p, "id '%.300s': %s", id, fault) : 0;
+	return fault ? option_error(p, "id '%s': %s", prop_id_show(id, shown), fault) : 0;
 }
 
 static int chardev_pair(struct parse *p, const char *key, const char *value, void *opaque)

@@ -38,8 +38,11 @@ static int open_locked(const char *path, struct stat *ours, struct err *err)
 	struct stat now;
 	int fd = sys_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0644), ret;
 
-	if (fd < 0)
-		return err_set_errno(err, -fd, "pidfile '%s'", path);
+	if (fd < 0) {
+		err_set_errno(err, -fd, "pidfile '%s'", path);
+		err_hint_directory(err, path);
+		return fd;
+	}
 	if (fstat(fd, ours) < 0)
 		ret = err_set_errno(err, errno, "pidfile '%s'", path);
 	else if (!S_ISREG(ours->st_mode))

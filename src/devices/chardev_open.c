@@ -104,8 +104,11 @@ static int open_file(struct chardev *c, struct err *err)
 
 	if (fd == -ENXIO)
 		return err_set(err, ENXIO, "serial file '%s' is a pipe that nobody reads", c->path);
-	if (fd < 0)
-		return err_set_errno(err, -fd, "cannot open serial file '%s'", c->path);
+	if (fd < 0) {
+		err_set_errno(err, -fd, "cannot open serial file '%s'", c->path);
+		err_hint_directory(err, c->path);
+		return fd;
+	}
 	c->out.lfd.fd = fd;
 	return 0;
 }
@@ -140,8 +143,11 @@ static int open_named_server(struct chardev *c, struct err *err)
 		return c->listen.lfd.fd;
 	/* Before bind(): the name appears with this mode, never with a wider one. */
 	if (fchmod(c->listen.lfd.fd, 0600) != 0 ||
-		bind(c->listen.lfd.fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
-		return err_set_errno(err, errno, "cannot listen on socket '%s'", c->path);
+		bind(c->listen.lfd.fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+		ret = err_set_errno(err, errno, "cannot listen on socket '%s'", c->path);
+		err_hint_directory(err, c->path);
+		return ret;
+	}
 	if (stat(c->path, &st) == 0) {
 		c->socket_dev = st.st_dev;
 		c->socket_ino = st.st_ino;

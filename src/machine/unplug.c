@@ -119,12 +119,13 @@ static int del_check(
 	struct machine *m, const char *id, bool force, struct device **out, struct err *err)
 {
 	struct device *device = device_find(m, id);
+	char shown[PROP_ID_SIZE];
 
 	if (topology_has_port(m, id))
 		return err_set(
 			err, EINVAL, "device '%s' is a root port and cannot be unplugged", id);
 	if (!device)
-		return err_set(err, ENODEV, "device '%s' not found", id);
+		return err_set(err, ENODEV, "device '%s' not found", prop_id_show(id, shown));
 	if (m->ending)
 		return err_set(err, EBUSY, "the machine is ending");
 	*out = device;

@@ -43,8 +43,11 @@ static int open_unix(struct listen_socket *s, const char *path, struct err *err)
 	/* Before bind(), so that the name never has a wider mode. */
 	if (fchmod(s->fd, 0600) < 0 ||
 		bind(s->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-		stat(path, &st) < 0)
-		return err_set_errno(err, errno, "-qmp: cannot listen on socket '%s'", path);
+		stat(path, &st) < 0) {
+		ret = err_set_errno(err, errno, "-qmp: cannot listen on socket '%s'", path);
+		err_hint_directory(err, path);
+		return ret;
+	}
 	s->path = path;
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;

@@ -91,6 +91,7 @@ int vfio_context_add_iommufd(
 int vfio_context_del_iommufd(struct vfio_context *context, const char *id, int *fd, struct err *err)
 {
 	struct vfio_iommufd **at, *found = NULL;
+	char shown[PROP_ID_SIZE];
 	unsigned users = 0;
 
 	pthread_mutex_lock(&context->tables);
@@ -104,7 +105,7 @@ int vfio_context_del_iommufd(struct vfio_context *context, const char *id, int *
 	}
 	pthread_mutex_unlock(&context->tables);
 	if (!found)
-		return err_set(err, ENOENT, "object '%s' not found", id);
+		return err_set(err, ENOENT, "object '%s' not found", prop_id_show(id, shown));
 	if (users)
 		return err_set(err, EBUSY,
 			"object '%s' is in use, can not be deleted (by %u device%s)", id, users,

@@ -3,7 +3,7 @@
  * main.c - hostile machines one after the other, until the time is over. Each is a process of its
  * own, as every machine is; what it leaks is found at its end.
  *
- *   hostile_machine [--seconds N] [--seed S] [--machine N] [--verbose]
+ *   hostile_machine --help
  */
 #include <getopt.h>
 #include <signal.h>
@@ -79,9 +79,18 @@ static void print_plan(const struct plan *p)
 		p->pull_one_in);
 }
 
+static const char help[] =
+	"hostile_machine [--seconds N] [--seed S] [--machine N] [--verbose]\n"
+	"\n"
+	"  --seconds N  one machine after the other, for N seconds (30)\n"
+	"  --seed S     everything random comes from it; without, another in each run\n"
+	"  --machine N  only the Nth machine of that seed, as a failure names it\n"
+	"  --verbose    tell each machine's plan, and what it did\n";
+
 static void parse(struct options *o, int argc, char *argv[])
 {
-	static const struct option longs[] = { { "seconds", required_argument, NULL, 's' },
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' },
+		{ "seconds", required_argument, NULL, 's' },
 		{ "seed", required_argument, NULL, 'r' },
 		{ "machine", required_argument, NULL, 'm' }, { "verbose", no_argument, NULL, 'v' },
 		{ 0 } };
@@ -96,8 +105,10 @@ static void parse(struct options *o, int argc, char *argv[])
 			o->machine = atol(optarg);
 		else if (c == 'v')
 			o->verbose = true;
-		else
-			exit(2);
+		else {
+			fputs(help, c == 'h' ? stdout : stderr);
+			exit(c == 'h' ? 0 : 2);
+		}
 }
 
 static double now(void)

@@ -128,6 +128,27 @@ static void one_line(void **state)
 	assert_string_equal(err_format(&err, buf, 9), "broken (");
 }
 
+/* Only when it is the directory that is missing. */
+static void missing_directories_are_named(void **state)
+{
+	struct err err;
+
+	(void)state;
+	err_set_errno(&err, ENOENT, "file");
+	err_hint_directory(&err, "/nonexistent/vm/file");
+	assert_string_equal(err.hint,
+		"'/nonexistent/vm' does not exist: make it (mkdir -p /nonexistent/vm), or name another path");
+	err_set_errno(&err, ENOENT, "file");
+	err_hint_directory(&err, "/dev/file");
+	err_hint_directory(&err, "/file");
+	err_hint_directory(&err, "file");
+	assert_string_equal(err.hint, "");
+	err_set_errno(&err, EACCES, "file");
+	err_hint_directory(&err, "/nonexistent/vm/file");
+	assert_string_equal(err.hint, "");
+	err_hint_directory(NULL, "/nonexistent/vm/file");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +160,7 @@ int main(void)
 		cmocka_unit_test(a_reason_is_never_cut),
 		cmocka_unit_test(nobody_listening),
 		cmocka_unit_test(one_line),
+		cmocka_unit_test(missing_directories_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,6 +260,7 @@ static void impossible_pidfiles(void **state)
 
 	(void)state;
 	assert_int_equal(pidfile_create(&pidfile, "/nonexistent/pid", &err), -ENOENT);
+	assert_non_null(strstr(err.hint, "'/nonexistent' does not exist"));
 	assert_string_equal(err.text, "pidfile '/nonexistent/pid': No such file or directory");
 	assert_int_equal(pidfile_create(&pidfile, directory, &err), -EISDIR);
 	assert_int_equal(pidfile_create(&pidfile, "/dev/null", &err), -EINVAL);

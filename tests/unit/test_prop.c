@@ -242,6 +242,7 @@ static void long_ids(void **state)
 	memset(id, 'a', sizeof(id) - 1);
 	assert_int_equal(prop_set(&type, &t, "id", &value, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "...': an id has at most 255 characters"));
+	assert_in_range(strlen(err.text), 64, 64 + 80); /* and not after a page of them */
 	assert_int_equal(prop_set(&type, &t, "addr", &value, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "it takes SLOT"));
 	props_release(&type, &t, NULL);

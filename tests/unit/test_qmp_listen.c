@@ -100,6 +100,7 @@ static void test_file_in_the_way(void **state)
 	rig.sockets[0].path = (char *)(uintptr_t) "/nonexistent/qmp";
 	assert_int_equal(try_open(&err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/qmp"));
+	assert_non_null(strstr(err.hint, "mkdir -p /nonexistent"));
 }
 
 /* Somebody else's socket under our name is not removed at the end. */
