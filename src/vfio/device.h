@@ -22,9 +22,9 @@
 #include <portcullis/vfio_fault.h>
 #include <portcullis/vfio_query.h>
 
-#include "attach.h"
+#include "host/attach.h"
 #include "config.h"
-#include "device_io.h"
+#include "host/device_io.h"
 #include "irq.h"
 #include "regions.h"
 

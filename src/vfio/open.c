@@ -7,7 +7,7 @@
 
 #include <portcullis/err.h>
 
-#include "context.h"
+#include "host/context.h"
 #include "device.h"
 
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,

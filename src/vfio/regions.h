@@ -17,7 +17,7 @@
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
 
-#include "device_io.h"
+#include "host/device_io.h"
 
 /* Mapped pieces; of more than fit with the gaps around them the rest is trapped. */
 #define REGION_PIECES_MAX 8

@@ -13,7 +13,7 @@
 
 #include <portcullis/sys.h>
 
-#include "../../src/vfio/iommufd_uapi.h"
+#include "../../src/vfio/host/iommufd_uapi.h"
 #include "../unit/fake_vfio_device.h"
 #include "../unit/fake_vfio_host.h"
 #include "hostile.h"

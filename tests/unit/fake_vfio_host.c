@@ -16,7 +16,7 @@
 
 #include <portcullis/sys.h>
 
-#include "../../src/vfio/iommufd_uapi.h"
+#include "../../src/vfio/host/iommufd_uapi.h"
 
 void fake_violation(struct fake_vfio_host *fake, const char *fmt, ...)
 {

@@ -18,7 +18,7 @@
 
 #include <portcullis/vfio.h>
 
-#include "../../src/vfio/host.h"
+#include "../../src/vfio/host/vfio_host.h"
 
 #define FAKE_FDS_MAX 64
 #define FAKE_DEVICES_MAX 16

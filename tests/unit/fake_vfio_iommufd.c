@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../../src/vfio/iommufd_uapi.h"
+#include "../../src/vfio/host/iommufd_uapi.h"
 
 /* ids are index + 1: the kernel never gives 0 away. */
 static struct fake_space *ioas_find(

@@ -18,8 +18,8 @@
 
 #include <portcullis/sys.h>
 
-#include "../../src/vfio/host.h"
-#include "../../src/vfio/infocap.h"
+#include "../../src/vfio/host/vfio_host.h"
+#include "../../src/vfio/host/infocap.h"
 
 static void test_memory(void **state)
 {

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../../src/vfio/ledger.h"
+#include "../../src/vfio/host/ledger.h"
 
 static int add(struct ledger *ledger, uint64_t iova, uint64_t size)
 {

@@ -14,7 +14,7 @@
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
 
-#include "../../src/vfio/context.h"
+#include "../../src/vfio/host/context.h"
 #include "fake_vfio_host.h"
 #include "says.h"
 

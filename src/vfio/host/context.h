@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * context.h - the objects behind vfio_attach(): context, containers, groups, attachments.
- * (private to src/vfio and tests)
+ * (private to src/vfio/host and tests)
  *
  * Locks: context->lock guards everything here and is held across slow ioctls (pinning memory takes
  *        seconds), so only workers take it, and only through attach.h. context->tables is a leaf
@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "attach.h"
-#include "host.h"
+#include "vfio_host.h"
 #include "ledger.h"
 #include "sysfs.h"
 

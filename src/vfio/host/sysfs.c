@@ -17,7 +17,7 @@
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
 
-#include "host.h"
+#include "vfio_host.h"
 #include "sysfs.h"
 
 /* printf into a path; -ENAMETOOLONG. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host.c - the real kernel behind struct vfio_host.
+ * vfio_host.c - the real kernel behind struct vfio_host.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 #include <portcullis/sys.h>
 
-#include "host.h"
+#include "vfio_host.h"
 
 static int real_open(const struct vfio_host *host, const char *path)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ledger.h - what is mapped where in one container or IOAS: the one owner table for IOVA.
- * (private to src/vfio and tests)
+ * (private to src/vfio/host and tests)
  *
  * Pure data, no lock inside, no system call. Entries are sorted by IOVA and never overlap.
  * Room is reserved ahead: adding within what was reserved allocates nothing, so that a BAR that the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * infocap.h - VFIO's capability chains behind info structures (vfio_info_cap_header).
- * (private to src/vfio and tests)
+ * (private to src/vfio/host and tests)
  *
  * The kernel's answer is trusted no further than its length: offsets stay inside, chains end.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host.h - the host kernel as the attach code sees it: where sysfs and the device nodes are, and
+ * vfio_host.h - the host kernel as the attach code sees it: where sysfs and the device nodes are, and
  * the calls made on them, so that tests can put a fake kernel in the real one's place.
- * (private to src/vfio and tests)
+ * (private to src/vfio/host and tests)
  *
  * Role:   worker (vfio_context_new(): main).
  * Errors: negative errno.

@@ -9,7 +9,7 @@
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
 
-#include "host.h"
+#include "vfio_host.h"
 #include "sysfs.h"
 
 static int read_id(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sysfs.h - what the host says about a device before anything is opened: is it there, is it behind
- * an IOMMU, who drives it, which addresses its DMA cannot use. (private to src/vfio and tests)
+ * an IOMMU, who drives it, which addresses its DMA cannot use. (private to src/vfio/host and tests)
  *
  * Reads only. Errors: negative errno, with the facts and the remedy in err.
  */
