@@ -34,36 +34,25 @@ struct device_options {
 		"options of a device begin with struct device_options")
 
 /* Rows of a property table; what differs from type to type (.help, .required) is the argument. */
+/* clang-format off */
 #define DEVICE_PROP_AT(field) .offset = offsetof(struct device_options, field)
-#define DEVICE_PROP_ID(...)                                                                        \
-	{                                                                                          \
-		.name = "id", .kind = PROP_STRING, DEVICE_PROP_AT(id), __VA_ARGS__                 \
-	}
-#define DEVICE_PROP_BUS(...)                                                                       \
-	{                                                                                          \
-		.name = "bus", .kind = PROP_STRING, DEVICE_PROP_AT(bus), .def = "pcie.0",          \
-		__VA_ARGS__                                                                        \
-	}
-#define DEVICE_PROP_ADDR(...)                                                                      \
-	{                                                                                          \
-		.name = "addr", .kind = PROP_DEVFN, DEVICE_PROP_AT(addr), __VA_ARGS__              \
-	}
-#define DEVICE_PROP_MULTIFUNCTION(...)                                                             \
-	{                                                                                          \
-		.name = "multifunction", .kind = PROP_BOOL, DEVICE_PROP_AT(multifunction),         \
-		.def = "off", __VA_ARGS__                                                          \
-	}
-#define DEVICE_PROP_UNPLUG_TIMEOUT                                                                 \
-	{                                                                                          \
-		.name = "unplug-timeout", .kind = PROP_UINT, DEVICE_PROP_AT(unplug_timeout),       \
-		.def = "10", .min = 1, .max = 3600,                                                \
-		.help = "seconds the guest has to let go after device_del"                         \
-	}
-#define DEVICE_PROP_ON_ERROR                                                                                                    \
-	{                                                                                                                       \
-		.name = "on-error", .kind = PROP_CHOICE, DEVICE_PROP_AT(on_error), .def = "stop",                               \
-		.choices = device_on_error_names,                                                                               \
-		.help = "when the device reports an error (AER): stop or reset the guest, unplug the device, or only report it" \
-	}
+#define DEVICE_PROP_ID(...) \
+	{ .name = "id", .kind = PROP_STRING, DEVICE_PROP_AT(id), __VA_ARGS__ }
+#define DEVICE_PROP_BUS(...) \
+	{ .name = "bus", .kind = PROP_STRING, DEVICE_PROP_AT(bus), .def = "pcie.0", __VA_ARGS__ }
+#define DEVICE_PROP_ADDR(...) \
+	{ .name = "addr", .kind = PROP_DEVFN, DEVICE_PROP_AT(addr), __VA_ARGS__ }
+#define DEVICE_PROP_MULTIFUNCTION(...) \
+	{ .name = "multifunction", .kind = PROP_BOOL, DEVICE_PROP_AT(multifunction), \
+	  .def = "off", __VA_ARGS__ }
+#define DEVICE_PROP_UNPLUG_TIMEOUT \
+	{ .name = "unplug-timeout", .kind = PROP_UINT, DEVICE_PROP_AT(unplug_timeout), \
+	  .def = "10", .min = 1, .max = 3600, \
+	  .help = "seconds the guest has to let go after device_del" }
+#define DEVICE_PROP_ON_ERROR \
+	{ .name = "on-error", .kind = PROP_CHOICE, DEVICE_PROP_AT(on_error), .def = "stop", \
+	  .choices = device_on_error_names, \
+	  .help = "when the device reports an error (AER): stop or reset the guest, unplug the device, or only report it" }
+/* clang-format on */
 
 #endif

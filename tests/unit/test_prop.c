@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <portcullis/closer.h>
 #include <portcullis/err.h>
 #include <portcullis/prop.h>
 
@@ -404,6 +405,25 @@ static void fd_has_one_owner(void **state)
 	props_free(&holder_type, NULL, NULL);
 }
 
+/* Closing may take as long as a client likes: with a closer it is not done here. */
+static void fds_go_to_the_closer(void **state)
+{
+	struct closer closer;
+	int fd = dev_null();
+	void *obj;
+
+	(void)state;
+	assert_int_equal(closer_init(&closer), 0);
+	closer.served = true;
+	assert_int_equal(props_new(&holder_type, &obj), 0);
+	*props_fd(&holder_type, obj) = fd;
+	props_free(&holder_type, obj, &closer);
+	assert_true(is_open(fd) && closer_busy(&closer));
+	loop_step(&closer.loop, 0);
+	assert_false(is_open(fd) || closer_busy(&closer));
+	closer_release(&closer);
+}
+
 static void bad_fds(void **state)
 {
 	static const struct {
@@ -452,6 +472,7 @@ int main(void)
 		cmocka_unit_test(required),
 		cmocka_unit_test(help),
 		cmocka_unit_test(fd_has_one_owner),
+		cmocka_unit_test(fds_go_to_the_closer),
 		cmocka_unit_test(bad_fds),
 	};
 
