@@ -69,9 +69,10 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 $(B)/tests/unit/test_kvm_mce: WRAP = sys_ioctl
 
 # Tests that run a whole machine, on the fake host instead of this one.
-RIG_TESTS = test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu test_memory_failure
+RIG_TESTS = test_machine test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu test_memory_failure
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
+$(B)/tests/unit/test_machine: WRAP += calloc malloc realloc mmap munmap
 $(B)/tests/unit/test_vcpu $(B)/tests/unit/test_memory_failure: $(FAKE_VCPU:%.c=$(B)/%.o)
 
 # A whole machine with its threads among hostile guests, clients and kernels: tests/hostile/hostile.h.

@@ -157,6 +157,9 @@ static void job_done(struct mail *mail)
 	struct job *job = container_of(mail, struct job, mail);
 
 	job->running = false;
+	debug_check(!job->status || job->err.code, "a job that fails says why");
+	if (job->status && !job->err.code) /* it would be taken for one that did not */
+		err_set_errno(&job->err, -job->status, "device '%s'", job->device->id);
 	if (job->status)
 		job->device->err = job->err;
 	job->done(job->device, job->status);

@@ -144,7 +144,7 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 	int ret;
 
 	if (!limits)
-		return err_set(err, ENOMEM, "no memory");
+		return err_set(err, ENOMEM, "no memory to lay out the guest's memory");
 	collect_limits(m, limits);
 	ret = ram_layout(&layout, config->ram_size, limits->usable, limits->n_usable,
 		limits->reserved, limits->n_reserved, 1ull << m->vm.phys_bits, err);

@@ -13,19 +13,20 @@ void fake_kvm_clear(void)
 {
 	memset(&fake_kvm, 0, sizeof(fake_kvm));
 	fake_kvm.slot_limit = FAKE_KVM_SLOTS;
+	fake_kvm.phys_bits = 40;
 }
 
 /* A call that the kernel may refuse. */
 static bool refused(void)
 {
-	return ++fake_kvm.calls == fake_kvm.fail_at;
+	return atomic_fetch_add(&fake_kvm.calls, 1) + 1 == fake_kvm.fail_at;
 }
 
 int kvm_vm_init(struct kvm_vm *vm, struct err *err)
 {
 	memset(vm, 0, sizeof(*vm));
 	vm->kvm_fd = vm->vm_fd = vm->vfio_fd = -1;
-	vm->phys_bits = 40;
+	vm->phys_bits = fake_kvm.phys_bits;
 	vm->max_vcpus = FAKE_KVM_VCPUS;
 	vm->max_slots = FAKE_KVM_SLOTS;
 	if (refused()) {
@@ -92,9 +93,8 @@ int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
 {
 	(void)vm;
 	for (uint32_t i = KVM_GSI_PINS; i < KVM_GSI_MAX; i++) {
-		if (fake_kvm.gsi[i])
+		if (atomic_exchange(&fake_kvm.gsi[i], true))
 			continue;
-		fake_kvm.gsi[i] = true;
 		fake_kvm.gsis++;
 		*gsi = i;
 		return 0;
@@ -105,8 +105,7 @@ int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
 void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
 {
 	(void)vm;
-	fake_kvm.gsis -= fake_kvm.gsi[gsi];
-	fake_kvm.gsi[gsi] = false;
+	fake_kvm.gsis -= atomic_exchange(&fake_kvm.gsi[gsi], false);
 }
 
 unsigned kvm_gsis_free(struct kvm_vm *vm)

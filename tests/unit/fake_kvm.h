@@ -6,17 +6,25 @@
 #ifndef TESTS_FAKE_KVM_H
 #define TESTS_FAKE_KVM_H
 
+#include <stdatomic.h>
+
 #include <portcullis/kvm.h>
 #include <portcullis/kvm_vcpu.h>
 
 #define FAKE_KVM_SLOTS 64
 #define FAKE_KVM_VCPUS 64
 
+/* Main's, and what workers ask for as well: that is atomic. */
 struct fake_kvm {
-	bool slot[FAKE_KVM_SLOTS], gsi[KVM_GSI_MAX];
-	unsigned slots, slot_limit, gsis, messages;
-	int irqfds, vfio_fds, vms, vcpus;
-	unsigned calls, fail_at; /* the n-th that may fail does; 0: none */
+	bool slot[FAKE_KVM_SLOTS];
+	unsigned slots, slot_limit;
+	int vms, vcpus;
+	uint8_t phys_bits;
+	atomic_bool gsi[KVM_GSI_MAX];
+	atomic_uint gsis, messages;
+	atomic_int irqfds, vfio_fds;
+	atomic_uint calls;
+	unsigned fail_at; /* the n-th that may fail does; 0: none */
 };
 extern struct fake_kvm fake_kvm;
 void fake_kvm_clear(void);

@@ -88,7 +88,8 @@ void rig_command_line(struct machine_rig *rig, const char *words)
 {
 	char line[1024];
 
-	snprintf(line, sizeof(line), "-m 128M -kernel %s/kernel %s", rig->host.root, words);
+	snprintf(line, sizeof(line), "-kernel %s/kernel %s %s", rig->host.root,
+		strstr(words, "-m ") ? "" : "-m 128M", words);
 	cmdline_parse(&rig->cmdline, line);
 	if (rig->cmdline.ret)
 		fail_msg("%s", rig->cmdline.err.text);

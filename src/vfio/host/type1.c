@@ -185,31 +185,36 @@ static int refused(const struct vfio_attachment *attachment, int code, struct er
 						: vfio_iommu_error(attachment, code, err);
 }
 
+static int check_container(struct vfio_context *context, int fd, struct err *err)
+{
+	long ret = vfio_host_ioctl(context, fd, VFIO_GET_API_VERSION, NULL);
+
+	if (ret < 0)
+		return err_set_errno(err, (int)-ret, "VFIO_GET_API_VERSION failed");
+	if (ret != VFIO_API_VERSION)
+		return err_set(err, ENOTSUP, "the host's VFIO has API version %ld, not %d", ret,
+			VFIO_API_VERSION);
+	ret = vfio_host_ioctl(
+		context, fd, VFIO_CHECK_EXTENSION, vfio_ioctl_value(VFIO_TYPE1v2_IOMMU));
+	if (ret < 0)
+		return err_set_errno(err, (int)-ret, "VFIO_CHECK_EXTENSION failed");
+	return ret ? 0 : no_model(err);
+}
+
 static int open_container(struct vfio_context *context, int *out, struct err *err)
 {
 	char path[SYSFS_PATH_MAX];
-	long ret;
-	int fd;
+	int fd, ret;
 
 	if (snprintf(path, sizeof(path), "%s/vfio/vfio", context->host.dev) >= (int)sizeof(path))
 		return err_set(err, ENAMETOOLONG, "path of the VFIO container is too long");
 	fd = context->host.ops->open(&context->host, path);
 	if (fd < 0)
 		return vfio_open_error(&context->host, path, "vfio", -fd, err);
-	ret = vfio_host_ioctl(context, fd, VFIO_GET_API_VERSION, NULL);
-	if (ret == VFIO_API_VERSION)
-		ret = vfio_host_ioctl(
-			context, fd, VFIO_CHECK_EXTENSION, vfio_ioctl_value(VFIO_TYPE1v2_IOMMU));
-	else if (ret >= 0)
-		ret = err_set(err, ENOTSUP, "the host's VFIO has API version %ld, not %d", ret,
-			VFIO_API_VERSION);
-	else
-		ret = err_set_errno(err, (int)-ret, "VFIO_GET_API_VERSION failed");
-	if (ret == 0)
-		ret = no_model(err);
+	ret = check_container(context, fd, err);
 	if (ret < 0) {
 		context->host.ops->close(&context->host, fd);
-		return (int)ret;
+		return ret;
 	}
 	*out = fd;
 	return 0;

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_machine.c - machine_new() and machine_realize(): whatever fails in them, the error is told
+ * whole and nothing stays behind; and a machine that is told to end while it is being made.
+ */
+#define PORTCULLIS_FAULTS /* a copy of sys.c of its own, that can be made to fail */
+#include "../../src/base/sys.c"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <portcullis/thread.h>
+
+#include "machine_rig.h"
+#include "says.h"
+
+#define PORT " -device pcie-root-port,id=rp1,addr=1"
+#define CARD " -device vfio-pci,id=d0,host=0000:01:00.0,bus=rp1"
+#define CARD2 " -device vfio-pci,id=d1,host=0000:02:00.0,addr=3"
+#define IOMMUFD " -object iommufd,id=iommu0"
+#define DEBUG_EXIT " -device isa-debug-exit,iobase=0xf4,iosize=4"
+
+static struct machine_rig rig;
+
+/* --- what may fail, and what is taken --- */
+
+static struct {
+	_Atomic unsigned long calls, fail_at;
+	_Atomic long mapped; /* bytes */
+} memory;
+
+static bool no_memory(void)
+{
+	return atomic_fetch_add(&memory.calls, 1) + 1 == atomic_load(&memory.fail_at);
+}
+
+/* Of everything that is linked here, and none of libc's own. */
+void *__real_calloc(size_t n, size_t size);
+void *__real_malloc(size_t size);
+void *__real_realloc(void *at, size_t size);
+void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int __real_munmap(void *at, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *at, size_t size);
+void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
+int __wrap_munmap(void *at, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return no_memory() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_realloc(void *at, size_t size)
+{
+	return no_memory() ? NULL : __real_realloc(at, size);
+}
+
+/* What is fixed lies over what was mapped before. */
+void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	void *map = __real_mmap(at, size, prot, flags, fd, offset);
+
+	if (map != MAP_FAILED && !(flags & MAP_FIXED))
+		atomic_fetch_add(&memory.mapped, (long)((size + 4095) & ~4095ul));
+	return map;
+}
+
+int __wrap_munmap(void *at, size_t size)
+{
+	int ret = __real_munmap(at, size);
+
+	if (!ret)
+		atomic_fetch_sub(&memory.mapped, (long)((size + 4095) & ~4095ul));
+	return ret;
+}
+
+enum fault { FAULT_MEMORY, FAULT_SYS, FAULT_KVM, FAULT_HOST, FAULT_CARD };
+
+/* The n-th call from now on fails; 0: none. */
+static void fail_nth(enum fault fault, unsigned long n)
+{
+	switch (fault) {
+	case FAULT_MEMORY:
+		atomic_store(&memory.calls, 0);
+		atomic_store(&memory.fail_at, n);
+		break;
+	case FAULT_SYS:
+		sys_fail_nth(n);
+		break;
+	case FAULT_KVM:
+		fake_kvm.calls = 0;
+		fake_kvm.fail_at = (unsigned)n;
+		break;
+	case FAULT_HOST:
+		rig.host.calls = 0;
+		rig.host.fail_at = n;
+		rig.host.fail_errno = EIO;
+		break;
+	case FAULT_CARD:
+		rig.card[0].calls = 0;
+		rig.card[0].fail_at = n;
+		rig.card[0].fail_errno = EIO;
+		break;
+	}
+}
+
+static unsigned long calls(enum fault fault)
+{
+	switch (fault) {
+	case FAULT_MEMORY:
+		return atomic_load(&memory.calls);
+	case FAULT_SYS:
+		return sys_calls();
+	case FAULT_KVM:
+		return fake_kvm.calls;
+	case FAULT_HOST:
+		return rig.host.calls;
+	case FAULT_CARD:
+		return rig.card[0].calls;
+	}
+	return 0;
+}
+
+/* --- a machine's start and end, as in threads/main_loop.c --- */
+
+static struct {
+	unsigned fds;
+	long mapped;
+} before;
+
+static void begin(const char *words)
+{
+	rig_host_init(&rig);
+	for (unsigned i = 0; i < 2; i++)
+		fake_vfio_cdev(&rig.host, i ? "0000:02:00.0" : "0000:01:00.0", i);
+	rig_command_line(&rig, words);
+	before.fds = fake_process_fds();
+	before.mapped = atomic_load(&memory.mapped);
+}
+
+static void workers_start(void)
+{
+	for (unsigned i = 0; i < rig.m->n_workers; i++) {
+		struct worker *w = &rig.m->workers[i];
+
+		assert_int_equal(pthread_create(&w->thread, NULL, vfio_worker_thread, w), 0);
+	}
+}
+
+static void workers_join(void)
+{
+	for (unsigned i = 0; i < rig.m->n_workers; i++) {
+		loop_end(&rig.m->workers[i].loop);
+		pthread_join(rig.m->workers[i].thread, NULL);
+	}
+}
+
+static void machine_gone(void)
+{
+	workers_join();
+	machine_free(rig.m);
+	rig.m = NULL;
+	/* What devices had of KVM. The machine's own goes with the VM. */
+	assert_int_equal(fake_kvm.gsis, 0);
+	assert_int_equal(fake_kvm.vfio_fds, 0);
+	assert_int_equal(fake_kvm.irqfds, rig.irqfds_at_rest);
+}
+
+static void nothing_is_left(void)
+{
+	assert_int_equal(fake_process_fds(), before.fds);
+	assert_int_equal(atomic_load(&memory.mapped), before.mapped);
+	assert_int_equal(fake_kvm.vms, 0);
+	assert_int_equal(fake_kvm.vcpus, 0);
+	assert_true(fake_vfio_idle(&rig.host));
+	cmdline_release(&rig.cmdline);
+	rig_host_release(&rig);
+}
+
+static int new (struct err *err)
+{
+	int ret = machine_new(&rig.m, &rig.cmdline.config, err);
+
+	rig.irqfds_at_rest = fake_kvm.irqfds;
+	return ret;
+}
+
+/* An error is a sentence; what it is about stands before the errno's text. */
+static void is_told(int ret, const struct err *err)
+{
+	const size_t n = strlen(err->text);
+
+	assert_true(ret < 0);
+	assert_int_equal(err->code, -ret);
+	assert_in_range(n, 10, ERR_TEXT_MAX - 1);
+	assert_null(strstr(err->text, "(null)"));
+	assert_true(err->text[n - 1] != ':' && err->text[n - 1] != ' ' && err->text[0] != ':');
+}
+
+/* From begin() until it has ended. */
+static int live(enum fault fault, unsigned long n, unsigned long *made, struct err *err)
+{
+	int ret;
+
+	fail_nth(fault, n);
+	ret = new (err);
+	if (!ret) {
+		workers_start();
+		ret = machine_realize(rig.m, err);
+	}
+	*made = calls(fault);
+	fail_nth(fault, 0);
+	if (!ret) /* whatever it could do without */
+		assert_true(rig_plugged(&rig, "d0"));
+	if (rig.m) {
+		assert_true(machine_end(rig.m));
+		machine_gone();
+	}
+	return ret;
+}
+
+/* --- every call fails once --- */
+
+/* Returns how often the start failed. */
+static unsigned each_call_fails(const char *words, enum fault fault)
+{
+	unsigned failed = 0;
+	unsigned long made;
+
+	/* Of a card's thousand reads of its config space not each. */
+	for (unsigned long n = 1;; n += fault == FAULT_CARD && n > 64 ? 31 : 1) {
+		struct err err = { 0 };
+		int ret;
+
+		begin(words);
+		ret = live(fault, n, &made, &err);
+		if (ret)
+			is_told(ret, &err);
+		nothing_is_left();
+		failed += ret != 0;
+		if (made < n) { /* none has failed */
+			assert_int_equal(ret, 0);
+			return failed;
+		}
+		assert_true(n < 5000);
+	}
+}
+
+static const char *const machines[] = {
+	"-smp 2 -append x" PORT DEBUG_EXIT CARD CARD2,
+	IOMMUFD PORT CARD ",iommufd=iommu0",
+};
+
+static void fails_at_any(enum fault fault, unsigned at_least)
+{
+	unsigned failed = 0;
+
+	for (unsigned i = 0; i < sizeof(machines) / sizeof(machines[0]); i++)
+		failed += each_call_fails(machines[i], fault);
+	assert_true(failed >= at_least);
+}
+
+static void no_memory_is_left(void **state)
+{
+	(void)state;
+	fails_at_any(FAULT_MEMORY, 30);
+}
+
+static void a_file_cannot_be_had(void **state)
+{
+	(void)state;
+	fails_at_any(FAULT_SYS, 50);
+}
+
+static void kvm_refuses(void **state)
+{
+	(void)state;
+	fails_at_any(FAULT_KVM, 10);
+}
+
+static void the_host_refuses(void **state)
+{
+	(void)state;
+	fails_at_any(FAULT_HOST, 20);
+}
+
+static void the_card_refuses(void **state)
+{
+	(void)state;
+	fails_at_any(FAULT_CARD, 10);
+}
+
+/* --- what is told --- */
+
+static void remove_kernel(void)
+{
+	fake_vfio_unlink(&rig.host, "kernel");
+}
+
+static void empty_kernel(void)
+{
+	fake_vfio_file(&rig.host, "kernel", "");
+}
+
+static void no_vm(void)
+{
+	fake_kvm.fail_at = 1;
+}
+
+static void no_vcpu(void)
+{
+	fake_kvm.fail_at = 3;
+}
+
+static void no_interrupt(void)
+{
+	fake_kvm.fail_at = 4;
+}
+
+static void no_memslot(void)
+{
+	fake_kvm.slot_limit = 0;
+}
+
+static void no_iommufd(void)
+{
+	fake_vfio_unlink(&rig.host, "dev/iommu");
+}
+
+static void no_driver(void)
+{
+	fake_vfio_set_driver(&rig.host, "0000:01:00.0", "nvme");
+}
+
+static void small_window(void)
+{
+	rig.host.ranges[0] = (struct range){ 0, (64ull << 20) - 1 };
+	rig.host.n_ranges = 1;
+}
+
+static void few_address_bits(void)
+{
+	fake_kvm.phys_bits = 32;
+}
+
+static void first_open_fails(void)
+{
+	rig.host.open_error = EBUSY;
+}
+
+static const struct {
+	const char *words;
+	void (*spoil)(void);
+	bool made; /* by machine_new(); it is machine_realize() that fails */
+	const char *says;
+} starts[] = {
+	{ "", remove_kernel, false, "/kernel': No such file" },
+	{ "", empty_kernel, false, "/kernel'" },
+	{ "", no_vm, false, "the fake KVM cannot be used" },
+	{ "-smp 2", no_vcpu, false, "the fake KVM cannot create vCPU 1" },
+	{ "-smp 2", no_interrupt, false, "cannot wire interrupt 4: " },
+	{ "-serial file:/nonexistent/log", NULL, false, "'/nonexistent/log'" },
+	{ "-device pcie-root-port,id=rp1,bus=rp0", NULL, false, "'rp1': bus 'rp0' is not pcie.0" },
+	{ PORT " -device pcie-root-port,id=rp2,addr=1", NULL, false, "pcie-root-port 'rp2': " },
+	{ PORT " -device pcie-root-port,id=rp2,addr=2,native-hotplug=on", NULL, false,
+		"'rp2': native-hotplug differs from that of 'rp1'" },
+	{ "-device isa-debug-exit,iobase=0x60,iosize=4", NULL, false, "isa-debug-exit" },
+	{ IOMMUFD IOMMUFD, NULL, false, "'iommu0'" },
+	{ IOMMUFD PORT CARD ",iommufd=iommu0", no_iommufd, true, "iommu" },
+	{ PORT CARD ",iommufd=iommu1", NULL, true, "'iommu1'" },
+	{ PORT " -device vfio-pci,id=d0,host=0000:0f:00.0,bus=rp1", NULL, true, "0000:0f:00.0" },
+	{ CARD, NULL, true, "vfio-pci 'd0': bus 'rp1' not found" },
+	{ PORT CARD, no_driver, true, "0000:01:00.0" },
+	{ PORT CARD, first_open_fails, true, "vfio-pci 'd0': " },
+	{ "-device vfio-pci,id=d0,host=0000:01:00.0,on-error=unplug", NULL, true,
+		"on-error=unplug is not possible on bus 'pcie.0'" },
+	{ PORT CARD " -device vfio-pci,id=d1,host=0000:02:00.0,bus=rp1", NULL, true,
+		"vfio-pci 'd1': " },
+	{ PORT CARD, small_window, true, "guest RAM of 128 MiB does not fit" },
+	{ "", few_address_bits, true,
+		"leave no room for PCI devices in the 32 address bits of this CPU" },
+	{ "", no_memslot, true, "cannot give KVM the guest's memory: No space left" },
+};
+
+static void each_error_says_what_it_is_about(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		struct err err = { 0 };
+		int ret;
+
+		begin(starts[i].words);
+		if (starts[i].spoil)
+			starts[i].spoil();
+		ret = new (&err);
+		if (!ret != starts[i].made)
+			fail_msg("%s: machine_new() says '%s'", starts[i].words, err.text);
+		if (!ret) {
+			workers_start();
+			ret = machine_realize(rig.m, &err);
+			assert_true(machine_end(rig.m));
+			machine_gone();
+		}
+		is_told(ret, &err);
+		assert_says(err.text, starts[i].says);
+		nothing_is_left();
+	}
+}
+
+static void none_is_freed(void **state)
+{
+	(void)state;
+	machine_free(NULL);
+}
+
+/* --- a machine that can run --- */
+
+static void all_is_in_its_place(void **state)
+{
+	struct err err = { 0 };
+	const struct device *d;
+
+	(void)state;
+	begin("-smp 2" PORT CARD CARD2);
+	assert_int_equal(new (&err), 0);
+	workers_start();
+	assert_int_equal(machine_realize(rig.m, &err), 0);
+	assert_int_equal(machine_runstate(rig.m), RUNSTATE_PRELAUNCH);
+	assert_int_equal(fake_kvm.vcpus, 2);
+	assert_int_equal(rig.m->ram.layout.size, 128 << 20);
+	d = device_find(rig.m, "d0");
+	assert_true(rig_plugged(&rig, "d0") && d->port == rig.m->ports);
+	assert_true(vfio_pci_function(d->vfio)->bar[0].place.on_bus);
+	d = device_find(rig.m, "d1");
+	assert_true(rig_plugged(&rig, "d1") && !d->port && d->devfn == PCI_DEVFN(3, 0));
+	assert_true(vfio_pci_function(d->vfio)->bar[0].place.on_bus);
+	/* Each is in a group, and so in a container, of its own: all of RAM is there for both. */
+	assert_true(
+		fake_vfio_mapped(&rig.host, 1 << 20, 64 << 20, ram_hva(&rig.m->ram, 1 << 20, 1)));
+	assert_true(rig.m->gate.load.count > 0 && atomic_load(&rig.m->vcpus[0].needs_reset));
+	assert_true(machine_end(rig.m));
+	machine_gone();
+	nothing_is_left();
+}
+
+/* --- it ends while its devices are being opened --- */
+
+static struct {
+	_Atomic bool hold, inside;
+	int (*info)(struct vfio_device_io *io, struct vfio_device_info *info);
+	struct loop_timer timer;
+	bool abandon;
+} slow;
+
+static void hold_here(void)
+{
+	atomic_store(&slow.inside, true);
+	while (atomic_load(&slow.hold))
+		usleep(1000);
+}
+
+/* Attaching: the kernel asks the card. */
+static int slow_info(struct vfio_device_io *io, struct vfio_device_info *info)
+{
+	hold_here();
+	return slow.info(io, info);
+}
+
+/* Pinning memory. */
+static void slow_map(struct fake_vfio_host *host)
+{
+	(void)host;
+	hold_here();
+}
+
+/* On main: a signal, say; the second one. The worker is let go of after that, if at all. */
+static void on_timer(void *opaque)
+{
+	(void)opaque;
+	role_enter_main();
+	if (!atomic_load(&slow.inside)) {
+		loop_timer_set(&rig.m->loop, &slow.timer, 1);
+		return;
+	}
+	machine_shutdown(rig.m, SHUTDOWN_HOST_SIGNAL);
+	if (slow.abandon)
+		machine_abandon(rig.m, "test");
+	else
+		atomic_store(&slow.hold, false);
+}
+
+static int end_while_made(bool abandon, struct err *err)
+{
+	slow.timer = (struct loop_timer){ .fn = on_timer };
+	slow.abandon = abandon;
+	atomic_store(&slow.inside, false);
+	atomic_store(&slow.hold, true);
+	assert_int_equal(new (err), 0);
+	workers_start();
+	loop_timer_set(&rig.m->loop, &slow.timer, 1);
+	return machine_realize(rig.m, err);
+}
+
+static void opened_slowly(void)
+{
+	static struct vfio_device_io_ops ops;
+
+	begin(PORT CARD CARD2);
+	ops = *rig.card[0].io.ops;
+	slow.info = ops.info;
+	ops.info = slow_info;
+	rig.card[0].io.ops = &ops;
+}
+
+static void ends_while_a_device_is_opened(void **state)
+{
+	struct err err = { 0 };
+	int ret;
+
+	(void)state;
+	opened_slowly();
+	ret = end_while_made(false, &err);
+	if (ret)
+		is_told(ret, &err);
+	assert_true(machine_ending(rig.m));
+	assert_true(machine_end(rig.m));
+	machine_gone();
+	nothing_is_left();
+}
+
+/* What is left of the mapping is not waited for. */
+static void ends_while_memory_is_pinned(void **state)
+{
+	struct err err = { 0 };
+	int ret;
+
+	(void)state;
+	begin("-m 1G" PORT CARD CARD2);
+	rig.host.on_map = slow_map;
+	ret = end_while_made(false, &err);
+	is_told(ret, &err);
+	assert_int_equal(ret, -ECANCELED);
+	assert_true(machine_end(rig.m));
+	machine_gone();
+	nothing_is_left();
+}
+
+/* Who insists is not kept waiting by a kernel that does not let go. */
+static void abandoned_while_a_device_is_opened(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	opened_slowly();
+	assert_int_equal(end_while_made(true, &err), -ECANCELED);
+	assert_string_equal(err.text, "the machine is ending");
+	assert_false(machine_end(rig.m));
+	machine_free(rig.m); /* gives back nothing: the worker has it */
+	assert_int_equal(fake_kvm.vms, 1);
+	atomic_store(&slow.hold, false);
+	rig.m->abandoned = false; /* as if it had been a matter of patience */
+	assert_true(machine_end(rig.m));
+	machine_gone();
+	nothing_is_left();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(none_is_freed),
+		cmocka_unit_test(all_is_in_its_place),
+		cmocka_unit_test(each_error_says_what_it_is_about),
+		cmocka_unit_test(no_memory_is_left),
+		cmocka_unit_test(a_file_cannot_be_had),
+		cmocka_unit_test(kvm_refuses),
+		cmocka_unit_test(the_host_refuses),
+		cmocka_unit_test(the_card_refuses),
+		cmocka_unit_test(ends_while_a_device_is_opened),
+		cmocka_unit_test(ends_while_memory_is_pinned),
+		cmocka_unit_test(abandoned_while_a_device_is_opened),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
