@@ -14,7 +14,6 @@
 #include <portcullis/machine.h>
 #include <portcullis/pci.h>
 #include <portcullis/role.h>
-#include <portcullis/vfio_query.h>
 
 /* QEMU's RunState: "prelaunch", "running", "paused", "shutdown", "internal-error". */
 const char *runstate_name(enum runstate state);
@@ -31,19 +30,6 @@ typedef void (*machine_function_fn)(struct pci_function *fn, void *opaque);
 void machine_query_functions(
 	struct machine *machine, struct pci_bus *bus, machine_function_fn fn, void *opaque) ON_MAIN;
 
-struct machine_vfio {
-	const char *id, *bus, *stage, *worker;
-	uint8_t devfn;
-	const char *last_error; /* "" when none */
-	unsigned slots;		/* memslots its BARs take */
-	unsigned bar_slots[PCI_BARS];
-	bool open;   /* vfio_pci_get_facts() holds */
-	bool on_bus; /* its BARs and their traps can be looked at */
-	struct vfio_pci *dev;
-};
-/* Every passed-through device, those being added or taken away too. */
-typedef void (*machine_vfio_fn)(const struct machine_vfio *info, void *opaque);
-void machine_query_vfio(struct machine *machine, machine_vfio_fn fn, void *opaque) ON_MAIN;
 /* What bounds how many more devices can be plugged. */
 struct machine_limit {
 	const char *name;
@@ -53,7 +39,4 @@ typedef void (*machine_limit_fn)(const struct machine_limit *limit, void *opaque
 void machine_query_limits(struct machine *machine, machine_limit_fn fn, void *opaque) ON_MAIN;
 /* How long main was away from its loop; anew: the next answer counts from here. */
 struct loop_away machine_query_main_loop(struct machine *machine, bool anew) ON_MAIN;
-/* What is mapped for DMA where, neighbouring pieces of guest memory as one. */
-void machine_query_mappings(struct machine *machine, vfio_mapping_fn fn, void *opaque) ON_MAIN;
-
 #endif

@@ -49,16 +49,25 @@ struct ram_layout {
 	uint64_t top; /* exclusive end of the highest segment, >= 4 GiB */
 };
 
+/* Where DMA of devices may go (n_usable 0: anywhere), and where RAM for it must not lie. */
+struct dma_limits {
+	struct range usable[64], reserved[256];
+	unsigned n_usable, n_reserved;
+	bool disjoint; /* devices were joined that have no usable address in common */
+};
+/* What both allow: the intersection of what is usable, all that is reserved. */
+void dma_limits_join(struct dma_limits *limits, const struct dma_limits *with);
+
 /*
  * Lays out size bytes (page multiple) from GPA 0, leaving out [GPA_LOW_RAM_END, 4 GiB), everything
- * in reserved (holes are rounded out to 2 MiB), everything outside usable (n_usable == 0: no limit)
- * and everything from gpa_limit (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in
+ * reserved (holes are rounded out to 2 MiB), everything that is not usable, and everything from
+ * gpa_limit (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in
  * any order and overlap. Errors: -ERANGE with text naming the range that is in the way; -E2BIG when
  * more than RAM_SEGMENTS_MAX segments would be needed; -EINVAL for a size that is 0 or no page
  * multiple.
  */
-int ram_layout(struct ram_layout *out, uint64_t size, const struct range *usable, unsigned n_usable,
-	const struct range *reserved, unsigned n_reserved, uint64_t gpa_limit, struct err *err);
+int ram_layout(struct ram_layout *out, uint64_t size, const struct dma_limits *limits,
+	uint64_t gpa_limit, struct err *err);
 
 struct ram_options {
 	const char *path; /* -mem-path: hugetlbfs or a directory; NULL: anonymous memory */

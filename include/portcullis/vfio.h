@@ -8,7 +8,7 @@
  *        vcpu: config space (struct pci_function's ops) and trapped BAR pages: pread/pwrite on the
  *        device fd (FD_ZONE_DEVICE), never a VFIO ioctl; what needs one is deferred to the worker.
  *        main: asks for areas when BARs are mapped (struct pci_function's ops).
- * Order: new -> open -> (constraints) -> map_ram -> realize -> main plugs vfio_pci_function()
+ * Order: new -> open -> (dma_limits) -> map_ram -> realize -> main plugs vfio_pci_function()
  *        -> ... -> main unplugs -> fence -> close -> free. close and free take half-built objects.
  * More:  vfio_query.h has what can be seen from outside.
  * Faults: every step that fails leaves the device as the step before; the caller goes on to close.
@@ -20,32 +20,16 @@
 #include <stdint.h>
 
 #include <portcullis/bus.h>
-#include <portcullis/device_options.h>
 #include <portcullis/memory.h>
 #include <portcullis/pci.h>
-#include <portcullis/prop.h>
 #include <portcullis/role.h>
+#include <portcullis/vfio_options.h>
 
 struct closer;
 struct err;
 struct irq_sink;
 struct vfio_pci;
 struct vfio_context;
-
-/* -device vfio-pci,...; the one table for command line, QMP and help. */
-extern const struct prop_type vfio_pci_type;
-struct vfio_pci_options {
-	struct device_options device;
-	struct host_bdf host;
-	char *sysfsdev; /* instead of host: directory of a device without its own address (mdev) */
-	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
-	int fd;		/* with iommufd: open on the cdev; -1: none. open() takes it */
-	struct pci_ids expect;	      /* "x-expect": refuse any other device */
-	bool p2p;		      /* "x-p2p": other devices' DMA reaches its BARs */
-	bool rombar;		      /* show an expansion ROM */
-	char *romfile;		      /* this one instead of the device's own; "": none */
-	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
-};
 
 /* What a device asks of the machine, besides interrupts. */
 struct vfio_env_ops {
@@ -74,13 +58,7 @@ void vfio_context_free(struct vfio_context *context);
 /* Guest RAM, once laid out (borrowed; must outlive the context's devices). */
 void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
 
-/* -object iommufd,...: /dev/iommu, opened with the first device that names the object. */
-extern const struct prop_type vfio_iommufd_type;
-struct vfio_iommufd_options {
-	char *id;
-	int fd; /* open on /dev/iommu; -1: opened when needed */
-};
-/* Takes options. -EEXIST: the id is taken. */
+/* -object iommufd,... Takes options. -EEXIST: the id is taken. */
 int vfio_context_add_iommufd(struct vfio_context *context, struct vfio_iommufd_options *options,
 	struct err *err) ON_MAIN;
 /* *fd: the caller's, who closes it; -1: none. -ENOENT, -EBUSY (text names it). */
@@ -98,12 +76,8 @@ void vfio_pci_free(struct vfio_pci *dev);
  */
 int vfio_pci_open(struct vfio_pci *dev, struct err *err) ON_WORKER;
 
-/* Where DMA may go for this device: the container's IOVA ranges; the group's reserved regions. */
-struct vfio_constraints {
-	struct range usable[64], reserved[64];
-	unsigned n_usable, n_reserved;
-};
-void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *out);
+/* Where its DMA may go: the container's IOVA ranges, the group's reserved regions. */
+void vfio_pci_dma_limits(const struct vfio_pci *dev, struct dma_limits *out);
 
 /*
  * Maps all RAM in the device's container unless it is already; what ram_replace() replaced since is
@@ -115,7 +89,6 @@ void vfio_pci_cancel(struct vfio_pci *dev) ON_MAIN;
 /* Reset, unless open() was one; the guest's view: firewall, BARs mapped, eventfds ready. */
 int vfio_pci_realize(struct vfio_pci *dev, struct err *err) ON_WORKER;
 struct pci_function *vfio_pci_function(struct vfio_pci *dev);
-const char *vfio_pci_id(const struct vfio_pci *dev);
 struct loop *vfio_pci_worker(const struct vfio_pci *dev);
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev);
 /*

@@ -26,8 +26,9 @@ static void function_was_reset(struct device *device, int status)
 	role_enter_main();
 	/* Its BARs are back to zero: nothing decodes. Before their memslots would come back. */
 	if (device_on_bus(device))
-		pci_update_mappings(vfio_pci_function(device->vfio));
-	vfio_pci_reset_done(device->vfio);
+		pci_update_mappings(device->class->function(device));
+	if (device->class->reset_done)
+		device->class->reset_done(device);
 	if (--port->bus_resets_left == 0)
 		finish(port);
 }
@@ -42,7 +43,8 @@ bool port_bus_reset(struct port *port, struct io_request *request)
 	for (struct device *d = port->machine->devices; d; d = d->next) {
 		if (d->port != port || d->reset_job.running || !device_on_bus(d))
 			continue;
-		vfio_pci_reset_prepare(d->vfio);
+		if (d->class->reset_prepare)
+			d->class->reset_prepare(d);
 		port->bus_resets_left +=
 			device_job(d, &d->reset_job, device_reset_job, function_was_reset);
 	}

@@ -1,30 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * device.c - one passed-through device: its jobs on the worker, and what every step of its life
+ * device.c - a PCI device of the guest: its jobs on the worker, and what every step of its life
  * (life.h) has for consequences.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <portcullis/debug.h>
 #include <portcullis/log.h>
-#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
 #define MS_PER_S 1000u
-
-static struct worker *worker_take(struct machine *m, struct device *device)
-{
-	for (unsigned i = 0; i < m->n_workers; i++) {
-		if (!m->workers[i].device) {
-			m->workers[i].device = device;
-			return &m->workers[i];
-		}
-	}
-	return NULL;
-}
 
 struct device *device_find(struct machine *m, const char *id)
 {
@@ -32,124 +19,6 @@ struct device *device_find(struct machine *m, const char *id)
 		if (!strcmp(d->id, id))
 			return d;
 	return NULL;
-}
-
-/*
- * Room for every BAR of every device, now: a guest that maps its BARs must not make main allocate.
- */
-static int device_reserve(struct machine *m, struct err *err) ON_MAIN
-{
-	size_t devices = 1;
-
-	for (const struct device *d = m->devices; d; d = d->next)
-		devices++;
-	if (bus_reserve(&m->bus, devices * PCI_BARS))
-		return err_set(err, ENOMEM, "no memory for the address map");
-	return 0;
-}
-
-static void device_link(struct machine *m, struct device *device)
-{
-	struct device **at = &m->devices;
-
-	while (*at)
-		at = &(*at)->next;
-	*at = device;
-}
-
-static void device_unlink(struct machine *m, struct device *device)
-{
-	for (struct device **at = &m->devices; *at; at = &(*at)->next) {
-		if (*at == device) {
-			*at = device->next;
-			return;
-		}
-	}
-}
-
-int device_check_policy(
-	const struct device *device, const struct device_options *options, struct err *err)
-{
-	if (options->on_error != ON_ERROR_UNPLUG || device->port)
-		return 0;
-	err_set(err, EINVAL, "vfio-pci '%s': on-error=unplug is not possible on bus 'pcie.0'",
-		options->id);
-	err_hint(err, "plug the device behind a pcie-root-port, or choose another on-error");
-	return -EINVAL;
-}
-
-/* Checks the words of the options against the machine; opens nothing. */
-static int device_place(
-	struct device *device, const struct vfio_pci_options *options, struct err *err)
-{
-	struct machine *m = device->machine;
-	int devfn;
-
-	if (device_find(m, options->device.id) || topology_has_port(m, options->device.id))
-		return err_set(err, EEXIST, "duplicate device id '%s'", options->device.id);
-	device->bus = topology_find_bus(m, options->device.bus ? options->device.bus : "pcie.0");
-	if (!device->bus) {
-		err_set(err, ENOENT, "vfio-pci '%s': bus '%s' not found", options->device.id,
-			options->device.bus);
-		err_hint(
-			err, "buses are pcie.0 and the ids of pcie-root-port devices given before");
-		return -ENOENT;
-	}
-	devfn = topology_place(device->bus, options->device.addr, err);
-	if (devfn < 0)
-		return err_prefix(err, "vfio-pci '%s'", options->device.id);
-	/* Again when it is plugged; but nobody should wait for memory to be pinned in vain. */
-	if (pci_check_place(device->bus, options->device.id, (uint8_t)devfn,
-		    options->device.multifunction, err))
-		return err_prefix(err, "vfio-pci '%s'", options->device.id);
-	device->devfn = (uint8_t)devfn;
-	device->multifunction = options->device.multifunction;
-	device->port = topology_port_of(m, device->bus);
-	return device_check_policy(device, &options->device, err);
-}
-
-struct device *device_new(struct machine *m, struct vfio_pci_options *options, struct err *err)
-{
-	struct device *device = calloc(1, sizeof(*device));
-
-	if (!device) {
-		err_set(err, ENOMEM, "no memory for device '%s'", options->device.id);
-		props_free(&vfio_pci_type, options, &m->closer);
-		return NULL;
-	}
-	device->machine = m;
-	if (device_reserve(m, err) || device_place(device, options, err))
-		goto fail;
-	device->worker = worker_take(m, device);
-	if (!device->worker) {
-		err_set(err, EBUSY, "no worker thread is free for device '%s' (%u are in use)",
-			options->device.id, m->n_workers);
-		goto fail;
-	}
-	if (vfio_pci_new(&device->vfio, m->vfio, options, &device->worker->loop, err)) {
-		options = NULL; /* taken */
-		goto fail;
-	}
-	device->id = vfio_pci_id(device->vfio);
-	device->options = &options->device;
-	device_link(m, device);
-	return device;
-fail:
-	props_free(&vfio_pci_type, options, &m->closer);
-	if (device->worker)
-		device->worker->device = NULL;
-	free(device);
-	return NULL;
-}
-
-void device_free(struct device *device)
-{
-	if (!device)
-		return;
-	device_unlink(device->machine, device);
-	vfio_pci_free(device->vfio);
-	device->worker->device = NULL;
-	free(device);
 }
 
 static void job_done(struct mail *mail)
@@ -219,48 +88,48 @@ bool device_jobs_running(const struct machine *m)
 	return false;
 }
 
-int device_memory_job(struct device *device, struct err *err)
+/* On the worker: one of its class's operations, if it has that. */
+static int run(
+	int (*operation)(struct device *, struct err *), struct device *device, struct err *err)
 {
 	role_enter_worker();
-	return vfio_pci_map_ram(device->vfio, err);
+	return operation ? operation(device, err) : 0;
+}
+
+int device_memory_job(struct device *device, struct err *err)
+{
+	return run(device->class->map_ram, device, err);
 }
 
 int device_reset_job(struct device *device, struct err *err)
 {
-	role_enter_worker();
-	return vfio_pci_reset(device->vfio, err);
+	return run(device->class->reset, device, err);
 }
 
 int device_plug(struct device *device, struct err *err)
 {
-	struct pci_function *fn = vfio_pci_function(device->vfio);
+	struct pci_function *fn = device->class->function(device);
 	int ret = pci_plug(device->bus, fn, device->devfn, device->multifunction, err);
 
-	if (ret)
-		return err_prefix(err, "vfio-pci '%s'", device->id);
-	return 0;
+	return ret ? err_prefix(err, "%s '%s'", device->class->type->name, device->id) : 0;
 }
 
 static int open_job(struct device *device, struct err *err)
 {
-	role_enter_worker();
-	return vfio_pci_open(device->vfio, err);
+	return run(device->class->open, device, err);
 }
 
 static int realize_job(struct device *device, struct err *err)
 {
-	int ret;
-
-	role_enter_worker();
-	ret = vfio_pci_map_ram(device->vfio, err);
-	return ret ? ret : vfio_pci_realize(device->vfio, err);
+	return run(device->class->realize, device, err);
 }
 
 static int fence_job(struct device *device, struct err *err)
 {
 	(void)err;
 	role_enter_worker();
-	vfio_pci_fence(device->vfio);
+	if (device->class->fence)
+		device->class->fence(device);
 	return 0;
 }
 
@@ -270,7 +139,8 @@ static int close_job(struct device *device, struct err *err)
 	role_enter_worker();
 	/* The kernel may hold a vCPU in the device; nobody but us waits for that. */
 	bus_wait(&device->machine->bus, device->grace);
-	vfio_pci_close(device->vfio);
+	if (device->class->close)
+		device->class->close(device);
 	return 0;
 }
 
@@ -353,10 +223,10 @@ static void carry_out(struct device *device, unsigned effects) ON_MAIN
 	struct machine *m = device->machine;
 	struct port *port = device->port;
 
-	if ((effects & LIFE_INTERRUPT) && device->job.running)
-		vfio_pci_cancel(device->vfio);
+	if ((effects & LIFE_INTERRUPT) && device->job.running && device->class->cancel)
+		device->class->cancel(device);
 	if (effects & LIFE_UNPLUG) {
-		pci_unplug(vfio_pci_function(device->vfio));
+		pci_unplug(device->class->function(device));
 		device->grace = bus_grace(&m->bus);
 	}
 	if (effects & LIFE_STOP_TIMER)
@@ -422,7 +292,7 @@ void device_event(struct device *device, enum life_event event)
 	carry_out(device, effects);
 	if (effects & LIFE_PLACE)
 		place(device);
-	else
+	else if (effects & LIFE_TELLS)
 		tell(device, was, effects);
 }
 

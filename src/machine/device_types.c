@@ -8,7 +8,7 @@
 #include <portcullis/devices.h>
 #include <portcullis/err.h>
 #include <portcullis/root_port.h>
-#include <portcullis/vfio.h>
+#include <portcullis/vfio_options.h>
 
 const struct prop_type *const device_types[] = {
 	&vfio_pci_type,

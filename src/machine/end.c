@@ -8,7 +8,6 @@
 #include <errno.h>
 
 #include <portcullis/log.h>
-#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
@@ -85,7 +84,7 @@ bool machine_end(struct machine *m)
 	/* Parked first: a vCPU that waits for an access goes on to its next one afterwards. */
 	wait_until_idle(m);
 	if (!m->abandoned) {
-		vfio_context_set_quiet(m->vfio, true);
+		passthrough_set_quiet(m, true);
 		/* Main's no more: queries by clients who are still there keep off it. */
 		for (struct device *d = m->devices; d; d = d->next)
 			device_event(d, LIFE_END);

@@ -10,7 +10,6 @@
 #include <errno.h>
 
 #include <portcullis/log.h>
-#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
@@ -30,21 +29,18 @@ static enum device_on_error action_for(const struct device *device)
 	return action;
 }
 
-void device_failed(struct device *device)
+void device_failed(struct device *device, const char *severity, bool lost)
 {
 	struct machine *m = device->machine;
 	enum device_on_error action = action_for(device);
-	struct vfio_pci_state state;
 
-	vfio_pci_query(device->vfio, &state);
 	log_guest("device '%s' %s (on-error: %s)", device->id,
-		state.error == VFIO_ERROR_LOST ? "does not answer after a reset"
-					       : "reports an uncorrectable error",
+		lost ? "does not answer after a reset" : "reports an uncorrectable error",
 		device_on_error_names[action]);
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_VFIO_DEVICE_ERROR,
 				.device = device->id,
 				.path = device->id,
-				.reason = vfio_severity_name(state.error),
+				.reason = severity,
 				.action = device_on_error_names[action] });
 	switch (action) {
 	case ON_ERROR_STOP:

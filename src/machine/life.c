@@ -5,13 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Small: all rules are looked at for every step. */
 struct rule {
-	enum device_stage stage;
-	enum life_work work;
-	enum life_event event;
-	enum device_stage to;
-	enum life_work then;
-	unsigned effects;
+	uint8_t stage, work, event; /* enum device_stage, life_work, life_event */
+	uint8_t to, then;	    /* enum device_stage, life_work */
+	uint16_t effects;
 };
 
 #define TOLD (LIFE_ANSWER_ADD | LIFE_ANSWER_DEL)
@@ -147,12 +145,9 @@ static const char *const names[] = {
 
 static const struct rule *find(const struct life *life, enum life_event event)
 {
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		const struct rule *r = &rules[i];
-
-		if (r->stage == life->stage && r->work == life->work && r->event == event)
+	for (const struct rule *r = rules; r < rules + sizeof(rules) / sizeof(rules[0]); r++)
+		if (r->event == event && r->work == life->work && r->stage == life->stage)
 			return r;
-	}
 	return NULL;
 }
 
@@ -162,7 +157,8 @@ unsigned life_step(struct life *life, enum life_event event)
 
 	if (!rule)
 		return 0;
-	*life = (struct life){ .stage = rule->to, .work = rule->then };
+	*life = (struct life){ .stage = (enum device_stage)rule->to,
+		.work = (enum life_work)rule->then };
 	return rule->effects | LIFE_POSSIBLE;
 }
 

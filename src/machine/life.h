@@ -80,6 +80,8 @@ enum life_effect {
 	LIFE_ANSWER_ADD = 1 << 12, /* failed, if it is freed */
 	LIFE_ANSWER_DEL = 1 << 13, /* failed, unless it is freed */
 };
+#define LIFE_TELLS                                                                                 \
+	(LIFE_FREE | LIFE_EMIT_DELETED | LIFE_EMIT_NOT_RELEASED | LIFE_ANSWER_ADD | LIFE_ANSWER_DEL)
 
 struct life {
 	enum device_stage stage;

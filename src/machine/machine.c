@@ -50,7 +50,7 @@ static int workers_init(struct machine *m, struct err *err)
 	for (unsigned i = 0; i < m->config->n_devices; i++) {
 		if (m->config->devices[i].type == &root_port_type)
 			ports++;
-		else if (m->config->devices[i].type == &vfio_pci_type)
+		else if (device_class_find(m->config->devices[i].type))
 			devices++;
 	}
 	devices += ports ? ports + SPARE_WORKERS : 0;
@@ -113,8 +113,27 @@ static int console_init(struct machine *m, struct err *err)
 	return chardev_new(&m->console, &options, &m->serial, &m->loop, on_quit, m, err);
 }
 
+/* Those of -object. */
+static int objects_init(struct machine *m, struct err *err) ON_MAIN
+{
+	struct config *config = m->config;
+	int ret = 0;
+
+	for (unsigned i = 0; !ret && i < config->n_objects; i++) {
+		void *options = config->objects[i].options;
+
+		config->objects[i].options = NULL;
+		ret = machine_object_add(m, config->objects[i].type, options, err);
+	}
+	return ret;
+}
+
+static const struct device_notices notices = { .wanted = plug_host_request,
+	.failed = device_failed };
+
 /* In this order; machine_free() copes with any prefix of it. */
 static int (*const parts[])(struct machine *m, struct err *err) = {
+	passthrough_init,
 	vcpus_init,
 	workers_init,
 	memory_failures_init,
@@ -146,6 +165,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	if (ret)
 		goto fail;
 	irq_sink_init(m);
+	m->notices = &notices;
 	sink_init(m);
 	ret = loop_init(&m->loop);
 	m->loop.away.on = true;
@@ -153,8 +173,6 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 		ret = closer_init(&m->closer);
 	if (!ret)
 		ret = bus_init(&m->bus);
-	if (!ret)
-		ret = vfio_context_new(&m->vfio, &m->env);
 	if (ret) {
 		err_set_errno(err, -ret, "cannot create the machine");
 		goto fail;
@@ -179,7 +197,7 @@ void machine_free(struct machine *m)
 		return;
 	while (m->devices)
 		device_free(m->devices);
-	vfio_context_free(m->vfio);
+	passthrough_release(m);
 	slots_release(m);
 	topology_release(m);
 	platform_release(m);

@@ -10,15 +10,16 @@
 #include "plug.h"
 
 /* Software looks at a slot once, when function 0 arrives; later ones it would not look for. */
-static int check_function(const struct pci_bus *bus, int32_t devfn, const char *id, struct err *err)
+static int check_function(const struct device *device, struct err *err)
 {
+	const struct pci_bus *bus = device->bus;
 	const struct pci_function *zero = atomic_load(&bus->function[0]);
 
-	if (!zero || devfn < 0 || !(devfn & 7))
+	if (!zero || !(device->devfn & 7))
 		return 0;
 	err_set(err, EBUSY,
-		"vfio-pci '%s': slot 0 of bus '%s' already shows the guest '%s' as function 0: function %u would not be found",
-		id, bus->name, zero->id, (unsigned)devfn & 7);
+		"%s '%s': slot 0 of bus '%s' already shows the guest '%s' as function 0: function %u would not be found",
+		device->class->type->name, device->id, bus->name, zero->id, device->devfn & 7u);
 	err_hint(err, "plug function 0 last");
 	return -EBUSY;
 }
@@ -32,7 +33,7 @@ static bool guest_is_being_loaded(const struct machine *m)
 /* The last step of an add: from here on the guest has it. */
 static int place(struct device *device, struct err *err) ON_MAIN
 {
-	int ret = check_function(device->bus, device->devfn, device->id, err);
+	int ret = check_function(device, err);
 
 	if (!ret)
 		ret = device_plug(device, err);
@@ -47,46 +48,37 @@ static int place(struct device *device, struct err *err) ON_MAIN
 	return 0;
 }
 
-static int check_bus(struct machine *m, const struct vfio_pci_options *options, struct err *err)
+/* It has a place; is that one where cards come and go? */
+static int check_place(const struct device *device, struct err *err)
 {
-	struct pci_bus *bus =
-		options->device.bus ? topology_find_bus(m, options->device.bus) : NULL;
-
-	if (!options->device.bus)
-		err_set(err, EINVAL, "device '%s': 'bus' is missing", options->device.id);
-	else if (!bus)
-		err_set(err, ENOENT, "bus '%s' not found", options->device.bus);
-	else if (!bus->bridge)
-		err_set(err, EINVAL, "bus '%s' does not support hot plug", bus->name);
-	else
-		return check_function(bus, options->device.addr, options->device.id, err);
+	if (device->port)
+		return check_function(device, err);
+	err_set(err, EINVAL, "bus '%s' does not support hot plug", device->bus->name);
 	err_hint(err, "name the id of a pcie-root-port that was given on the command line");
-	return -err->code;
+	return -EINVAL;
 }
 
-static int check_add(struct machine *m, const struct prop_type *type, const void *options,
-	struct err *err) ON_MAIN
+static int check_add(struct machine *m, const struct device_class *class,
+	const struct prop_type *type, const void *options, struct err *err) ON_MAIN
 {
-	int ret;
-
-	if (type != &vfio_pci_type)
+	if (!class || !class->hot_pluggable)
 		return err_set(err, EINVAL, "device type '%s' cannot be hot-plugged", type->name);
 	if (m->ending)
 		return err_set(err, EBUSY, "the machine is ending");
-	ret = props_check(type, options, err);
-	return ret ? ret : check_bus(m, options, err);
+	return props_check(type, options, err);
 }
 
 void machine_device_add(
 	struct machine *m, const struct prop_type *type, void *options, struct machine_op *op)
 {
+	const struct device_class *class = device_class_find(type);
 	struct err err = { 0 };
 	struct device *device = NULL;
 
-	if (check_add(m, type, options, &err))
+	if (check_add(m, class, type, options, &err))
 		props_free(type, options, &m->closer);
 	else
-		device = device_new(m, options, &err);
+		device = device_new(m, class, options, check_place, &err);
 	if (!device) {
 		op->done(op, &err);
 		return;

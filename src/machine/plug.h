@@ -55,7 +55,7 @@ void plug_host_request(struct device *device) ON_MAIN;
 
 /* errors.c */
 /* The device reported an error, or was lost in a reset: what its on-error says is done. */
-void device_failed(struct device *device) ON_MAIN;
+void device_failed(struct device *device, const char *severity, bool lost) ON_MAIN;
 
 /* device.c */
 /* Answers every operation on the list and empties it. See above: state first. */

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include <portcullis/log.h>
-#include <portcullis/vfio_fault.h>
 
 #include "plug.h"
 
@@ -44,14 +43,16 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 	struct config *config = m->config;
 
 	for (unsigned i = 0; i < config->n_devices; i++) {
-		struct vfio_pci_options *options = config->devices[i].options;
+		const struct device_class *class = device_class_find(config->devices[i].type);
 		struct device *device;
+		void *options;
 		int ret;
 
-		if (config->devices[i].type != &vfio_pci_type)
+		if (!class)
 			continue;
+		options = config->devices[i].options;
 		config->devices[i].options = NULL;
-		device = device_new(m, options, err);
+		device = device_new(m, class, options, NULL, err);
 		if (!device)
 			return -err->code;
 		device->place = place;
@@ -85,54 +86,12 @@ static int map_memory(struct machine *m, struct err *err) ON_MAIN
 	return wait_for_devices(m, err);
 }
 
-/*
- * What all devices together allow: the intersection of usable ranges, the union of reserved ones.
- */
-struct dma_limits {
-	struct range usable[64], reserved[256];
-	unsigned n_usable, n_reserved;
-};
-
-static void intersect(struct dma_limits *limits, const struct range *with, unsigned n)
-{
-	struct range out[64];
-	unsigned count = 0;
-
-	if (n == 0)
-		return;
-	if (limits->n_usable == 0) {
-		memcpy(limits->usable, with, n * sizeof(*with));
-		limits->n_usable = n;
-		return;
-	}
-	for (unsigned i = 0; i < limits->n_usable; i++) {
-		for (unsigned j = 0; j < n && count < 64; j++) {
-			struct range a = limits->usable[i], b = with[j];
-			struct range r = { a.start > b.start ? a.start : b.start,
-				a.end < b.end ? a.end : b.end };
-
-			if (r.start <= r.end)
-				out[count++] = r;
-		}
-	}
-	memcpy(limits->usable, out, count * sizeof(*out));
-	limits->n_usable = count;
-}
-
 static void collect_limits(struct machine *m, struct dma_limits *limits)
 {
-	static const unsigned room = sizeof(limits->reserved) / sizeof(limits->reserved[0]);
-
-	limits->n_usable = 0;
-	limits->n_reserved = 0;
-	for (struct device *d = m->devices; d; d = d->next) {
-		struct vfio_constraints c = { .n_usable = 0 };
-
-		vfio_pci_constraints(d->vfio, &c);
-		intersect(limits, c.usable, c.n_usable);
-		for (unsigned i = 0; i < c.n_reserved && limits->n_reserved < room; i++)
-			limits->reserved[limits->n_reserved++] = c.reserved[i];
-	}
+	*limits = (struct dma_limits){ .n_usable = 0 };
+	for (struct device *d = m->devices; d; d = d->next)
+		if (d->class->dma_limits)
+			d->class->dma_limits(d, limits);
 }
 
 static int make_ram(struct machine *m, struct err *err) ON_MAIN
@@ -146,8 +105,7 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 	if (!limits)
 		return err_set(err, ENOMEM, "no memory to lay out the guest's memory");
 	collect_limits(m, limits);
-	ret = ram_layout(&layout, config->ram_size, limits->usable, limits->n_usable,
-		limits->reserved, limits->n_reserved, 1ull << m->vm.phys_bits, err);
+	ret = ram_layout(&layout, config->ram_size, limits, 1ull << m->vm.phys_bits, err);
 	m->iova_end = UINT64_MAX;
 	if (limits->n_usable && limits->usable[limits->n_usable - 1].end < UINT64_MAX)
 		m->iova_end = limits->usable[limits->n_usable - 1].end + 1;
@@ -166,7 +124,7 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 		if (ret)
 			return err_set_errno(err, -ret, "cannot give KVM the guest's memory");
 	}
-	vfio_context_set_ram(m->vfio, &m->ram);
+	passthrough_set_ram(m);
 	return 0;
 }
 
@@ -198,7 +156,7 @@ int machine_realize(struct machine *m, struct err *err)
 		ret = machine_load(m, err);
 	if (!ret)
 		ret = map_memory(m, err);
-	vfio_context_set_quiet(m->vfio, false);
+	passthrough_set_quiet(m, false);
 	return ret;
 }
 

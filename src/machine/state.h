@@ -26,8 +26,8 @@
 #include <portcullis/root_port.h>
 #include <portcullis/serial.h>
 #include <portcullis/vcpu.h>
-#include <portcullis/vfio.h>
 
+#include "device_class.h"
 #include "life.h"
 
 /* Work for the device's worker, one piece at a time; done runs on main afterwards. */
@@ -44,7 +44,8 @@ struct job {
 struct device {
 	struct device *next;
 	struct machine *machine;
-	struct vfio_pci *vfio;
+	const struct device_class *class;
+	void *card;	/* the class's */
 	const char *id; /* the vfio device's own, as are its options */
 	const struct device_options *options;
 	struct worker *worker;
@@ -67,9 +68,16 @@ struct device {
 	struct loop_timer deadline; /* of the stage it is in */
 	bool host_wants_it;
 
-	/* What the worker tells main of its own accord. */
+	/* struct device_notices */
 	struct mail wanted, failed;
 	atomic_bool wanted_posted, failed_posted;
+};
+
+/* What the worker of a device tells main of its own accord. On main, posted. */
+struct device_notices {
+	void (*wanted)(struct device *device); /* the host asks for it back */
+	/* It reported an error (severity: vfio_fault.h), or does not answer any more. */
+	void (*failed)(struct device *device, const char *severity, bool lost);
 };
 
 /* A pcie-root-port and the slot behind it. */
@@ -143,8 +151,8 @@ struct machine {
 	struct ged ged;
 	int irq_fd[KVM_GSI_PINS]; /* owned; -1 where nothing pulses */
 
-	struct vfio_env env;
-	struct vfio_context *vfio;
+	struct vfio_context *vfio; /* passthrough.c */
+	const struct device_notices *notices;
 	struct device *devices;
 
 	struct vcpu_gate gate;
@@ -200,23 +208,31 @@ void topology_program(struct machine *m) ON_MAIN;
 /* windows.c: the 64-bit window, above memory and if possible where DMA reaches. Pure. */
 void windows_place(struct pci_windows *windows, uint64_t ram_top, uint64_t iova_end);
 
-/* objects.c: those of -object. */
-int objects_init(struct machine *m, struct err *err) ON_MAIN;
+/* passthrough.c: VFIO, whose devices share a context. */
+int passthrough_init(struct machine *m, struct err *err) ON_MAIN;
+void passthrough_release(struct machine *m);
+void passthrough_set_ram(struct machine *m);
+/* Nobody maps BARs for peer-to-peer DMA meanwhile. */
+void passthrough_set_quiet(struct machine *m, bool quiet) ON_MAIN;
+/* NULL: a device of another class. */
+struct vfio_pci *passthrough_card(const struct device *device);
 
 /* bars.c: struct pci_sink; opaque is the machine. */
 int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN;
 void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN;
 void bars_trap(void *opaque, struct pci_function *fn, bool trapped) ON_MAIN;
 
-/* sink.c: what pci and vfio may ask of the machine. */
+/* sink.c: what PCI functions may ask of the machine. */
 void sink_init(struct machine *m);
 
 /* irq_sink.c: what devices may ask of the interrupt controllers. */
 void irq_sink_init(struct machine *m);
 
-/* device.c: one passed-through device from options to closed. */
-struct device *device_new(
-	struct machine *m, struct vfio_pci_options *options, struct err *err) ON_MAIN;
+/*
+ * device_new.c: takes options (prop.h). check (NULL: none): may it go where it has its place?
+ */
+struct device *device_new(struct machine *m, const struct device_class *class, void *options,
+	int (*check)(const struct device *device, struct err *err), struct err *err) ON_MAIN;
 void device_free(struct device *device); /* idle, closed or never opened */
 /*
  * Posts work to the device's worker; job is one of the device's and not running, nor is the device

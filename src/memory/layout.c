@@ -12,12 +12,12 @@
 #define MIB 0x100000ull
 #define HUGE (2 * MIB)
 #define PAGE 0x1000ull
+#define COUNT(array) ((unsigned)(sizeof(array) / sizeof((array)[0])))
 /* No processor has more; keeps the arithmetic clear of 2^64. */
 #define GPA_BITS_MAX 52
 
 struct plan {
-	const struct range *usable, *reserved;
-	unsigned n_usable, n_reserved;
+	const struct dma_limits *dma;
 	uint64_t limit; /* exclusive */
 };
 
@@ -75,8 +75,8 @@ static uint64_t leave_holes(const struct plan *plan, uint64_t pos)
 
 	if (pos >= s.start && pos < s.end)
 		return s.end;
-	for (unsigned i = 0; i < plan->n_reserved; i++) {
-		s = hole_span(plan, &plan->reserved[i]);
+	for (unsigned i = 0; i < plan->dma->n_reserved; i++) {
+		s = hole_span(plan, &plan->dma->reserved[i]);
 		if (pos >= s.start && pos < s.end)
 			return s.end;
 	}
@@ -88,10 +88,10 @@ static uint64_t enter_usable(const struct plan *plan, uint64_t pos)
 {
 	uint64_t next = plan->limit;
 
-	if (plan->n_usable == 0)
+	if (plan->dma->n_usable == 0)
 		return pos;
-	for (unsigned i = 0; i < plan->n_usable; i++) {
-		struct span s = usable_span(plan, &plan->usable[i]);
+	for (unsigned i = 0; i < plan->dma->n_usable; i++) {
+		struct span s = usable_span(plan, &plan->dma->usable[i]);
 
 		if (pos >= s.start && pos < s.end)
 			return pos;
@@ -125,19 +125,19 @@ static uint64_t find_end(const struct plan *plan, uint64_t start)
 	uint64_t end = nearer(plan->limit, start, hole_span(plan, &pci_hole).start), reach = start;
 	bool grown;
 
-	for (unsigned i = 0; i < plan->n_reserved; i++) {
-		struct span s = hole_span(plan, &plan->reserved[i]);
+	for (unsigned i = 0; i < plan->dma->n_reserved; i++) {
+		struct span s = hole_span(plan, &plan->dma->reserved[i]);
 
 		if (s.start < s.end)
 			end = nearer(end, start, s.start);
 	}
-	if (plan->n_usable == 0)
+	if (plan->dma->n_usable == 0)
 		return end;
 	/* Ranges that touch count as one: go on as long as one of them reaches further. */
 	do {
 		grown = false;
-		for (unsigned i = 0; i < plan->n_usable; i++) {
-			struct span s = usable_span(plan, &plan->usable[i]);
+		for (unsigned i = 0; i < plan->dma->n_usable; i++) {
+			struct span s = usable_span(plan, &plan->dma->usable[i]);
 
 			if (s.start > reach || s.end <= reach)
 				continue;
@@ -150,20 +150,21 @@ static uint64_t find_end(const struct plan *plan, uint64_t start)
 
 static int refuse_low(const struct plan *plan, struct err *err)
 {
-	for (unsigned i = 0; i < plan->n_reserved; i++) {
-		struct span s = hole_span(plan, &plan->reserved[i]);
+	for (unsigned i = 0; i < plan->dma->n_reserved; i++) {
+		struct span s = hole_span(plan, &plan->dma->reserved[i]);
 
 		if (s.start < MIB && s.start < s.end)
 			return err_set(err, ERANGE,
 				"guest RAM needs addresses 0x0-0xfffff, but a device reserves 0x%llx-0x%llx",
-				(unsigned long long)plan->reserved[i].start,
-				(unsigned long long)plan->reserved[i].end);
+				(unsigned long long)plan->dma->reserved[i].start,
+				(unsigned long long)plan->dma->reserved[i].end);
 	}
-	if (plan->n_usable == 0)
+	if (plan->dma->n_usable == 0)
 		return err_set(err, ERANGE, "guest addresses end below 1 MiB");
 	return err_set(err, ERANGE,
 		"guest RAM needs addresses 0x0-0xfffff, but the IOMMU's first usable range is 0x%llx-0x%llx",
-		(unsigned long long)plan->usable[0].start, (unsigned long long)plan->usable[0].end);
+		(unsigned long long)plan->dma->usable[0].start,
+		(unsigned long long)plan->dma->usable[0].end);
 }
 
 static int refuse_size(
@@ -174,25 +175,27 @@ static int refuse_size(
 		(unsigned long long)(size / MIB), (unsigned long long)plan->limit,
 		(unsigned long long)(l->size / MIB));
 
-	for (unsigned i = 0; err && i < plan->n_usable; i++)
+	for (unsigned i = 0; err && i < plan->dma->n_usable; i++)
 		err_append(err, "%s0x%llx-0x%llx", i ? ", " : "; the IOMMU can use ",
-			(unsigned long long)plan->usable[i].start,
-			(unsigned long long)plan->usable[i].end);
+			(unsigned long long)plan->dma->usable[i].start,
+			(unsigned long long)plan->dma->usable[i].end);
 	return ret;
 }
 
-int ram_layout(struct ram_layout *out, uint64_t size, const struct range *usable, unsigned n_usable,
-	const struct range *reserved, unsigned n_reserved, uint64_t gpa_limit, struct err *err)
+int ram_layout(struct ram_layout *out, uint64_t size, const struct dma_limits *limits,
+	uint64_t gpa_limit, struct err *err)
 {
 	const uint64_t max = 1ull << GPA_BITS_MAX;
-	struct plan plan = { usable, reserved, n_usable, n_reserved,
-		gpa_limit < max ? round_down(gpa_limit) : max };
+	struct plan plan = { limits, gpa_limit < max ? round_down(gpa_limit) : max };
 	uint64_t pos = 0;
 
 	memset(out, 0, sizeof(*out));
 	if (size == 0 || size % PAGE)
 		return err_set(err, EINVAL, "RAM size %llu is not a multiple of 4096",
 			(unsigned long long)size);
+	if (limits->disjoint)
+		return err_set(err, ERANGE,
+			"the IOMMUs of the given devices have no usable address in common");
 	if (find_start(&plan, 0) != 0 || find_end(&plan, 0) < MIB)
 		return refuse_low(&plan, err);
 	while (out->size < size) {
@@ -217,4 +220,39 @@ int ram_layout(struct ram_layout *out, uint64_t size, const struct range *usable
 	if (out->top < GPA_HIGH_RAM)
 		out->top = GPA_HIGH_RAM;
 	return 0;
+}
+
+static void intersect(struct dma_limits *limits, const struct range *with, unsigned n)
+{
+	struct range out[COUNT(limits->usable)];
+	unsigned count = 0;
+
+	if (n == 0 || limits->disjoint)
+		return;
+	if (limits->n_usable == 0) {
+		memcpy(limits->usable, with, n * sizeof(*with));
+		limits->n_usable = n;
+		return;
+	}
+	for (unsigned i = 0; i < limits->n_usable; i++) {
+		for (unsigned j = 0; j < n && count < COUNT(out); j++) {
+			struct range a = limits->usable[i], b = with[j];
+			struct range r = { a.start > b.start ? a.start : b.start,
+				a.end < b.end ? a.end : b.end };
+
+			if (r.start <= r.end)
+				out[count++] = r;
+		}
+	}
+	memcpy(limits->usable, out, count * sizeof(*out));
+	limits->n_usable = count;
+	limits->disjoint = count == 0;
+}
+
+void dma_limits_join(struct dma_limits *limits, const struct dma_limits *with)
+{
+	intersect(limits, with->usable, with->n_usable);
+	for (unsigned i = 0; i < with->n_reserved && limits->n_reserved < COUNT(limits->reserved);
+		i++)
+		limits->reserved[limits->n_reserved++] = with->reserved[i];
 }

@@ -4,6 +4,7 @@
  * reaches.
  */
 #include <portcullis/machine_query.h>
+#include <portcullis/machine_vfio.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
 #include <portcullis/vfio_fault.h>

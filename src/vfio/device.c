@@ -270,11 +270,6 @@ struct pci_function *vfio_pci_function(struct vfio_pci *dev)
 	return &dev->fn;
 }
 
-const char *vfio_pci_id(const struct vfio_pci *dev)
-{
-	return dev->options->device.id;
-}
-
 struct loop *vfio_pci_worker(const struct vfio_pci *dev)
 {
 	return dev->worker;

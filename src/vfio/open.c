@@ -88,11 +88,11 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 	return ret;
 }
 
-void vfio_pci_constraints(const struct vfio_pci *dev, struct vfio_constraints *out)
+void vfio_pci_dma_limits(const struct vfio_pci *dev, struct dma_limits *out)
 {
 	out->n_usable = out->n_reserved = 0;
 	if (dev->attachment)
-		vfio_attachment_constraints(dev->attachment, out);
+		vfio_attachment_dma_limits(dev->attachment, out);
 }
 
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err)

@@ -31,8 +31,8 @@ HEADERS = {
     "serial": "devices",
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
-    "thread": "threads",
-    "vfio_fault": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
+    "thread": "threads", "machine_vfio": "machine",
+    "vfio_fault": "vfio", "vfio_options": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -44,6 +44,8 @@ FENCES = [
     (r"linux/kvm\.h$", r"(src/kvm|seccomp)/", "KVM's interface is for src/kvm and seccomp"),
     (r"linux/(vfio|iommufd)\w*\.h$", r"(src/vfio|seccomp)/",
      "VFIO's interface is for src/vfio and seccomp"),
+    (r"portcullis/vfio(_fault)?\.h$", r"(src/machine/passthrough\.c|src/vfio/|src/qmp/|include/)",
+     "in the machine, passthrough.c is the only file that knows VFIO devices"),
     (r"sys/ioctl\.h$", r"(src/base/sys|seccomp/\w+)\.c$", "ioctl only through base/sys.c"),
 ]
 
@@ -145,5 +147,8 @@ CHECKS = [
     ("fence: libseccomp", check_fences, {"seccomp/planted.c": "#include <seccomp.h>\n"}),
     ("fence: KVM", check_fences, {"src/machine/planted.c": "#include <linux/kvm.h>\n"}),
     ("fence: VFIO", check_fences, {"src/machine/planted.c": "#include <linux/vfio.h>\n"}),
+    ("fence: VFIO devices", check_fences, {
+        "src/machine/planted.c": "#include <portcullis/vfio.h>\n",
+    }),
     ("no included .c", check_no_included_c, {"src/pci/planted.c": '#include "x.c"\n'}),
 ]

@@ -14,6 +14,7 @@
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/machine_query.h>
+#include <portcullis/machine_vfio.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
 

@@ -136,13 +136,12 @@ static void reset_the_guest(void **state)
 {
 	(void)state;
 	plug(ADD ",on-error=reset");
-	atomic_store(&device_find(rig.m, "d0")->vfio->error, VFIO_ERROR_FATAL);
-	device_failed(device_find(rig.m, "d0"));
+	device_failed(device_find(rig.m, "d0"), "fatal", false);
 	expect(0, "fatal", "reset");
 	assert_true(rig.m->resetting);
 	assert_int_equal(rig.m->reset_cause, SHUTDOWN_HOST_ERROR);
 	/* Another one meanwhile changes nothing: the remedy is under way. */
-	device_failed(device_find(rig.m, "d0"));
+	device_failed(device_find(rig.m, "d0"), "fatal", false);
 	expect(1, "fatal", "report");
 	rig_settle(&rig);
 	assert_int_equal(rig.card[0].resets, 1);
@@ -169,8 +168,8 @@ static void lost_in_a_reset(void **state)
 	(void)state;
 	plug(ADD);
 	device = device_find(rig.m, "d0");
-	fn = vfio_pci_function(device->vfio);
-	device->vfio->reset_deadline_ms = 20;
+	fn = vfio_pci_function(passthrough_card(device));
+	passthrough_card(device)->reset_deadline_ms = 20;
 	rig.card[0].dead = true;
 	reset_the_machine();
 	expect(0, "lost", "report");
@@ -192,7 +191,7 @@ static void a_dead_card_is_not_added(void **state)
 	rig.card[0].dead = true;
 	rig_add(&rig, &add, ADD);
 	/* Not the ten seconds it would get. */
-	device_find(rig.m, "d0")->vfio->reset_deadline_ms = 20;
+	passthrough_card(device_find(rig.m, "d0"))->reset_deadline_ms = 20;
 	rig_settle(&rig);
 	assert_true(add.done);
 	assert_int_equal(add.err.code, EIO);
@@ -214,7 +213,7 @@ static void guest_resets_the_bus(void **state)
 	(void)state;
 	plug(ADD);
 	resets = rig.card[0].resets;
-	fn = vfio_pci_function(device_find(rig.m, "d0")->vfio);
+	fn = vfio_pci_function(passthrough_card(device_find(rig.m, "d0")));
 	pci_put(fn->config, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
 	pci_put(fn->config, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	pci_update_mappings(fn);
@@ -246,7 +245,7 @@ static void bus_reset_of_nothing(void **state)
 static void unplug_needs_a_port(void **state)
 {
 	struct device_options options = { .id = "d0", .on_error = ON_ERROR_UNPLUG };
-	struct device device = { .machine = rig.m };
+	struct device device = { .machine = rig.m, .class = &passthrough_class };
 	struct err err = { 0 };
 
 	(void)state;

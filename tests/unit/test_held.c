@@ -101,10 +101,10 @@ static int setup(void **state)
 	rig_settle(rig);
 	assert_string_equal(add.err.text, "");
 	d = device_find(rig->m, "d0");
-	ops = *d->vfio->io->ops;
+	ops = *passthrough_card(d)->io->ops;
 	real_pread = ops.pread;
 	ops.pread = slow_pread;
-	d->vfio->io->ops = &ops;
+	passthrough_card(d)->io->ops = &ops;
 	held.addr =
 		GPA_ECAM + ((uint64_t)rig->m->ports->root.function.config[PCI_SECONDARY_BUS] << 20);
 	workers_start(rig->m);

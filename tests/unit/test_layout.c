@@ -80,13 +80,27 @@ static const struct layout_case cases[] = {
 		.top = 1032 * GIB },
 };
 
+static int lay_out(struct ram_layout *l, uint64_t size, const struct range *usable,
+	unsigned n_usable, const struct range *reserved, unsigned n_reserved, uint64_t limit,
+	struct err *err)
+{
+	struct dma_limits dma = { .n_usable = n_usable, .n_reserved = n_reserved };
+
+	assert_true(n_usable <= COUNT(dma.usable) && n_reserved <= COUNT(dma.reserved));
+	for (unsigned i = 0; i < n_usable; i++)
+		dma.usable[i] = usable[i];
+	for (unsigned i = 0; i < n_reserved; i++)
+		dma.reserved[i] = reserved[i];
+	return ram_layout(l, size, &dma, limit, err);
+}
+
 static void check_case(const struct layout_case *c)
 {
 	struct ram_layout l;
 	struct err err = { 0 };
 	uint64_t offset = 0;
 
-	assert_int_equal(ram_layout(&l, c->size, c->usable, c->n_usable, c->reserved, c->n_reserved,
+	assert_int_equal(lay_out(&l, c->size, c->usable, c->n_usable, c->reserved, c->n_reserved,
 				 c->limit, &err),
 		0);
 	if (l.count != c->n_want)
@@ -117,7 +131,7 @@ static int try(struct err *err, uint64_t size, uint64_t limit, const struct rang
 	struct ram_layout l;
 
 	memset(err, 0, sizeof(*err));
-	return ram_layout(&l, size, usable, n_usable, reserved, n_reserved, limit, err);
+	return lay_out(&l, size, usable, n_usable, reserved, n_reserved, limit, err);
 }
 
 static void test_refusals(void **state)
@@ -141,7 +155,7 @@ static void test_refusals(void **state)
 	assert_int_equal(try(&err, UINT64_MAX - 4095, UINT64_MAX, NULL, 0, NULL, 0), -ERANGE);
 	/* Nobody asks what failed. */
 	assert_int_equal(
-		ram_layout(&(struct ram_layout){ 0 }, MIB, NULL, 0, &all, 1, LIMIT, NULL), -ERANGE);
+		lay_out(&(struct ram_layout){ 0 }, MIB, NULL, 0, &all, 1, LIMIT, NULL), -ERANGE);
 }
 
 static void test_too_many_pieces(void **state)
@@ -155,11 +169,11 @@ static void test_too_many_pieces(void **state)
 		holes[i].start = (4 * i + 2) * MIB;
 		holes[i].end = holes[i].start + 4095;
 	}
-	assert_int_equal(ram_layout(&l, RAM_SEGMENTS_MAX * 2 * MIB, NULL, 0, holes,
-				 RAM_SEGMENTS_MAX, LIMIT, &err),
+	assert_int_equal(lay_out(&l, RAM_SEGMENTS_MAX * 2 * MIB, NULL, 0, holes, RAM_SEGMENTS_MAX,
+				 LIMIT, &err),
 		0);
 	assert_int_equal(l.count, RAM_SEGMENTS_MAX);
-	assert_int_equal(ram_layout(&l, RAM_SEGMENTS_MAX * 2 * MIB + 4096, NULL, 0, holes,
+	assert_int_equal(lay_out(&l, RAM_SEGMENTS_MAX * 2 * MIB + 4096, NULL, 0, holes,
 				 RAM_SEGMENTS_MAX, LIMIT, &err),
 		-E2BIG);
 }
@@ -224,8 +238,8 @@ static void test_random(void **state)
 			usable[i + 1].start = at;
 		}
 		usable[n].end = UINT64_MAX;
-		ret = ram_layout(&a, size, NULL, 0, holes, n, limit, NULL);
-		assert_int_equal(ram_layout(&b, size, usable, n + 1, NULL, 0, limit, NULL), ret);
+		ret = lay_out(&a, size, NULL, 0, holes, n, limit, NULL);
+		assert_int_equal(lay_out(&b, size, usable, n + 1, NULL, 0, limit, NULL), ret);
 		if (ret)
 			continue;
 		fine++;
@@ -235,6 +249,53 @@ static void test_random(void **state)
 	assert_true(fine > 10000);
 }
 
+/* Several devices: RAM goes where all of them reach it. */
+static void test_several_devices(void **state)
+{
+	static const struct dma_limits one = { .usable = { { 0, GIB - 1 },
+						       { 4 * GIB, 64 * GIB - 1 } },
+		.n_usable = 2,
+		.reserved = { { 0xfee00000, 0xfeefffff } },
+		.n_reserved = 1 },
+				       two = { .usable = { { 0x1000, 8 * GIB - 1 },
+						       { 16 * GIB, UINT64_MAX } },
+					       .n_usable = 2,
+					       .reserved = { { MIB, 2 * MIB } },
+					       .n_reserved = 1 },
+				       anywhere = { .n_usable = 0 },
+				       nowhere = { .usable = { { 2 * GIB, 3 * GIB } },
+					       .n_usable = 1 };
+	struct dma_limits all = { .n_usable = 0 };
+	struct ram_layout l;
+	struct err err = { 0 };
+
+	(void)state;
+	dma_limits_join(&all, &anywhere);
+	assert_int_equal(all.n_usable, 0);
+	dma_limits_join(&all, &one);
+	dma_limits_join(&all, &anywhere);
+	dma_limits_join(&all, &two);
+	assert_int_equal(all.n_usable, 3);
+	assert_int_equal(all.usable[0].start, 0x1000);
+	assert_int_equal(all.usable[0].end, GIB - 1);
+	assert_int_equal(all.usable[1].start, 4 * GIB);
+	assert_int_equal(all.usable[1].end, 8 * GIB - 1);
+	assert_int_equal(all.usable[2].start, 16 * GIB);
+	assert_int_equal(all.usable[2].end, 64 * GIB - 1);
+	assert_int_equal(all.n_reserved, 2);
+	assert_int_equal(all.reserved[1].end, 2 * MIB);
+	for (unsigned i = 0; i < 300; i++) {
+		dma_limits_join(&all, &two);
+		assert_true(all.n_reserved <= COUNT(all.reserved));
+	}
+	/* None in common is not the same as no limit. */
+	dma_limits_join(&all, &nowhere);
+	assert_int_equal(ram_layout(&l, GIB, &all, LIMIT, &err), -ERANGE);
+	assert_non_null(strstr(err.text, "in common"));
+	dma_limits_join(&all, &one);
+	assert_int_equal(ram_layout(&l, GIB, &all, LIMIT, &err), -ERANGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_too_many_pieces),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_several_devices),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

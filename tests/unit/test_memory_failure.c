@@ -468,7 +468,7 @@ static bool bars_on_bus(const struct device *d)
 	bool any = false;
 
 	for (unsigned i = 0; i < PCI_BARS; i++)
-		any |= d->vfio->fn.bar[i].place.on_bus;
+		any |= passthrough_card(d)->fn.bar[i].place.on_bus;
 	return any;
 }
 

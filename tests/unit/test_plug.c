@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/vfio/host/context.h"
 #include "../../src/vfio/device.h"
 #include "machine_rig.h"
 #include "says.h"
@@ -243,7 +244,7 @@ static void host_wants_it_back(void **state)
 	struct machine_rig *rig = *state;
 
 	plug(rig);
-	rig->m->env.ops->wants_back(rig->m, device_find(rig->m, "d0")->vfio);
+	rig->m->vfio->env.ops->wants_back(rig->m, passthrough_card(device_find(rig->m, "d0")));
 	rig_settle(rig);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 1);
 	/* The guest does not care: the host gets it all the same. */
@@ -545,14 +546,14 @@ static void del_while_a_failed_add_closes(void **state)
 	rig_add(rig, &add, ADD);
 	workers_step(rig);
 	loop_step(&rig->m->loop, 0);
-	device_find(rig->m, "d0")->vfio->reset_deadline_ms = 0;
+	passthrough_card(device_find(rig->m, "d0"))->reset_deadline_ms = 0;
 	workers_step(rig);
 	loop_step(&rig->m->loop, 0);
 	assert_int_equal(device_find(rig->m, "d0")->life.stage, DEVICE_ATTACHED);
 	workers_step(rig); /* fenced */
 	loop_step(&rig->m->loop, 0);
 	workers_step(rig); /* closed */
-	assert_null(device_find(rig->m, "d0")->vfio->attachment);
+	assert_null(passthrough_card(device_find(rig->m, "d0"))->attachment);
 	rig_del(rig, &del, "d0", false);
 	rig_settle(rig);
 	assert_true(add.done && add.err.code == EIO);

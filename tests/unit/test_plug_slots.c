@@ -135,7 +135,7 @@ static void added_before_the_guest_runs(void **state)
 
 	rig->m->runstate = RUNSTATE_PRELAUNCH;
 	add(rig, ADD);
-	fn = vfio_pci_function(device_find(rig->m, "d0")->vfio);
+	fn = vfio_pci_function(passthrough_card(device_find(rig->m, "d0")));
 	assert_int_not_equal(fn->bar[0].addr, 0);
 	assert_true(fn->bar[0].mapped);
 	rig->m->runstate = RUNSTATE_RUNNING;

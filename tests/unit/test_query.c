@@ -14,6 +14,7 @@
 #include <linux/pci_regs.h>
 
 #include <portcullis/machine_query.h>
+#include <portcullis/machine_vfio.h>
 
 #include "../../src/qmp/schema.h"
 #include "machine_rig.h"
@@ -87,12 +88,12 @@ static void access_bar(uint64_t offset)
 {
 	struct io_access access = { .offset = offset, .size = 4 };
 
-	vfio_bar_access(vfio_bar_opaque(&rig.m->devices->vfio->fn, 0), &access);
+	vfio_bar_access(vfio_bar_opaque(&passthrough_card(rig.m->devices)->fn, 0), &access);
 }
 
 static void map_bar0(uint32_t addr)
 {
-	struct pci_function *fn = vfio_pci_function(rig.m->devices->vfio);
+	struct pci_function *fn = vfio_pci_function(passthrough_card(rig.m->devices));
 
 	pci_config_apply(fn, PCI_BASE_ADDRESS_0, 4, addr);
 	pci_config_apply(fn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);

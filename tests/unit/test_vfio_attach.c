@@ -252,7 +252,7 @@ static void test_without_error_object(void **state)
 
 static void test_constraints(void **state)
 {
-	struct vfio_constraints constraints;
+	struct dma_limits constraints;
 	struct vfio_attachment *a;
 
 	(void)state;
@@ -260,7 +260,7 @@ static void test_constraints(void **state)
 	vfio.fake.ranges[1] = (struct range){ 0xfef00000, (1ull << 39) - 1 };
 	vfio.fake.n_ranges = 2;
 	assert_int_equal(attach(DEV_A, &a), 0);
-	vfio_attachment_constraints(a, &constraints);
+	vfio_attachment_dma_limits(a, &constraints);
 	assert_int_equal(constraints.n_usable, 2);
 	assert_int_equal(constraints.usable[1].start, 0xfef00000);
 	assert_int_equal(constraints.usable[1].end, (1ull << 39) - 1);
@@ -269,7 +269,7 @@ static void test_constraints(void **state)
 	vfio_detach(a);
 	vfio.fake.n_ranges = 0;
 	assert_int_equal(attach(DEV_A, &a), 0);
-	vfio_attachment_constraints(a, &constraints);
+	vfio_attachment_dma_limits(a, &constraints);
 	assert_int_equal(constraints.n_usable, 0);
 	vfio_detach(a);
 	/* More ranges than are kept. */
@@ -277,7 +277,7 @@ static void test_constraints(void **state)
 		vfio.fake.ranges[i] = (struct range){ i << 20, (i << 20) + 0xfff };
 	vfio.fake.n_ranges = FAKE_RANGES_MAX;
 	assert_int_equal(attach(DEV_A, &a), 0);
-	vfio_attachment_constraints(a, &constraints);
+	vfio_attachment_dma_limits(a, &constraints);
 	assert_int_equal(constraints.n_usable, VFIO_USABLE_MAX);
 	vfio_detach(a);
 }

@@ -108,7 +108,7 @@ static void test_attach(void **state)
 static void test_ram(void **state)
 {
 	struct vfio_attachment *a, *c;
-	struct vfio_constraints constraints;
+	struct dma_limits constraints;
 
 	(void)state;
 	assert_int_equal(add_object("iommufd0", -1), 0);
@@ -116,7 +116,7 @@ static void test_ram(void **state)
 	vfio.fake.ranges[1] = (struct range){ 0xfef00000, (1ull << 39) - 1 };
 	vfio.fake.n_ranges = 2;
 	assert_int_equal(attach(DEV_A, &a), 0);
-	vfio_attachment_constraints(a, &constraints);
+	vfio_attachment_dma_limits(a, &constraints);
 	assert_int_equal(constraints.n_usable, 2);
 	assert_int_equal(constraints.usable[0].end, 0xfedfffff);
 	vfio_context_set_ram(vfio.context, &vfio.ram);

@@ -89,14 +89,14 @@ static void *plug_cycles(void *opaque)
 
 	role_enter_worker();
 	for (int i = 0; i < 200 && plugger->ret == 0; i++) {
-		struct vfio_constraints constraints;
+		struct dma_limits constraints;
 		struct vfio_attachment *a = NULL;
 
 		plugger->ret = vfio_fixture_attach(&vfio, plugger->bdf, &a, &plugger->err);
 		if (plugger->ret == 0)
 			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
 		if (a)
-			vfio_attachment_constraints(a, &constraints);
+			vfio_attachment_dma_limits(a, &constraints);
 		vfio_detach(a);
 	}
 	return NULL;

@@ -250,8 +250,7 @@ unsigned vfio_attachment_container(const struct vfio_attachment *attachment)
 	return attachment->container->number;
 }
 
-void vfio_attachment_constraints(
-	const struct vfio_attachment *attachment, struct vfio_constraints *out)
+void vfio_attachment_dma_limits(const struct vfio_attachment *attachment, struct dma_limits *out)
 {
 	const struct vfio_container *container = attachment->container;
 

@@ -27,8 +27,7 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
 /* Found on the way: the group's number, -1: none. */
 int vfio_attachment_group(const struct vfio_attachment *attachment);
-void vfio_attachment_constraints(
-	const struct vfio_attachment *attachment, struct vfio_constraints *out);
+void vfio_attachment_dma_limits(const struct vfio_attachment *attachment, struct dma_limits *out);
 
 /* "type1v2" or "iommufd", and the number of the address space. */
 const char *vfio_attachment_backend(const struct vfio_attachment *attachment);
