@@ -7,15 +7,14 @@
  * does not allow.
  */
 #include <errno.h>
-#include <linux/futex.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <portcullis/futex.h>
 #include <portcullis/policy.h>
 #include <portcullis/thread.h>
 
@@ -45,7 +44,7 @@ static void *entry(void *opaque)
 	start->error = error;
 	atomic_store(&start->ready, 1);
 	/* The creator may have seen it and returned: only the address is used. */
-	syscall(SYS_futex, &start->ready, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	futex_wake_all(&start->ready);
 	return error ? NULL : fn(arg);
 }
 
@@ -84,7 +83,7 @@ int thread_start(pthread_t *out, const char *name, const struct policy_filter *f
 	if (ret)
 		return ret;
 	while (!atomic_load(&start.ready))
-		syscall(SYS_futex, &start.ready, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+		futex_wait(&start.ready, 0);
 	if (start.error)
 		pthread_join(*out, NULL);
 	return start.error;

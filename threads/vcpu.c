@@ -4,33 +4,14 @@
  * It starts and stops at the gate, and is assumed to be the guest's from its first instruction on:
  * its filter (seccomp/vcpu.c) leaves it KVM_RUN, its devices' config and BAR bytes, and waiting.
  */
-#include <limits.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include <portcullis/futex.h>
 #include <portcullis/log.h>
 #include <portcullis/thread.h>
 #include <portcullis/vcpu.h>
-
-static void futex_wake_all(_Atomic uint32_t *word)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
-static void futex_wait(_Atomic uint32_t *word, uint32_t value)
-{
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void set_state(struct vcpu *v, enum vcpu_state state)
-{
-	atomic_store(&v->state, state);
-	futex_wake_all(&v->state);
-}
 
 /* How many vCPUs have yet to be reset before the first one starts; 0: go. */
 static uint32_t waits_for_others(const struct vcpu *v)
@@ -100,10 +81,10 @@ static bool may_go_on(struct vcpu *v) ON_VCPU
 	if (gate_open(v))
 		return true;
 	while (!gate_open(v)) {
-		set_state(v, VCPU_PARKED);
+		atomic_store(&v->state, VCPU_PARKED);
 		if (!gate_wait(v))
 			return false;
-		set_state(v, VCPU_RUNNING);
+		atomic_store(&v->state, VCPU_RUNNING);
 	}
 	if (atomic_load(&v->needs_reset)) {
 		atomic_store(&v->halted, true);
@@ -251,7 +232,7 @@ static void run(struct vcpu *v) ON_VCPU
 	 * sets it afterwards, so either we see the closed gate or KVM_RUN returns at once.
 	 */
 	kvm_vcpu_immediate_exit(&v->kvm, false);
-	set_state(v, VCPU_RUNNING);
+	atomic_store(&v->state, VCPU_RUNNING);
 	if (pass_gate(v))
 		while (gate_open(v) && !atomic_load(&v->halted)) {
 			if (atomic_load(&v->memory.asked) && vcpu_memory_tell(v))
@@ -259,7 +240,7 @@ static void run(struct vcpu *v) ON_VCPU
 			run_guest(v, &exit);
 			handle(v, &exit);
 		}
-	set_state(v, VCPU_PARKED);
+	atomic_store(&v->state, VCPU_PARKED);
 }
 
 void *vcpu_thread(void *opaque)
@@ -270,6 +251,6 @@ void *vcpu_thread(void *opaque)
 	role_enter_vcpu();
 	while (gate_wait(v))
 		run(v);
-	set_state(v, VCPU_ENDED);
+	atomic_store(&v->state, VCPU_ENDED);
 	return NULL;
 }

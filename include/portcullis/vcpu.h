@@ -63,7 +63,7 @@ struct vcpu {
 	struct machine *machine; /* only for vcpu_report() */
 	pthread_t thread;
 	_Atomic int tid;	/* of that thread, for query-cpus-fast */
-	_Atomic uint32_t state; /* enum vcpu_state; futex word */
+	_Atomic uint32_t state; /* enum vcpu_state */
 	_Atomic bool needs_reset;
 	_Atomic bool finish; /* main's wish: finish the access that KVM holds, at the gate */
 	_Atomic bool halted; /* cannot go on before a reset */

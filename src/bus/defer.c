@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* defer.c - accesses that another thread finishes while the vCPU sleeps outside the map. */
-#include <linux/futex.h>
 #include <stddef.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <portcullis/bus.h>
+#include <portcullis/futex.h>
 
 _Static_assert(offsetof(struct io_request, mail) == 0, "run() casts the mail back");
 
@@ -57,7 +55,7 @@ void io_complete(struct io_request *request)
 {
 	atomic_store(&request->done, 1);
 	/* The waiter may have seen done already and be gone: waking nobody is harmless. */
-	syscall(SYS_futex, &request->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	futex_wake_all(&request->done);
 }
 
 void io_wait(struct io_request *request)
@@ -66,5 +64,5 @@ void io_wait(struct io_request *request)
 	 * A signal (the kick out of KVM_RUN) ends the sleep early; the word decides, not the call.
 	 */
 	while (!atomic_load(&request->done))
-		syscall(SYS_futex, &request->done, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+		futex_wait(&request->done, 0);
 }

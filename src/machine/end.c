@@ -44,9 +44,14 @@ static bool busy(const struct machine *m)
 	return device_jobs_running(m) || !vcpus_parked(m);
 }
 
-static void wait_until_idle(struct machine *m) ON_MAIN
+static bool clients_busy(const struct machine *m)
 {
-	while (busy(m) && !m->abandoned)
+	return closer_busy(&m->closer);
+}
+
+static void wait_until_idle(struct machine *m, bool (*busy_yet)(const struct machine *m)) ON_MAIN
+{
+	while (busy_yet(m) && !m->abandoned)
 		loop_step(&m->loop, POLL_MS);
 }
 
@@ -82,13 +87,13 @@ bool machine_end(struct machine *m)
 		if (life_may(&d->life, LIFE_CANCEL))
 			device_event(d, LIFE_CANCEL);
 	/* Parked first: a vCPU that waits for an access goes on to its next one afterwards. */
-	wait_until_idle(m);
+	wait_until_idle(m, busy);
 	if (!m->abandoned) {
 		passthrough_set_quiet(m, true);
 		/* Main's no more: queries by clients who are still there keep off it. */
 		for (struct device *d = m->devices; d; d = d->next)
 			device_event(d, LIFE_END);
-		wait_until_idle(m);
+		wait_until_idle(m, busy);
 	}
 	loop_timer_cancel(&m->loop, &m->end_timer);
 	answer(m);
@@ -100,8 +105,7 @@ bool machine_end_clients(struct machine *m)
 	chardev_free(m->console);
 	m->console = NULL;
 	deadline_set(m);
-	while (closer_busy(&m->closer) && !m->abandoned)
-		loop_step(&m->loop, POLL_MS);
+	wait_until_idle(m, clients_busy);
 	loop_timer_cancel(&m->loop, &m->end_timer);
 	return !m->abandoned;
 }

@@ -5,21 +5,13 @@
  * Main closes the gate, interrupts KVM_RUN and asks from time to time; it never waits for a vCPU,
  * which the kernel may hold in an access to a device for as long as that is reset.
  */
-#include <limits.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include <portcullis/futex.h>
 #include <portcullis/log.h>
 
 #include "state.h"
-
-static void futex_wake_all(_Atomic uint32_t *word)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
 
 void vcpu_kick(struct vcpu *v)
 {
