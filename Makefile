@@ -54,7 +54,8 @@ UNIT = $(UNIT_SRC:%.c=$(B)/%)
 # Stand in for src/kvm, so only for the tests that name them.
 MACHINE_RIG = tests/unit/fake_kvm.c tests/unit/machine_rig.c
 FAKE_VCPU = tests/unit/fake_vcpu.c
-UNIT_HELPERS := $(filter-out $(UNIT_SRC) $(MACHINE_RIG) $(FAKE_VCPU),$(sort $(wildcard tests/unit/*.c)))
+MEMORY_FIXTURE = tests/unit/memory_failure_fixture.c
+UNIT_HELPERS := $(filter-out $(UNIT_SRC) $(MACHINE_RIG) $(FAKE_VCPU) $(MEMORY_FIXTURE),$(sort $(wildcard tests/unit/*.c)))
 UNIT_HELPER_OBJ = $(UNIT_HELPERS:%.c=$(B)/%.o)
 
 # An archive: a test gets the fakes it names, and those stand before what they replace.
@@ -69,11 +70,13 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 $(B)/tests/unit/test_kvm_mce: WRAP = sys_ioctl
 
 # Tests that run a whole machine, on the fake host instead of this one.
-RIG_TESTS = test_machine test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu test_memory_failure
+MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load
+RIG_TESTS = test_machine test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
 $(B)/tests/unit/test_machine: WRAP += calloc malloc realloc mmap munmap
-$(B)/tests/unit/test_vcpu $(B)/tests/unit/test_memory_failure: $(FAKE_VCPU:%.c=$(B)/%.o)
+$(B)/tests/unit/test_vcpu $(MEMORY_TESTS:%=$(B)/tests/unit/%): $(FAKE_VCPU:%.c=$(B)/%.o)
+$(MEMORY_TESTS:%=$(B)/tests/unit/%): $(MEMORY_FIXTURE:%.c=$(B)/%.o)
 
 # A whole machine with its threads among hostile guests, clients and kernels: tests/hostile/hostile.h.
 HOSTILE_SRC := $(sort $(wildcard tests/hostile/*.c))
@@ -171,4 +174,4 @@ format: ## clang-format every C file
 
 .PHONY: docs all help hostile bench bench-counts fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(COUNTS).d $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(COUNTS).d $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d) $(MEMORY_FIXTURE:%.c=$(B)/%.d)
