@@ -263,12 +263,15 @@ static void tell(struct device *device, enum device_stage was, unsigned effects)
 	const bool freed = effects & LIFE_FREE;
 	/* Whoever took away what was still being added hears of it as of any other. */
 	const bool deleted = freed && ((effects & LIFE_EMIT_DELETED) || del);
-	struct err failure = device->failure, late = { 0 };
+	struct err err; /* for whom it failed; large, so filled only then */
 	char id[PROP_ID_SIZE];
 
 	prop_id_copy(id, device->id);
+	err.code = err.text[0] = err.hint[0] = 0;
 	if (effects & LIFE_EMIT_NOT_RELEASED)
-		late_error(device, was, &late);
+		late_error(device, was, &err);
+	else if (freed && add)
+		err = device->failure;
 	if (freed)
 		device_free(device);
 	if (deleted)
@@ -279,8 +282,8 @@ static void tell(struct device *device, enum device_stage was, unsigned effects)
 					.device = id,
 					.path = id,
 					.reason = life_stage_name(was) });
-	ops_done(&add, freed ? &failure : NULL);
-	ops_done(&del, freed ? NULL : &late);
+	ops_done(&add, freed ? &err : NULL);
+	ops_done(&del, freed ? NULL : &err);
 }
 
 void device_event(struct device *device, enum life_event event)
