@@ -194,7 +194,7 @@ static void nothing_is_left(void)
 	rig_host_release(&rig);
 }
 
-static int new (struct err *err)
+static int make(struct err *err)
 {
 	int ret = machine_new(&rig.m, &rig.cmdline.config, err);
 
@@ -220,7 +220,7 @@ static int live(enum fault fault, unsigned long n, unsigned long *made, struct e
 	int ret;
 
 	fail_nth(fault, n);
-	ret = new (err);
+	ret = make(err);
 	if (!ret) {
 		workers_start();
 		ret = machine_realize(rig.m, err);
@@ -409,7 +409,7 @@ static void each_error_says_what_it_is_about(void **state)
 		begin(starts[i].words);
 		if (starts[i].spoil)
 			starts[i].spoil();
-		ret = new (&err);
+		ret = make(&err);
 		if (!ret != starts[i].made)
 			fail_msg("%s: machine_new() says '%s'", starts[i].words, err.text);
 		if (!ret) {
@@ -439,7 +439,7 @@ static void all_is_in_its_place(void **state)
 
 	(void)state;
 	begin("-smp 2" PORT CARD CARD2);
-	assert_int_equal(new (&err), 0);
+	assert_int_equal(make(&err), 0);
 	workers_start();
 	assert_int_equal(machine_realize(rig.m, &err), 0);
 	assert_int_equal(machine_runstate(rig.m), RUNSTATE_PRELAUNCH);
@@ -512,7 +512,7 @@ static int end_while_made(bool abandon, struct err *err)
 	slow.abandon = abandon;
 	atomic_store(&slow.inside, false);
 	atomic_store(&slow.hold, true);
-	assert_int_equal(new (err), 0);
+	assert_int_equal(make(err), 0);
 	workers_start();
 	loop_timer_set(&rig.m->loop, &slow.timer, 1);
 	return machine_realize(rig.m, err);
