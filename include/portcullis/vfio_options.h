@@ -26,6 +26,7 @@ struct vfio_pci_options {
 	bool rombar;		      /* show an expansion ROM */
 	char *romfile;		      /* this one instead of the device's own; "": none */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
+	bool strict_config;	      /* "x-strict-config": no register outside capabilities */
 };
 
 /* -object iommufd,...: /dev/iommu, opened with the first device that names the object. */

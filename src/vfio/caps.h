@@ -58,6 +58,7 @@ struct cap_policy {
 	uint16_t id;
 	uint16_t size; /* bytes shown; 0: what the capability itself says (vendor-specific) */
 	bool live;     /* bytes in no field: read from the device, else from our copy */
+	uint8_t pass;  /* bytes from there on: written to the device; 0: none */
 	const char *name;
 	const struct cap_field *fields; /* ends with size 0 */
 };
@@ -66,18 +67,34 @@ struct cap_policy {
 const struct cap_policy *cap_policy_find(uint16_t id);
 const struct cap_policy *cap_policy_find_ext(uint16_t id);
 
+/* Bytes that a capability takes which guests are not shown. */
+unsigned cap_hidden_size(const struct cap *cap, bool ext);
+
 /* Offsets and bits that config.c itself has to know. */
 #define CAP_ID_PM 0x01
 #define CAP_ID_VPD 0x03
 #define CAP_ID_MSI 0x05
+#define CAP_ID_SLOTID 0x04
 #define CAP_ID_VENDOR 0x09
 #define CAP_ID_SSVID 0x0d
 #define CAP_ID_EXP 0x10
 #define CAP_ID_MSIX 0x11
+#define CAP_ID_SATA 0x12
 #define CAP_ID_AF 0x13
 #define EXT_CAP_ID_AER 0x01
 #define EXT_CAP_ID_DSN 0x03
 #define EXT_CAP_ID_VSEC 0x0b
+#define EXT_CAP_ID_ACS 0x0d
+#define EXT_CAP_ID_ARI 0x0e
+#define EXT_CAP_ID_ATS 0x0f
+#define EXT_CAP_ID_SRIOV 0x10
+#define EXT_CAP_ID_PRI 0x13
 #define EXT_CAP_ID_LTR 0x18
+#define EXT_CAP_ID_SECPCI 0x19
+#define EXT_CAP_ID_PASID 0x1b
+#define EXT_CAP_ID_L1SS 0x1e
+#define EXT_CAP_ID_PTM 0x1f
+#define EXT_CAP_ID_DLF 0x25
+#define EXT_CAP_ID_16GT 0x26
 
 #endif

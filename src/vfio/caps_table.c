@@ -11,6 +11,11 @@
  * - Whether the card reports errors (AER) is the host's business as well: it acts on them, and so
  *   does on-error. A guest that turns that off for itself must not turn it off for the host.
  * - VPD can be read; writing it would change the card for whoever gets it next.
+ * - Vendors' own capabilities are windows that drivers and tools write through (mlx5's VSC, Xilinx
+ *   MCAP, virtio's PCI_CFG): the kernel passes them, and so do we.
+ *
+ * Hidden capabilities keep their registers to themselves: those that are not as long as they have
+ * room for are in hidden_sizes, so that what lies behind them is nobody's.
  */
 #include "caps.h"
 
@@ -95,14 +100,14 @@ static const struct cap_field ltr[] = {
 };
 
 static const struct cap_policy standard[] = {
-	{ CAP_ID_PM, 8, false, "power management", pm },
-	{ CAP_ID_VPD, 8, false, "vital product data", vpd },
-	{ CAP_ID_MSI, 0, false, "MSI", msi },
-	{ CAP_ID_VENDOR, 0, true, "vendor specific", vendor },
-	{ CAP_ID_SSVID, 8, false, "subsystem id", ssvid },
-	{ CAP_ID_EXP, 0, false, "PCI Express", express },
-	{ CAP_ID_MSIX, 12, false, "MSI-X", msix },
-	{ CAP_ID_AF, 6, false, "advanced features", af },
+	{ CAP_ID_PM, 8, false, 0, "power management", pm },
+	{ CAP_ID_VPD, 8, false, 0, "vital product data", vpd },
+	{ CAP_ID_MSI, 0, false, 0, "MSI", msi },
+	{ CAP_ID_VENDOR, 0, true, 3, "vendor specific", vendor },
+	{ CAP_ID_SSVID, 8, false, 0, "subsystem id", ssvid },
+	{ CAP_ID_EXP, 0, false, 0, "PCI Express", express },
+	{ CAP_ID_MSIX, 12, false, 0, "MSI-X", msix },
+	{ CAP_ID_AF, 6, false, 0, "advanced features", af },
 };
 
 /*
@@ -111,12 +116,32 @@ static const struct cap_policy standard[] = {
  * link's and the platform's), VC, ACS, TPH, L1SS, PTM (need the port above to agree).
  */
 static const struct cap_policy extended[] = {
-	{ EXT_CAP_ID_AER, 0x2c, false, "advanced error reporting", aer },
-	{ EXT_CAP_ID_DSN, 12, false, "serial number", dsn },
-	{ EXT_CAP_ID_VSEC, 0, true, "vendor specific", vsec },
-	{ EXT_CAP_ID_LTR, 8, false, "latency tolerance", ltr },
+	{ EXT_CAP_ID_AER, 0x2c, false, 0, "advanced error reporting", aer },
+	{ EXT_CAP_ID_DSN, 12, false, 0, "serial number", dsn },
+	{ EXT_CAP_ID_VSEC, 0, true, 8, "vendor specific", vsec },
+	{ EXT_CAP_ID_LTR, 8, false, 0, "latency tolerance", ltr },
 };
 /* clang-format on */
+
+/* Bytes of capabilities that guests are not shown (PCI 3.0, PCIe 5.0); others take all their room. */
+static const struct {
+	uint16_t id, size;
+	bool ext;
+} hidden_sizes[] = {
+	{ CAP_ID_SLOTID, 4, false },
+	{ CAP_ID_SATA, 8, false },
+	{ EXT_CAP_ID_ACS, 8, true },
+	{ EXT_CAP_ID_ARI, 8, true },
+	{ EXT_CAP_ID_ATS, 8, true },
+	{ EXT_CAP_ID_SRIOV, 0x40, true },
+	{ EXT_CAP_ID_PRI, 16, true },
+	{ EXT_CAP_ID_SECPCI, 0x2c, true },
+	{ EXT_CAP_ID_PASID, 8, true },
+	{ EXT_CAP_ID_L1SS, 20, true },
+	{ EXT_CAP_ID_PTM, 12, true },
+	{ EXT_CAP_ID_DLF, 12, true },
+	{ EXT_CAP_ID_16GT, 0x30, true },
+};
 
 static const struct cap_policy *find(const struct cap_policy *table, size_t n, uint16_t id)
 {
@@ -134,4 +159,12 @@ const struct cap_policy *cap_policy_find(uint16_t id)
 const struct cap_policy *cap_policy_find_ext(uint16_t id)
 {
 	return find(extended, sizeof(extended) / sizeof(extended[0]), id);
+}
+
+unsigned cap_hidden_size(const struct cap *cap, bool ext)
+{
+	for (size_t i = 0; i < sizeof(hidden_sizes) / sizeof(hidden_sizes[0]); i++)
+		if (hidden_sizes[i].id == cap->id && hidden_sizes[i].ext == ext)
+			return hidden_sizes[i].size < cap->room ? hidden_sizes[i].size : cap->room;
+	return cap->room;
 }

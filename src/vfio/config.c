@@ -12,6 +12,7 @@ struct build {
 	struct pci_function *fn;
 	const uint8_t *raw;
 	const struct vfio_firewall_facts *facts;
+	bool claimed[PCI_CONFIG_SIZE]; /* by the header or a capability, shown or not */
 };
 
 uint32_t vfio_firewall_bits(const uint8_t *mask, unsigned offset, unsigned size)
@@ -34,10 +35,17 @@ static void clear_bytes(uint8_t *bytes, unsigned offset, unsigned size, uint32_t
 	pci_put(bytes, offset, size, pci_get(bytes, offset, size) & ~value);
 }
 
+static void claim(struct build *b, unsigned offset, unsigned size)
+{
+	for (unsigned i = offset; i < offset + size; i++)
+		b->claimed[i] = true;
+}
+
 static void build_header(struct build *b)
 {
 	struct pci_function *fn = b->fn;
 
+	claim(b, 0, PCI_STD_HEADER_SIZEOF);
 	copy(b, PCI_VENDOR_ID, 4);
 	copy(b, PCI_CLASS_REVISION, 4);
 	copy(b, PCI_SUBSYSTEM_VENDOR_ID, 4);
@@ -82,6 +90,8 @@ static void open_cap(struct build *b, const struct cap *cap, const struct cap_po
 		memset(b->fw->live + cap->offset + header, 0xff, size - header);
 		memset(b->fn->config + cap->offset + header, 0, size - header);
 	}
+	if (policy->pass && !b->facts->strict && size > policy->pass)
+		memset(b->fw->pass + cap->offset + policy->pass, 0xff, size - policy->pass);
 	for (const struct cap_field *f = policy->fields; f->size; f++)
 		if ((unsigned)f->offset + f->size <= size)
 			open_field(b, cap->offset + f->offset, f);
@@ -275,6 +285,7 @@ static void build_caps(struct build *b)
 		const struct cap_policy *policy = cap_policy_find(cap->id);
 		unsigned size = policy ? standard_size(b, cap, policy) : 0;
 
+		claim(b, cap->offset, size ? size : cap_hidden_size(cap, false));
 		if (!size || !cap_usable(b, cap) || cap_repeated(&list, i)) {
 			b->fw->hidden++;
 			continue;
@@ -313,11 +324,14 @@ static void build_ext_caps(struct build *b)
 		return;
 	caps_walk_ext(b->raw, b->facts->config_size, &list);
 	b->fw->broken += list.broken;
+	claim(b, 0x100,
+		b->facts->config_size > 0x100 ? 4 : 0); /* where the list starts, if empty too */
 	for (unsigned i = 0; i < list.count; i++) {
 		const struct cap *cap = &list.cap[i];
 		const struct cap_policy *policy = cap_policy_find_ext(cap->id);
 		unsigned size = policy ? ext_size(b, cap, policy) : 0;
 
+		claim(b, cap->offset, size ? size : cap_hidden_size(cap, true));
 		if (!size) {
 			b->fw->hidden++;
 			continue;
@@ -333,6 +347,21 @@ static void build_ext_caps(struct build *b)
 		pci_put(b->fn->config, cap->offset, 4, cap->id | (uint32_t)cap->version << 16);
 		last = cap->offset;
 	}
+}
+
+/*
+ * Bytes that nobody claims are registers of the device's own: lpfc, tg3, bnx2x and others do not
+ * probe without. A list that leads nowhere leaves unsaid what is claimed, and nothing is opened.
+ */
+static void open_unclaimed(struct build *b)
+{
+	unsigned end = b->fw->exp ? b->facts->config_size : 0x100;
+
+	if (b->facts->strict || b->fw->broken)
+		return;
+	for (unsigned i = PCI_STD_HEADER_SIZEOF; i < end; i++)
+		if (!b->claimed[i])
+			b->fw->live[i] = b->fw->pass[i] = 0xff;
 }
 
 int vfio_firewall_build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_t *raw,
@@ -354,6 +383,7 @@ int vfio_firewall_build(struct vfio_firewall *fw, struct pci_function *fn, const
 	build_header(&b);
 	build_caps(&b);
 	build_ext_caps(&b);
+	open_unclaimed(&b);
 	memcpy(fn->reset_config, fn->config, sizeof(fn->config));
 	return 0;
 }

@@ -3,10 +3,13 @@
  * config.h - the config space firewall: what a guest sees of its device and what it may change.
  * (private to src/vfio and tests)
  *
- * Deny by default: a byte that nothing opened reads as zero and drops writes. Three masks per byte,
- * one bit per bit: live (read from the device), pass (written to the device), and pci_function's
- * wmask (writable in our copy). The capability table (caps_table.c) and the header fill them once,
- * when the device is realized; afterwards they are constant and read without a lock.
+ * A byte that nothing opened reads as zero and drops writes. Three masks per byte, one bit per bit:
+ * live (read from the device), pass (written to the device), and pci_function's wmask (writable in
+ * our copy). The header and the capability table (caps_table.c) fill them once, when the device is
+ * realized; afterwards they are constant and read without a lock.
+ *
+ * Registers outside the header and every capability, hidden ones included, are the device's own and
+ * pass, as the kernel's vfio-pci passes them: drivers find chips, ports and firmware by them.
  */
 #ifndef PORTCULLIS_VFIO_CONFIG_H
 #define PORTCULLIS_VFIO_CONFIG_H
@@ -36,7 +39,8 @@ struct vfio_firewall_facts {
 	bool root_bus;	      /* plugged on pcie.0, not behind a root port */
 	bool can_reset;	      /* a function reset the guest asks for can be done */
 	bool intx;	      /* the kernel offers INTx */
-	unsigned msi, msix;   /* vectors the kernel offers, 0: hide the capability */
+	bool strict;	    /* what no capability claims is closed, vendors' registers read-only */
+	unsigned msi, msix; /* vectors the kernel offers, 0: hide the capability */
 };
 
 /*

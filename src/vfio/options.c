@@ -30,6 +30,8 @@ static const struct prop props[] = {
 	  .help = "refuse the device, before it is touched, if it is any other" },
 	{ .name = "x-p2p", .kind = PROP_BOOL, .offset = AT(p2p), .def = "on",
 	  .help = "map its BARs for DMA by the other passed-through devices" },
+	{ .name = "x-strict-config", .kind = PROP_BOOL, .offset = AT(strict_config), .def = "off",
+	  .help = "config space: only registers of known capabilities; some drivers need others" },
 	{ .name = "x-allow-unsafe-interrupts", .kind = PROP_BOOL, .def = "off",
 	  .offset = AT(allow_unsafe_interrupts),
 	  .help = "also on hosts whose IOMMU cannot tell interrupts from DMA writes" },

@@ -102,6 +102,7 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 		.config_size = dev->config_size,
 		.root_bus = on_root_bus(dev),
 		.can_reset = vfio_reset_possible(dev),
+		.strict = dev->options->strict_config,
 		.intx = dev->irqs.count[VFIO_PCI_INTX_IRQ_INDEX] > 0,
 		.msi = dev->irqs.count[VFIO_PCI_MSI_IRQ_INDEX],
 	};

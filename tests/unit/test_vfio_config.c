@@ -107,12 +107,28 @@ static void test_status(void **state)
 	assert_int_equal(rig.card.last_offset, PCI_STATUS + 1);
 }
 
+static void set_strict(struct vfio_pci_options *options)
+{
+	options->strict_config = true;
+}
+
+static int strict_gpu(void **state)
+{
+	int ret;
+
+	rig.set_options = set_strict;
+	ret = gpu(state);
+	rig.set_options = NULL;
+	return ret;
+}
+
 static void test_denied(void **state)
 {
 	unsigned writes = rig.card.config_writes;
 
 	(void)state;
-	/* Nothing there; a hidden capability; a vendor's register. */
+	/* x-strict-config. Nothing there; a hidden capability; a vendor's register. */
+	pci_put(rig.card.config, 0x50, 4, 0x5ec2e7);
 	fake_config_write(&rig, 0x50, 4, 0xffffffff);
 	fake_config_write(&rig, 0xc1c + 8, 2, 1);
 	fake_config_write(&rig, 0xb8, 4, 0x12345678);
@@ -129,6 +145,80 @@ static void test_denied(void **state)
 	fake_config_write(&rig, PCI_SUBSYSTEM_ID, 2, 0x1234);
 	fake_config_write(&rig, PCI_CAPABILITY_LIST, 1, 0x40);
 	assert_int_equal(denied(), 7);
+}
+
+/* What drivers of real cards read and write where no capability is: lpfc, tg3, bnx2x, xhci. */
+static void test_unclaimed(void **state)
+{
+	static const unsigned open[] = { 0x40, 0x5c, 0xd8, 0xf4, 0xffc }; /* 0xd8: behind VPD */
+	static const unsigned closed[] = { 0xc8 + 4,  /* hot plug, of unknown size */
+		0x108, 0x258 + 16,		      /* virtual channels, L1 substates */
+		0xbb0 + 8, 0xc1c + 8, 0xc1c + 0x3c }; /* resizable BARs, SR-IOV */
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(open) / sizeof(open[0]); i++) {
+		const unsigned at = open[i];
+
+		pci_put(rig.card.config, at, 4, 0x11223344 + i);
+		assert_int_equal(fake_config_read(&rig, at, 4), 0x11223344 + i);
+		assert_int_equal(fake_config_read(&rig, at + 1, 1), 0x33);
+		assert_false(fake_config_write(&rig, at, 4, 0xa5a50000 + i));
+		assert_int_equal(device(at, 4), 0xa5a50000 + i);
+		fake_config_write(&rig, at + 2, 2, 0x5a5a);
+		assert_int_equal(rig.card.last_offset, at + 2);
+		assert_int_equal(device(at, 4), 0x5a5a0000 + i);
+	}
+	assert_int_equal(denied(), 0);
+	for (unsigned i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
+		const unsigned at = closed[i];
+
+		pci_put(rig.card.config, at, 4, 0x11223344);
+		assert_int_equal(fake_config_read(&rig, at, 4), 0);
+		fake_config_write(&rig, at, 4, 0xffffffff);
+		assert_int_equal(device(at, 4), 0x11223344);
+		assert_int_equal(denied(), i + 1);
+	}
+	/* Behind a hidden one whose size is known. */
+	fake_config_write(&rig, 0xc1c + 0x40, 4, 1);
+	assert_int_equal(device(0xc1c + 0x40, 4), 1);
+	/* Vendors' own: but for the headers, by which they are found. */
+	fake_config_write(&rig, 0xb8, 4, 0x12345678);
+	assert_int_equal(device(0xb8, 4), 0x12345678);
+	fake_config_write(&rig, 0xb4, 4, 0xffffffff);
+	assert_int_equal(device(0xb4, 4), 0xff14c809);
+	fake_config_write(&rig, 0x608, 4, 0x12345678);
+	assert_int_equal(device(0x608, 4), 0x12345678);
+	fake_config_write(&rig, 0x604, 4, 0xffffffff);
+	assert_int_equal(device(0x604, 4), 0x02410001);
+}
+
+/* A list that leads nowhere leaves unsaid what is whose. */
+static void fill_broken(struct fake_card *card)
+{
+	fake_card_gpu(card);
+	card->config[0xd1] = 0x60; /* a loop */
+	pci_put(card->config, 0x40, 4, 0x5ec2e7);
+}
+FAKE_RIG_START(broken, fill_broken, "rp1")
+
+static void test_unclaimed_of_a_broken_list(void **state)
+{
+	(void)state;
+	assert_int_equal(fake_config_read(&rig, 0x40, 4), 0);
+	fake_config_write(&rig, 0x40, 4, 1);
+	assert_int_equal(device(0x40, 4), 0x5ec2e7);
+}
+
+/* A conventional card has 256 bytes; on the root bus, or anywhere. */
+FAKE_RIG_START(conventional, fake_card_pci, "pcie.0")
+
+static void test_unclaimed_conventional(void **state)
+{
+	(void)state;
+	fake_config_write(&rig, 0xfc, 4, 0x01020304);
+	assert_int_equal(device(0xfc, 4), 0x01020304);
+	pci_put(rig.card.config, 0x104, 4, 0x5ec2e7);
+	assert_int_equal(fake_config_read(&rig, 0x104, 4), 0);
 }
 
 static void test_express_port(void **state)
@@ -345,7 +435,10 @@ int main(void)
 		CASE(test_bar_sizing, e1000e),
 		CASE(test_command, e1000e),
 		CASE(test_status, e1000e),
-		CASE(test_denied, gpu),
+		CASE(test_denied, strict_gpu),
+		CASE(test_unclaimed, gpu),
+		CASE(test_unclaimed_of_a_broken_list, broken),
+		CASE(test_unclaimed_conventional, conventional),
 		CASE(test_express_port, nvme_port),
 		CASE(test_device_status, nvme_port),
 		CASE(test_flr, nvme_root),

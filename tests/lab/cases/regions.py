@@ -88,6 +88,7 @@ def regions(lab):
     """Memory, 64 GiB, I/O, ROM, a shared MSI-X page: the guest reaches them all, and query-vfio says how."""
     shm, big, net, usb = (lab.host.pci(name) for name in ("shm0", "big0", "net0", "usb0"))
     rom = read_rom(net)
+    config = (usb.path / "config").read_bytes()
     with host_memory(shm, 2) as memory:
         memory[:MIB] = pattern(0, MIB, 1)
     # Older kernels map a BAR for DMA page by page: 64 GiB would take the lab minutes.
@@ -98,6 +99,7 @@ def regions(lab):
         ports(vmm.guest, qmp)
         expansion_rom(vmm.guest, qmp, rom)
         usb_controller(vmm.guest, qmp)
+        unclaimed_register(vmm.guest, slot(3), config)
         row = next(row for row in qmp.cmd("query-vfio") if row["id"] == "shm")
         check_equal((row["group"], row["mapped-bytes"]), (int(shm.group), 256 * MIB), "query-vfio's group and memory")
         vmm.poweroff()
@@ -168,6 +170,13 @@ def usb_controller(guest, qmp):
     row = bars(qmp, "usb")[0]
     check("mapped" in access(row) and "trapped" in access(row), f"BAR 0 is reached so: {row}")
     check(all(page["offset"] >= 0x3000 for page in row["traps"]), f"other pages than the table's trap: {row}")
+
+
+def unclaimed_register(guest, bdf, host):
+    """xHCI 5.2.3: the serial bus release number at 0x60 lies in no capability."""
+    seen = bytes.fromhex(guest.check(f"hexdump -n 256 -v -e '1/1 \"%02x\"' /sys/bus/pci/devices/{bdf}/config").strip())
+    check(host[0x60] in (0x30, 0x31), f"the host's own register: {host[0x60]:#x}")
+    check_equal(seen[0x60], host[0x60], "the guest's view of it")
 
 
 @case(host="regions", vmms=OURS)
