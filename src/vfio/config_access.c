@@ -24,7 +24,7 @@ static bool well_formed(unsigned offset, unsigned size)
 	return (size == 1 || size == 2 || size == 4) && offset <= PCI_CONFIG_SIZE - size;
 }
 
-static uint32_t config_read(struct pci_function *fn, unsigned offset, unsigned size)
+uint32_t vfio_config_read(struct pci_function *fn, unsigned offset, unsigned size)
 {
 	struct vfio_pci *dev = fn->opaque;
 	uint32_t live, value, device = 0;
@@ -107,13 +107,6 @@ bool vfio_config_pass(struct vfio_pci *dev, unsigned offset, unsigned size, uint
 		any = true;
 	}
 	return any;
-}
-
-enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
-	void (*finish)(struct io_request *), uint32_t arg)
-{
-	vfio_device_get(dev);
-	return io_defer(access, dev->worker, finish, dev, arg);
 }
 
 /* On main: the last part of an access. */
@@ -339,7 +332,7 @@ static void check_power_state(struct vfio_pci *dev, unsigned was)
 		dev->fn.config[pm + PCI_PM_CTRL] ^= (uint8_t)(now ^ was);
 }
 
-static enum io_status config_write(
+enum io_status vfio_config_write(
 	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access)
 {
 	struct vfio_pci *dev = fn->opaque;
@@ -379,18 +372,3 @@ static enum io_status config_write(
 	vfio_device_get(dev);
 	return io_defer(&own, bus->sink->main, finish_main, dev, 0);
 }
-
-static void function_reset(struct pci_function *fn)
-{
-	vfio_device_power_on(fn->opaque);
-}
-
-const struct pci_function_ops vfio_function_ops = {
-	.config_read = config_read,
-	.config_write = config_write,
-	.reset = function_reset,
-	.areas = vfio_bar_areas,
-	.bar_access = vfio_bar_access,
-	.bar_opaque = vfio_bar_opaque,
-	.bar_moved = vfio_bar_moved,
-};

@@ -11,77 +11,6 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 
-static void sync_run(struct mail *mail);
-
-int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
-	struct vfio_pci_options *options, struct loop *worker)
-{
-	struct vfio_pci *dev = calloc(1, sizeof(*dev));
-
-	if (!dev) {
-		props_free(&vfio_pci_type, options, env->closer);
-		return -ENOMEM;
-	}
-	dev->env = *env;
-	dev->options = options;
-	dev->worker = worker;
-	dev->sync.run = sync_run;
-	dev->reset_deadline_ms = VFIO_RESET_DEADLINE_MS;
-	dev->irqs.intx_trigger = dev->irqs.intx_resample = -1;
-	dev->irqs.err_fd = dev->irqs.req_fd = -1;
-	atomic_init(&dev->irqs.intx_gsi, -1);
-	atomic_init(&dev->references, 1);
-	atomic_init(&dev->reset_how, "none");
-	dev->reset_methods = "";
-	dev->facts.group = -1;
-	for (unsigned i = 0; i < VFIO_PEER_BARS; i++) {
-		atomic_init(&dev->bar_wanted[i], VFIO_NOWHERE);
-		atomic_init(&dev->bar_shown[i], VFIO_NOWHERE);
-	}
-	pci_function_init(&dev->fn, options->device.id, &vfio_function_ops, dev);
-	*out = dev;
-	return 0;
-}
-
-void vfio_device_get(struct vfio_pci *dev)
-{
-	atomic_fetch_add(&dev->references, 1);
-}
-
-void vfio_device_put(struct vfio_pci *dev)
-{
-	if (atomic_fetch_sub(&dev->references, 1) != 1)
-		return;
-	for (unsigned i = 0; i < PCI_BARS; i++)
-		region_release(&dev->region[i]);
-	vfio_rom_release(dev);
-	pci_function_release(&dev->fn);
-	props_free(&vfio_pci_type, dev->options, dev->env.closer);
-	free(dev);
-}
-
-/*
- * Decode stays on while the device is ours: turning it off would take the mappings from under a
- * guest that races with itself. The guest's own decode bits decide what we map into it.
- */
-int vfio_device_command(struct vfio_pci *dev, bool master)
-{
-	uint32_t command, want;
-	int ret = vfio_device_read(dev, PCI_COMMAND, 2, &command);
-
-	if (ret)
-		return ret;
-	want = command & ~(uint32_t)PCI_COMMAND_MASTER;
-	for (unsigned i = 0; i < 6; i++) {
-		if (dev->fn.bar[i].kind == PCI_BAR_IO)
-			want |= PCI_COMMAND_IO;
-		else if (dev->fn.bar[i].kind != PCI_BAR_NONE)
-			want |= PCI_COMMAND_MEMORY;
-	}
-	want |= master ? PCI_COMMAND_MASTER : 0;
-	return want == command ? 0 : vfio_device_write(dev, PCI_COMMAND, 2, want);
-}
-
 int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -185,20 +114,49 @@ void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool m
 	post_sync(dev);
 }
 
-void vfio_device_power_on(struct vfio_pci *dev)
+static void function_reset(struct pci_function *fn)
 {
-	struct pci_function *fn = &dev->fn;
-	uint8_t multifunction;
+	vfio_device_power_on(fn->opaque);
+}
 
-	pthread_mutex_lock(&fn->lock);
-	multifunction = fn->config[PCI_HEADER_TYPE] & 0x80;
-	memcpy(fn->config, fn->reset_config, sizeof(fn->config));
-	fn->config[PCI_HEADER_TYPE] |= multifunction;
-	for (unsigned i = 0; i < PCI_BARS; i++)
-		fn->bar[i].addr = 0;
-	msix_table_reset(&dev->irqs.msix.table);
-	dev->power = 0;
-	pthread_mutex_unlock(&fn->lock);
+static const struct pci_function_ops function_ops = {
+	.config_read = vfio_config_read,
+	.config_write = vfio_config_write,
+	.reset = function_reset,
+	.areas = vfio_bar_areas,
+	.bar_access = vfio_bar_access,
+	.bar_opaque = vfio_bar_opaque,
+	.bar_moved = vfio_bar_moved,
+};
+
+int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
+	struct vfio_pci_options *options, struct loop *worker)
+{
+	struct vfio_pci *dev = calloc(1, sizeof(*dev));
+
+	if (!dev) {
+		props_free(&vfio_pci_type, options, env->closer);
+		return -ENOMEM;
+	}
+	dev->env = *env;
+	dev->options = options;
+	dev->worker = worker;
+	dev->sync.run = sync_run;
+	dev->reset_deadline_ms = VFIO_RESET_DEADLINE_MS;
+	dev->irqs.intx_trigger = dev->irqs.intx_resample = -1;
+	dev->irqs.err_fd = dev->irqs.req_fd = -1;
+	atomic_init(&dev->irqs.intx_gsi, -1);
+	atomic_init(&dev->references, 1);
+	atomic_init(&dev->reset_how, "none");
+	dev->reset_methods = "";
+	dev->facts.group = -1;
+	for (unsigned i = 0; i < VFIO_PEER_BARS; i++) {
+		atomic_init(&dev->bar_wanted[i], VFIO_NOWHERE);
+		atomic_init(&dev->bar_shown[i], VFIO_NOWHERE);
+	}
+	pci_function_init(&dev->fn, options->device.id, &function_ops, dev);
+	*out = dev;
+	return 0;
 }
 
 int vfio_pci_reset(struct vfio_pci *dev, struct err *err)

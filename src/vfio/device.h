@@ -22,8 +22,8 @@
 #include <portcullis/vfio_fault.h>
 #include <portcullis/vfio_query.h>
 
+#include "firewall.h"
 #include "host/attach.h"
-#include "config.h"
 #include "host/device_io.h"
 #include "irq.h"
 #include "regions.h"
@@ -101,30 +101,33 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err) ON_WORKER;
 /* Everything but the attachment. */
 void vfio_device_close(struct vfio_pci *dev) ON_WORKER;
+/* struct pci_function_ops; for tests */
+void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
+
+/* lifetime.c */
 void vfio_device_get(struct vfio_pci *dev);
 void vfio_device_put(struct vfio_pci *dev);
+/* On a vCPU: like io_defer(), and takes a reference that finish() must put. */
+enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
+	void (*finish)(struct io_request *), uint32_t arg);
 
-/* Config space of the device itself. 0 or -errno (a short transfer is -EIO). */
+/* access.c: config space of the device itself. 0 or -errno (a short transfer is -EIO). */
 int vfio_device_read(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t *value);
 int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value);
 /* Physical COMMAND: decode always on (the guest's decode is ours to do), bus master as told. */
 int vfio_device_command(struct vfio_pci *dev, bool master) ON_WORKER;
-/* fn->config, BAR addresses and MSI-X table as at power-on. */
-void vfio_device_power_on(struct vfio_pci *dev);
 
-/* access.c, and device.c for moved: struct pci_function_ops; opaque is a struct vfio_region */
+/* bar_access.c: struct pci_function_ops; opaque is a struct vfio_region */
 unsigned vfio_bar_areas(struct pci_function *fn, unsigned bar, struct pci_area *out);
 enum io_status vfio_bar_access(void *opaque, struct io_access *access);
 void *vfio_bar_opaque(struct pci_function *fn, unsigned bar);
-void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool mapped) ON_MAIN;
 
 /* config_access.c: struct pci_function_ops */
-extern const struct pci_function_ops vfio_function_ops;
+uint32_t vfio_config_read(struct pci_function *fn, unsigned offset, unsigned size);
+enum io_status vfio_config_write(
+	struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
 /* Writes what the firewall lets through; false: nothing of it. */
 bool vfio_config_pass(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value);
-/* On a vCPU: like io_defer(), and takes a reference that finish() must put. */
-enum io_status vfio_defer(struct vfio_pci *dev, struct io_access *access,
-	void (*finish)(struct io_request *), uint32_t arg);
 /* Bus mastering, power and interrupts as config space says. */
 void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
 
@@ -162,6 +165,8 @@ int vfio_reset_alone(struct vfio_pci *dev, struct err *err) ON_WORKER;
 int vfio_reset_running(struct vfio_pci *dev, bool alone, struct err *err) ON_WORKER;
 /* Can this function be reset alone? */
 bool vfio_reset_possible(const struct vfio_pci *dev);
+/* fn->config, BAR addresses and MSI-X table as at power-on. */
+void vfio_device_power_on(struct vfio_pci *dev);
 
 /* reset_prepare.c */
 /* Do vCPUs find no device: was it lost, or is it being reset? Any thread. */

@@ -7,13 +7,12 @@
 
 #include <portcullis/err.h>
 
-#include "host/context.h"
 #include "device.h"
 
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
 	struct vfio_pci_options *options, struct loop *worker, struct err *err)
 {
-	int ret = vfio_device_new(out, &context->env, options, worker);
+	int ret = vfio_device_new(out, vfio_context_env(context), options, worker);
 
 	if (ret)
 		return err_set(err, -ret, "no memory for a device");
@@ -44,7 +43,7 @@ static int check_own_ids(struct vfio_pci *dev, struct err *err)
 			.device = (uint16_t)(ids >> 16),
 			.subvendor = (uint16_t)sub,
 			.subdevice = (uint16_t)(sub >> 16) },
-		dev->attachment->device.name, err);
+		vfio_attachment_name(dev->attachment), err);
 }
 
 int vfio_pci_open(struct vfio_pci *dev, struct err *err)
@@ -54,8 +53,8 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 	dev->handed_over = fd >= 0;
 	if (!ret)
 		ret = vfio_attach(dev->context, dev->options, fd, &dev->attachment, err);
-	else if (fd >= 0)
-		dev->context->host.ops->close(&dev->context->host, fd);
+	else
+		vfio_context_close_fd(dev->context, fd);
 	if (ret) {
 		err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 		return ret;
@@ -66,10 +65,10 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		.container = vfio_attachment_container(dev->attachment),
 		.backend = vfio_attachment_backend(dev->attachment),
 	};
-	_Static_assert(sizeof(dev->facts.name) >= SYSFS_NAME_MAX, "every name fits");
-	strcpy(dev->facts.name, dev->attachment->device.name);
+	_Static_assert(sizeof(dev->facts.name) >= VFIO_NAME_MAX, "every name fits");
+	strcpy(dev->facts.name, vfio_attachment_name(dev->attachment));
 	ret = vfio_device_probe(dev, vfio_attachment_io(dev->attachment), err);
-	if (!ret && !dev->attachment->device.pci)
+	if (!ret && !vfio_attachment_is_pci(dev->attachment))
 		ret = check_own_ids(dev, err);
 	if (!ret) {
 		dev->reset_methods = vfio_attachment_reset_methods(dev->attachment);
@@ -77,7 +76,8 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		 * A mediated device's driver may or may not. Where it fails for a physical one, the
 		 * kernel does not offer the function's reset (Linux' vfio_pci_core_enable()).
 		 */
-		dev->kernel_resets = dev->attachment->device.pci && vfio_reset_possible(dev);
+		dev->kernel_resets =
+			vfio_attachment_is_pci(dev->attachment) && vfio_reset_possible(dev);
 		dev->fresh = dev->kernel_resets;
 		return 0;
 	}

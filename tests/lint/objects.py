@@ -58,7 +58,7 @@ def compiled(tree):
     if not tree.overlay:
         return
     with tempfile.TemporaryDirectory() as planted:
-        for path in tree.overlay:
+        for path in filter(lambda p: p.endswith(".c"), tree.overlay):
             out = os.path.join(planted, path.replace("/", "_") + ".o")
             subprocess.run(["gcc", *FLAGS, "-O1", "-fPIE", "-x", "c", "-", "-c", "-o", out],
                            input=tree.read(path), text=True, cwd=ROOT, check=True)

@@ -230,6 +230,17 @@ struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment)
 	return &attachment->io;
 }
 
+const char *vfio_attachment_name(const struct vfio_attachment *attachment)
+{
+	_Static_assert(SYSFS_NAME_MAX <= VFIO_NAME_MAX, "what attach.h promises");
+	return attachment->device.name;
+}
+
+bool vfio_attachment_is_pci(const struct vfio_attachment *attachment)
+{
+	return attachment->device.pci;
+}
+
 const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment)
 {
 	return attachment->reset_methods;

@@ -18,6 +18,11 @@
 
 struct vfio_attachment; /* one device's hold on a container */
 
+/* What the devices of a context ask of the machine. */
+const struct vfio_env *vfio_context_env(const struct vfio_context *context);
+/* Takes an fd that was handed over for a device which is not attached after all; -1: none. */
+void vfio_context_close_fd(struct vfio_context *context, int fd) ON_WORKER;
+
 /*
  * Takes fd, that of options (-1: none). On failure nothing stays open. The device's io (fd) is
  * valid until vfio_detach().
@@ -25,6 +30,14 @@ struct vfio_attachment; /* one device's hold on a container */
 int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options, int fd,
 	struct vfio_attachment **out, struct err *err) ON_WORKER;
 struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
+/* How the kernel calls it: address, or the last part of its sysfs directory. */
+#define VFIO_NAME_MAX 64
+const char *vfio_attachment_name(const struct vfio_attachment *attachment);
+/* False: a mediated device. */
+bool vfio_attachment_is_pci(const struct vfio_attachment *attachment);
+/* identity.c: -ENODEV, naming both, unless found is what was expected; nothing expected: 0. */
+int vfio_ids_check(const struct pci_ids *expect, const struct pci_ids *found, const char *name,
+	struct err *err);
 /* Found on the way: the group's number, -1: none. */
 int vfio_attachment_group(const struct vfio_attachment *attachment);
 void vfio_attachment_dma_limits(const struct vfio_attachment *attachment, struct dma_limits *out);

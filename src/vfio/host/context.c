@@ -76,23 +76,3 @@ void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, voi
 	}
 	pthread_mutex_unlock(&context->tables);
 }
-
-long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg)
-{
-	return context->host.ops->ioctl(&context->host, fd, cmd, arg);
-}
-
-int vfio_context_kvm_add(struct vfio_context *context, int fd)
-{
-	const struct vfio_env_ops *ops = context->env.ops;
-
-	return ops && ops->kvm_add ? ops->kvm_add(context->env.opaque, fd) : 0;
-}
-
-void vfio_context_kvm_del(struct vfio_context *context, int fd)
-{
-	const struct vfio_env_ops *ops = context->env.ops;
-
-	if (ops && ops->kvm_del)
-		ops->kvm_del(context->env.opaque, fd);
-}

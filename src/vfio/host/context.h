@@ -122,6 +122,7 @@ struct vfio_context {
 #define VFIO_BAR_PIECES 128 /* of a whole BAR; its areas may have one more each */
 #define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * (PCI_AREAS_MAX + VFIO_BAR_PIECES))
 
+/* env.c */
 long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg);
 /* KVM's VFIO device; no-ops without one. */
 int vfio_context_kvm_add(struct vfio_context *context, int fd);
@@ -148,7 +149,7 @@ int vfio_type1_join(struct vfio_context *context, struct vfio_group *group,
 	const struct vfio_attachment *attachment, struct err *err);
 void vfio_type1_leave(struct vfio_group *group);
 
-/* Why a node of VFIO could not be opened, and what to do; module: the driver behind it. */
+/* open_error.c: why a node of VFIO could not be opened, and what to do; module: the driver behind it. */
 int vfio_open_error(const struct vfio_host *host, const char *path, const char *module, int code,
 	struct err *err);
 

@@ -9,8 +9,9 @@
 #include <portcullis/err.h>
 #include <portcullis/sys.h>
 
-#include "vfio_host.h"
+#include "attach.h"
 #include "sysfs.h"
+#include "vfio_host.h"
 
 static int read_id(
 	const struct vfio_sysfs_device *device, const char *file, uint16_t *out, struct err *err)

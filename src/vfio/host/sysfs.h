@@ -45,9 +45,6 @@ void vfio_sysfs_append_group(const struct vfio_host *host, int group, struct err
 
 /* identity.c: what a PCI device says it is; -errno with text. */
 int vfio_sysfs_ids(const struct vfio_sysfs_device *device, struct pci_ids *out, struct err *err);
-/* -ENODEV, naming both, unless found is what was expected; nothing expected: 0. */
-int vfio_ids_check(const struct pci_ids *expect, const struct pci_ids *found, const char *name,
-	struct err *err);
 
 #define SYSFS_RESERVED_MAX 64
 struct vfio_reserved {

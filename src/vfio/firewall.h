@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config.h - the config space firewall: what a guest sees of its device and what it may change.
+ * firewall.h - the config space firewall: what a guest sees of its device and what it may change.
  * (private to src/vfio and tests)
  *
  * A byte that nothing opened reads as zero and drops writes. Three masks per byte, one bit per bit:
@@ -11,8 +11,8 @@
  * Registers outside the header and every capability, hidden ones included, are the device's own and
  * pass, as the kernel's vfio-pci passes them: drivers find chips, ports and firmware by them.
  */
-#ifndef PORTCULLIS_VFIO_CONFIG_H
-#define PORTCULLIS_VFIO_CONFIG_H
+#ifndef PORTCULLIS_VFIO_FIREWALL_H
+#define PORTCULLIS_VFIO_FIREWALL_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_vfio_config.c - the firewall: what a guest sees of a card's registers, and what its writes
+ * test_vfio_firewall.c - the firewall: what a guest sees of a card's registers, and what its writes
  * reach. Which capabilities there are: test_vfio_caps.c.
  */
 #include <setjmp.h>

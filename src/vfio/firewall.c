@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* config.c - building the firewall: header, capability lists, what each kind of card needs. */
-#include "config.h"
+/* firewall.c - building the firewall: header, capability lists, what each kind of card needs. */
+#include "firewall.h"
 
 #include <errno.h>
 #include <string.h>

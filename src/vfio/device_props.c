@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* options.c - the properties of -device vfio-pci. */
+/* device_props.c - the properties of -device vfio-pci. */
 #include <portcullis/vfio.h>
 
 #define AT(field) offsetof(struct vfio_pci_options, field)
