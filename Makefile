@@ -74,7 +74,7 @@ MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_fai
 RIG_TESTS = test_machine test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
-$(B)/tests/unit/test_machine: WRAP += calloc malloc realloc mmap munmap
+$(B)/tests/unit/test_machine: WRAP += calloc malloc realloc strdup epoll_create1 mmap munmap
 $(B)/tests/unit/test_vcpu $(MEMORY_TESTS:%=$(B)/tests/unit/%): $(FAKE_VCPU:%.c=$(B)/%.o)
 $(MEMORY_TESTS:%=$(B)/tests/unit/%): $(MEMORY_FIXTURE:%.c=$(B)/%.o)
 

@@ -49,11 +49,15 @@ static bool no_memory(void)
 void *__real_calloc(size_t n, size_t size);
 void *__real_malloc(size_t size);
 void *__real_realloc(void *at, size_t size);
+char *__real_strdup(const char *text);
+int __real_epoll_create1(int flags);
 void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 int __real_munmap(void *at, size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_realloc(void *at, size_t size);
+char *__wrap_strdup(const char *text);
+int __wrap_epoll_create1(int flags);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 int __wrap_munmap(void *at, size_t size);
 
@@ -70,6 +74,21 @@ void *__wrap_malloc(size_t size)
 void *__wrap_realloc(void *at, size_t size)
 {
 	return no_memory() ? NULL : __real_realloc(at, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return no_memory() ? NULL : __real_strdup(text);
+}
+
+/* The one fd that does not come through base/sys.c. */
+int __wrap_epoll_create1(int flags)
+{
+	if (no_memory()) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return __real_epoll_create1(flags);
 }
 
 /* What is fixed lies over what was mapped before. */
