@@ -12,7 +12,7 @@ struct build {
 	struct pci_function *fn;
 	const uint8_t *raw;
 	const struct vfio_firewall_facts *facts;
-	bool claimed[PCI_CONFIG_SIZE]; /* by the header or a capability, shown or not */
+	bool strict;
 };
 
 uint32_t vfio_firewall_bits(const uint8_t *mask, unsigned offset, unsigned size)
@@ -35,17 +35,29 @@ static void clear_bytes(uint8_t *bytes, unsigned offset, unsigned size, uint32_t
 	pci_put(bytes, offset, size, pci_get(bytes, offset, size) & ~value);
 }
 
+/*
+ * Bytes that nobody claims are registers of the device's own: lpfc, tg3, bnx2x and others do not
+ * probe without.
+ */
+static void open_unclaimed(struct build *b, unsigned from, unsigned to)
+{
+	if (b->strict || to < from)
+		return;
+	memset(b->fw->live + from, 0xff, to - from);
+	memset(b->fw->pass + from, 0xff, to - from);
+}
+
+/* They are of a capability, shown or not. */
 static void claim(struct build *b, unsigned offset, unsigned size)
 {
-	for (unsigned i = offset; i < offset + size; i++)
-		b->claimed[i] = true;
+	memset(b->fw->live + offset, 0, size);
+	memset(b->fw->pass + offset, 0, size);
 }
 
 static void build_header(struct build *b)
 {
 	struct pci_function *fn = b->fn;
 
-	claim(b, 0, PCI_STD_HEADER_SIZEOF);
 	copy(b, PCI_VENDOR_ID, 4);
 	copy(b, PCI_CLASS_REVISION, 4);
 	copy(b, PCI_SUBSYSTEM_VENDOR_ID, 4);
@@ -90,7 +102,7 @@ static void open_cap(struct build *b, const struct cap *cap, const struct cap_po
 		memset(b->fw->live + cap->offset + header, 0xff, size - header);
 		memset(b->fn->config + cap->offset + header, 0, size - header);
 	}
-	if (policy->pass && !b->facts->strict && size > policy->pass)
+	if (policy->pass && !b->strict && size > policy->pass)
 		memset(b->fw->pass + cap->offset + policy->pass, 0xff, size - policy->pass);
 	for (const struct cap_field *f = policy->fields; f->size; f++)
 		if ((unsigned)f->offset + f->size <= size)
@@ -280,6 +292,7 @@ static void build_caps(struct build *b)
 
 	caps_walk(b->raw, &list);
 	b->fw->broken += list.broken;
+	open_unclaimed(b, PCI_STD_HEADER_SIZEOF, 0x100);
 	for (unsigned i = 0; i < list.count; i++) {
 		const struct cap *cap = &list.cap[i];
 		const struct cap_policy *policy = cap_policy_find(cap->id);
@@ -324,8 +337,8 @@ static void build_ext_caps(struct build *b)
 		return;
 	caps_walk_ext(b->raw, b->facts->config_size, &list);
 	b->fw->broken += list.broken;
-	claim(b, 0x100,
-		b->facts->config_size > 0x100 ? 4 : 0); /* where the list starts, if empty too */
+	/* Where the list starts, an empty one too, is ours. */
+	open_unclaimed(b, 0x104, b->facts->config_size);
 	for (unsigned i = 0; i < list.count; i++) {
 		const struct cap *cap = &list.cap[i];
 		const struct cap_policy *policy = cap_policy_find_ext(cap->id);
@@ -349,25 +362,10 @@ static void build_ext_caps(struct build *b)
 	}
 }
 
-/*
- * Bytes that nobody claims are registers of the device's own: lpfc, tg3, bnx2x and others do not
- * probe without. A list that leads nowhere leaves unsaid what is claimed, and nothing is opened.
- */
-static void open_unclaimed(struct build *b)
+static int build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_t *raw,
+	const struct vfio_firewall_facts *facts, bool strict)
 {
-	unsigned end = b->fw->exp ? b->facts->config_size : 0x100;
-
-	if (b->facts->strict || b->fw->broken)
-		return;
-	for (unsigned i = PCI_STD_HEADER_SIZEOF; i < end; i++)
-		if (!b->claimed[i])
-			b->fw->live[i] = b->fw->pass[i] = 0xff;
-}
-
-int vfio_firewall_build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_t *raw,
-	const struct vfio_firewall_facts *facts)
-{
-	struct build b = { .fw = fw, .fn = fn, .raw = raw, .facts = facts };
+	struct build b = { .fw = fw, .fn = fn, .raw = raw, .facts = facts, .strict = strict };
 
 	if (raw[PCI_HEADER_TYPE] & 0x7f)
 		return -EINVAL;
@@ -383,7 +381,17 @@ int vfio_firewall_build(struct vfio_firewall *fw, struct pci_function *fn, const
 	build_header(&b);
 	build_caps(&b);
 	build_ext_caps(&b);
-	open_unclaimed(&b);
 	memcpy(fn->reset_config, fn->config, sizeof(fn->config));
 	return 0;
+}
+
+int vfio_firewall_build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_t *raw,
+	const struct vfio_firewall_facts *facts)
+{
+	int ret = build(fw, fn, raw, facts, facts->strict);
+
+	/* A list that leads nowhere leaves unsaid what is claimed: nothing is opened. */
+	if (!ret && fw->broken && !facts->strict)
+		ret = build(fw, fn, raw, facts, true);
+	return ret;
 }
