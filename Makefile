@@ -16,7 +16,7 @@ ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(SAN) -D_GNU_SOURCE -fno-common -fsta
              -Iinclude -I$(B)/gen -MMD -MP
 LDLIBS = -lseccomp -lyajl -lpthread
 
-MODULES = base memory kvm bus pci vfio/host vfio devices acpi boot machine qmp cli
+MODULES = base memory kvm kvm/x86 bus pci vfio/host vfio devices acpi boot machine qmp cli
 SRC := $(foreach m,$(MODULES),$(sort $(wildcard src/$(m)/*.c))) $(sort $(wildcard threads/*.c seccomp/*.c))
 OBJ := $(SRC:%.c=$(B)/%.o)
 MAIN_OBJ = $(B)/threads/main.o

@@ -15,7 +15,7 @@ extern const struct sc_rule rules_common[];
 extern const struct sc_rule rules_heap[];
 /* common.c: waiting in an event loop with a mailbox (src/base/loop.c). */
 extern const struct sc_rule rules_loop[];
-/* common.c: interrupt routes and irqfds, which main and workers set (src/kvm/irq.c). */
+/* common.c: interrupt routes and irqfds, which main and workers set (src/kvm/routes.c). */
 extern const struct sc_rule rules_kvm_irq[];
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kvm.h - the kernel's side of the machine: VM, memslots, interrupt routes. Its vCPUs: kvm_vcpu.h.
+ * kvm.h - the kernel's side of the machine: VM, memslots, interrupt routes. Its vCPUs: kvm_vcpu.h;
+ * what depends on the architecture: kvm_x86.h.
  *
  * Layer: L1, includes base only; the only module that knows <linux/kvm.h>.
  * Who:   VM set-up and memslots: main. Routes and irqfds: main and workers (one leaf lock inside,
@@ -15,36 +16,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <portcullis/kvm_x86.h>
 #include <portcullis/role.h>
 
 struct err;
-struct kvm_cpuid2;
 struct kvm_irq_routing;
-struct kvm_msr_list;
-struct kvm_vm_state; /* PIC, IOAPIC, PIT as created */
 
-#define KVM_GSI_PINS 24	 /* IOAPIC pins: GSI 0..23 */
-#define KVM_GSI_MAX 4096 /* MSI routes take 24 and up; beside the pins' there is room for: */
-#define KVM_MSI_MAX 4056
+#define KVM_GSI_MAX 4096 /* KVM_MAX_IRQ_ROUTES: entries, whatever their kind */
+/* MSI routes take GSIs KVM_GSI_PINS and up; beside the pins' there is room for: */
+#define KVM_MSI_MAX (KVM_GSI_MAX - KVM_PIN_ROUTES)
 
 struct kvm_vm {
 	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1: kernel has none */
 	size_t run_size;	    /* of struct kvm_run's mapping */
-	size_t xsave_size, nested_size; /* bytes of a vCPU's state; nested_size 0: none */
-	bool tsc_deadline, has_xcrs;
-	uint64_t mcg_cap; /* machine checks as the guest is offered them, 0: none (mce.h) */
 	unsigned max_vcpus, max_slots;
-	uint8_t phys_bits;	      /* guest physical address width */
-	struct kvm_cpuid2 *cpuid;     /* KVM_GET_SUPPORTED_CPUID, owned */
-	struct kvm_msr_list *msrs;    /* those that a vCPU's reset restores, owned */
-	struct kvm_vm_state *initial; /* owned */
-	uint64_t *slot_used;	      /* bitmap of max_slots bits */
-	pthread_mutex_t irq_lock;     /* routes */
+	uint8_t phys_bits; /* guest physical address width */
+	struct kvm_vm_arch arch;
+	uint64_t *slot_used;	  /* bitmap of max_slots bits */
+	pthread_mutex_t irq_lock; /* routes */
 	struct kvm_irq_routing *routes;
 	uint64_t gsi_used[KVM_GSI_MAX / 64];
 };
 
-/* Opens /dev/kvm, checks capabilities, creates VM, irqchip (PIC, IOAPIC, LAPIC), PIT. */
+/* Opens /dev/kvm, checks capabilities, creates VM and interrupt controllers. */
 int kvm_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
 void kvm_vm_release(struct kvm_vm *vm) ON_MAIN;
 

@@ -2,7 +2,8 @@
 /*
  * kvm_vcpu.h - the kernel's side of a vCPU: creation, running it, what it stopped for, reset.
  *
- * Layer: L1, includes base only; the module is that of kvm.h.
+ * Layer: L1, includes base only; the module is that of kvm.h. kvm_x86.h has what it
+ *        starts with (struct kvm_entry) and what else depends on the architecture.
  * Who:   creation: main, before the threads. Everything else: the vCPU's own thread, because KVM
  *        makes any other wait until it is outside KVM_RUN.
  * Errors: negative errno; those with a struct err also say what is missing on this host.
@@ -14,50 +15,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <portcullis/kvm_x86.h>
 #include <portcullis/role.h>
 
 struct err;
 struct kvm_vm;
 struct kvm_run;
-struct kvm_vcpu_state; /* registers, MSRs, LAPIC ... as created */
 struct kvm_vcpu {
 	int fd; /* owned */
 	unsigned index;
 	struct kvm_run *run;
 	size_t run_size;
-	struct kvm_vcpu_state *initial; /* owned */
-	bool io_pending;  /* the last exit was a port or memory access that KVM has yet to finish */
-	uint64_t mcg_cap; /* IA32_MCG_CAP; 0: this host has no machine checks for guests (mce.h) */
-	bool amd;	  /* what the guest takes the processor for */
+	bool io_pending; /* the last exit was a port or memory access that KVM has yet to finish */
+	struct kvm_vcpu_arch arch;
 };
 
 struct kvm_topology {
 	unsigned cpus, sockets, cores, threads; /* cpus == sockets * cores * threads */
 };
 
-/*
- * The APIC id of a vCPU (0 .. cpus - 1): thread, core and socket each take a whole number of bits,
- * so it equals index whenever threads and cores are powers of two. For MADT and CPUID.
- */
-uint32_t kvm_apic_id(const struct kvm_topology *topology, unsigned index);
-
-/* Creates the vCPU, gives it CPUID (topology, tsc-deadline, kvmclock), saves its initial state. */
+/* Creates the vCPU, identifies it to the guest (topology), saves its initial state. */
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
 	const struct kvm_topology *topology, struct err *err);
 void kvm_vcpu_release(struct kvm_vcpu *vcpu);
-
-enum kvm_entry_mode {
-	KVM_ENTRY_LONG,	     /* bzImage 64-bit entry: paging on, rsi = arg */
-	KVM_ENTRY_PROTECTED, /* PVH, Multiboot: 32-bit flat, paging off, ebx = arg, eax = magic */
-};
-struct kvm_entry {
-	enum kvm_entry_mode mode;
-	uint64_t rip, rsp, arg;
-	uint32_t magic;
-	uint64_t page_table, gdt; /* GPAs prepared by boot, KVM_ENTRY_LONG / both */
-	uint32_t gdt_size;
-	uint16_t code_selector, data_selector;
-};
 
 /*
  * Before a reset: of an access (io_pending) KVM holds a half-done instruction, and would finish it
@@ -67,7 +47,7 @@ struct kvm_entry {
 void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu) ON_VCPU;
 /*
  * Back to the state at creation; index 0 then gets entry's registers and is runnable, the others
- * wait for INIT-SIPI. Also called before the first run. No access is pending.
+ * wait to be started by it (INIT-SIPI). Also called before the first run. No access is pending.
  */
 int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry) ON_VCPU;
 

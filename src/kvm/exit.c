@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <portcullis/sys.h>
-
 #include "private.h"
 
 typedef void (*decode_fn)(struct kvm_run *run, size_t run_size, struct kvm_exit *exit);
@@ -125,20 +123,9 @@ static size_t describe_reason(
 const char *kvm_vcpu_describe(
 	struct kvm_vcpu *vcpu, const struct kvm_exit *exit, char *buf, size_t size)
 {
-	struct kvm_regs r;
-	struct kvm_sregs s;
 	size_t at = describe_reason(vcpu->run, exit, buf, size);
 
-	if (at >= size || sys_ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 ||
-		sys_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0)
-		return buf;
-	snprintf(buf + at, size - at,
-		"; vcpu %u rip %llx rsp %llx rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx cs %x rax %llx rbx %llx rcx %llx rdx %llx rsi %llx rdi %llx",
-		vcpu->index, (unsigned long long)r.rip, (unsigned long long)r.rsp,
-		(unsigned long long)r.rflags, (unsigned long long)s.cr0, (unsigned long long)s.cr2,
-		(unsigned long long)s.cr3, (unsigned long long)s.cr4, (unsigned long long)s.efer,
-		s.cs.selector, (unsigned long long)r.rax, (unsigned long long)r.rbx,
-		(unsigned long long)r.rcx, (unsigned long long)r.rdx, (unsigned long long)r.rsi,
-		(unsigned long long)r.rdi);
+	if (at < size)
+		kvm_arch_describe_registers(vcpu, buf + at, size - at);
 	return buf;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vcpu.c - one vCPU: creation, run, reset.
+ * vcpu.c - one vCPU: creation and run; what it is made of is the architecture's.
  */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,32 +23,6 @@
  */
 #define FLUSH_MAX 16384
 
-static int set_cpuid(
-	struct kvm_vcpu *vcpu, const struct kvm_vm *vm, const struct kvm_topology *topology)
-{
-	const size_t room = vm->cpuid->nent + KVM_CPUID_ROOM;
-	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + room * sizeof(c->entries[0]));
-	long r;
-
-	if (!c)
-		return -ENOMEM;
-	kvm_cpuid_build(vm->cpuid, topology, vcpu->index, vm->tsc_deadline, c);
-	r = sys_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
-	free(c);
-	return (int)r;
-}
-
-/*
- * A kernel that has refined its TSC's frequency since KVM was loaded (KVM built in, say) refuses the
- * one that KVM itself gives a new vCPU, and leaves it with a scaling of 0: its clock stands still and
- * its timers never fire. So each is given the host's of now, which 0 asks for.
- */
-static void set_tsc_frequency(struct kvm_vcpu *vcpu)
-{
-	/* A host that cannot has nothing to scale. */
-	(void)sys_ioctl_int(vcpu->fd, KVM_SET_TSC_KHZ, 0);
-}
-
 static int vcpu_set_up(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 	const struct kvm_topology *topology, struct err *err)
 {
@@ -61,15 +34,7 @@ static int vcpu_set_up(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 		return err_set_errno(err, -ret, "mapping vCPU %u's run page", vcpu->index);
 	vcpu->run = map;
 	vcpu->run_size = vm->run_size;
-	ret = set_cpuid(vcpu, vm, topology);
-	if (ret < 0)
-		return err_set_errno(err, -ret, "KVM_SET_CPUID2 for vCPU %u", vcpu->index);
-	set_tsc_frequency(vcpu);
-	kvm_mce_set_up(vcpu, vm);
-	ret = kvm_state_save(vcpu, vm);
-	if (ret < 0)
-		return err_set_errno(err, -ret, "saving vCPU %u's initial state", vcpu->index);
-	return 0;
+	return kvm_arch_vcpu_init(vcpu, vm, topology, err);
 }
 
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
@@ -84,7 +49,7 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
 	if (topology->cpus > vm->max_vcpus)
 		return err_set(err, E2BIG, "%u vCPUs are more than this host's KVM allows: %u",
 			topology->cpus, vm->max_vcpus);
-	fd = sys_ioctl_int(vm->vm_fd, KVM_CREATE_VCPU, kvm_apic_id(topology, index));
+	fd = sys_ioctl_int(vm->vm_fd, KVM_CREATE_VCPU, kvm_arch_vcpu_id(topology, index));
 	if (fd < 0)
 		return err_set_errno(err, (int)-fd, "KVM cannot create vCPU %u", index);
 	vcpu->fd = (int)fd;
@@ -99,8 +64,7 @@ void kvm_vcpu_release(struct kvm_vcpu *vcpu)
 	if (vcpu->run)
 		(void)sys_munmap(vcpu->run, vcpu->run_size);
 	vcpu->run = NULL;
-	kvm_state_free(vcpu->initial);
-	vcpu->initial = NULL;
+	kvm_arch_vcpu_release(vcpu);
 	sys_closep(&vcpu->fd);
 }
 
@@ -141,12 +105,6 @@ void kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *exit)
 	exit->reason = vcpu->run->exit_reason;
 }
 
-void kvm_vcpu_resumed(struct kvm_vcpu *vcpu)
-{
-	/* EINVAL: the guest has no kvmclock, so it has nobody to ask. */
-	(void)sys_ioctl_int(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
-}
-
 void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu)
 {
 	struct kvm_exit exit;
@@ -158,14 +116,4 @@ void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu)
 		kvm_vcpu_run(vcpu, &exit);
 	immediate_exit_bits(vcpu, 0, EXIT_FLUSH);
 	vcpu->io_pending = false;
-}
-
-int kvm_vcpu_reset(struct kvm_vcpu *vcpu, const struct kvm_entry *entry)
-{
-	struct kvm_regs regs = vcpu->initial->regs;
-	struct kvm_sregs sregs = vcpu->initial->sregs;
-
-	if (vcpu->index == 0)
-		kvm_entry_registers(entry, &regs, &sregs);
-	return kvm_state_restore(vcpu, &regs, &sregs);
 }

@@ -32,7 +32,7 @@ HEADERS = {
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
     "thread": "threads", "machine_vfio": "machine",
-    "vfio_fault": "vfio", "vfio_options": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "mce": "kvm",
+    "vfio_fault": "vfio", "vfio_options": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -81,13 +81,29 @@ def check_layers(tree):
                 theirs = owner(header)
                 if theirs != mine and theirs not in LAYERS[mine]:
                     yield f"{path}:{number}: {mine} may not include {theirs} ({name})"
-            elif kind == '"' and "/" in name and not into_vfio_host(path, name):
+            elif kind == '"' and "/" in name and not into_vfio_host(path, name) and not out_of_arch(path, name):
                 yield f"{path}:{number}: private headers are included from their own directory: {name}"
 
 
 def into_vfio_host(path, name):
     """src/vfio looks down into src/vfio/host, the one module in two layers, by two headers"""
     return re.match(r"src/vfio/[^/]+$", path) and name in ("host/attach.h", "host/device_io.h")
+
+
+ARCH = r"src/kvm/x86/"  # an architecture's half of src/kvm
+
+
+def out_of_arch(path, name):
+    """an architecture's half implements what private.h asks of it"""
+    return re.match(ARCH, path) and name == "../private.h"
+
+
+def check_arch(tree):
+    """the neutral files of src/kvm know an architecture only through kvm.h, kvm_vcpu.h and private.h"""
+    for path in tree.glob("src/kvm/"):
+        for number, _, name in includes(tree, path):
+            if not re.match(ARCH, path) and re.match(r"(.*/)?(kvm_x86|mce|x86)\.h$|x86/|asm/", name):
+                yield f"{path}:{number}: {name} is for src/kvm/x86"
 
 
 def check_vfio_host(tree):
@@ -143,6 +159,7 @@ CHECKS = [
     ("layers: vfio above vfio/host, whatever the search path", check_vfio_host, {
         "src/vfio/host/planted.c": '#include "device.h"\n',
     }),
+    ("layers: neutral kvm", check_arch, {"src/kvm/planted.c": "#include <portcullis/mce.h>\n"}),
     ("thread.h", check_threads_header, {
         "src/machine/planted.c": "#include <portcullis/thread.h>\n",
     }),

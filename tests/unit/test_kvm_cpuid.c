@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../src/kvm/private.h"
+#include "../../src/kvm/x86/x86.h"
 
 #define ROOM 64
 

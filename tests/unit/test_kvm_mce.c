@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "../../src/kvm/private.h"
+#include "../../src/kvm/x86/x86.h"
 
 #define PAGE 0x12345000ull
 #define SER_P (1ull << 24)
@@ -117,12 +117,12 @@ static void vendors(void **state)
 	cpuid->nent = 1;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct kvm_vcpu vcpu = { .fd = -1 };
-		struct kvm_vm vm = { .cpuid = cpuid, .mcg_cap = SER_P | 10 };
+		struct kvm_vm vm = { .arch.cpuid = cpuid, .arch.mcg_cap = SER_P | 10 };
 
 		cpuid->entries[0].ebx = rows[i].ebx;
 		kvm_mce_set_up(&vcpu, &vm);
 		assert_int_equal(kvm_vcpu_mce_broadcast(&vcpu), !rows[i].amd);
-		assert_int_equal(vcpu.mcg_cap, 0); /* there is no KVM here to say yes */
+		assert_int_equal(vcpu.arch.mcg_cap, 0); /* there is no KVM here to say yes */
 	}
 	cpuid->nent = 0;
 	assert_false(kvm_cpuid_is_amd(cpuid));
@@ -186,7 +186,7 @@ long __wrap_sys_ioctl(int fd, unsigned long cmd, void *arg)
 static struct kvm_vcpu new_vcpu(bool amd)
 {
 	struct kvm_cpuid2 *cpuid = cpuid_new();
-	struct kvm_vm vm = { .cpuid = cpuid, .mcg_cap = SER_P | CTL_P | 10 };
+	struct kvm_vm vm = { .arch.cpuid = cpuid, .arch.mcg_cap = SER_P | CTL_P | 10 };
 	struct kvm_vcpu vcpu = { .fd = FD };
 
 	memset(&kvm, 0, sizeof(kvm));
@@ -195,8 +195,8 @@ static struct kvm_vcpu new_vcpu(bool amd)
 	cpuid->nent = 1;
 	cpuid->entries[0].ebx = amd ? 0x68747541 : 0x756e6547;
 	kvm_mce_set_up(&vcpu, &vm);
-	assert_int_equal(kvm.set_up, vm.mcg_cap);
-	assert_int_equal(vcpu.mcg_cap, vm.mcg_cap);
+	assert_int_equal(kvm.set_up, vm.arch.mcg_cap);
+	assert_int_equal(vcpu.arch.mcg_cap, vm.arch.mcg_cap);
 	free(cpuid);
 	return vcpu;
 }
@@ -258,7 +258,7 @@ static void impossible(void **state)
 	(void)state;
 	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_REQUIRED, PAGE, &recursive), MCE_IMPOSSIBLE);
 	assert_false(recursive);
-	vcpu.mcg_cap = SER_P | 10;
+	vcpu.arch.mcg_cap = SER_P | 10;
 	assert_int_equal(kvm_vcpu_mce(&vcpu, MCE_REQUIRED, PAGE, &recursive), MCE_IMPOSSIBLE);
 }
 

@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-#include "../../src/kvm/private.h"
+#include "../../src/kvm/x86/x86.h"
 
 #define RUN_SIZE 8192
 

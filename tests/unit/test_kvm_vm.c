@@ -20,15 +20,18 @@
 
 #include <portcullis/err.h>
 
-#include "../../src/kvm/private.h"
+#include "../../src/kvm/x86/x86.h"
 #include "says.h"
 
 static void vm_fake(struct kvm_vm *vm)
 {
+	struct kvm_irq_routing_entry pins[KVM_PIN_ROUTES];
+
 	memset(vm, 0, sizeof(*vm));
 	vm->kvm_fd = vm->vm_fd = vm->vfio_fd = -1;
 	pthread_mutex_init(&vm->irq_lock, NULL);
-	assert_int_equal(kvm_routes_init(vm), -EBADF);
+	kvm_pin_routes(pins);
+	assert_int_equal(kvm_routes_init(vm, pins), -EBADF);
 }
 
 static void test_pins(void **state)
@@ -176,14 +179,14 @@ static void test_no_device(void **state)
 	int fd;
 
 	(void)state;
-	assert_int_equal(kvm_host_open("/nonexistent/kvm", &err), -ENOENT);
+	assert_int_equal(kvm_dev_open("/nonexistent/kvm", &err), -ENOENT);
 	says(&err, "'/nonexistent/kvm'");
 	assert_true(err.hint[0]); /* the module's name, or that the processor cannot */
-	assert_int_equal(kvm_host_open("/nonexistent/kvm", NULL), -ENOENT);
+	assert_int_equal(kvm_dev_open("/nonexistent/kvm", NULL), -ENOENT);
 	/* Something that opens but is no KVM. */
-	fd = kvm_host_open("/dev/null", &err);
+	fd = kvm_dev_open("/dev/null", &err);
 	assert_true(fd >= 0);
-	assert_true(kvm_host_check(fd, &err) < 0);
+	assert_true(kvm_dev_check(fd, &err) < 0);
 	says(&err, "not the KVM device");
 	close(fd);
 }
@@ -200,14 +203,14 @@ static void test_no_permission(void **state)
 	if (geteuid() == 0) {
 		chmod(path, 0660);
 		assert_int_equal(setgroups(0, NULL) | setegid(65534) | seteuid(65534), 0);
-		assert_int_equal(kvm_host_open(path, &err), -EACCES);
+		assert_int_equal(kvm_dev_open(path, &err), -EACCES);
 		assert_int_equal(seteuid(0) | setegid(0), 0);
 		says(&err, "owner root");
 		says(&err, "group root, mode 0660");
 		says(&err, "usermod -aG root");
 	} else {
 		chmod(path, 0);
-		assert_int_equal(kvm_host_open(path, &err), -EACCES);
+		assert_int_equal(kvm_dev_open(path, &err), -EACCES);
 		says(&err, "mode 0000");
 		says(&err, "chmod 0660");
 	}

@@ -17,7 +17,7 @@
 
 #include <portcullis/sys.h>
 
-#include "private.h"
+#include "x86.h"
 
 #define MSR_LIST_ROOM 1024
 
@@ -128,7 +128,7 @@ static int msr_find(struct kvm_vm *vm, int fd)
 		for (uint32_t m = msr_unlisted[i].first; m <= msr_unlisted[i].last; m++)
 			msr_consider(list, fd, m);
 	}
-	vm->msrs = list;
+	vm->arch.msrs = list;
 	list = NULL;
 	r = 0;
 out:
@@ -152,18 +152,18 @@ static void msr_adjust(struct kvm_msr_entry *e)
 static int msr_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm, struct kvm_vcpu_state *state)
 {
 	struct kvm_msrs *m;
-	int ret = vm->msrs ? 0 : msr_find(vm, vcpu->fd);
+	int ret = vm->arch.msrs ? 0 : msr_find(vm, vcpu->fd);
 
 	if (ret < 0)
 		return ret;
-	m = calloc(1, sizeof(*m) + vm->msrs->nmsrs * sizeof(m->entries[0]));
+	m = calloc(1, sizeof(*m) + vm->arch.msrs->nmsrs * sizeof(m->entries[0]));
 	if (!m)
 		return -ENOMEM;
 	state->msrs = m;
-	for (uint32_t i = 0; i < vm->msrs->nmsrs; i++) {
+	for (uint32_t i = 0; i < vm->arch.msrs->nmsrs; i++) {
 		struct kvm_msr_entry *e = &m->entries[m->nmsrs];
 
-		e->index = vm->msrs->indices[i];
+		e->index = vm->arch.msrs->indices[i];
 		if (!msr_get(vcpu->fd, e->index, (uint64_t *)&e->data))
 			continue;
 		msr_adjust(e);
@@ -196,7 +196,7 @@ static int save_fixed(int fd, struct kvm_vcpu_state *s, const struct kvm_vm *vm)
 		{ KVM_GET_LAPIC, &s->lapic },
 		{ KVM_GET_VCPU_EVENTS, &s->events },
 		{ KVM_GET_DEBUGREGS, &s->debugregs },
-		{ vm->xsave_size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE,
+		{ vm->arch.xsave_size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE,
 			s->xsave },
 	};
 
@@ -206,7 +206,7 @@ static int save_fixed(int fd, struct kvm_vcpu_state *s, const struct kvm_vm *vm)
 		if (r < 0)
 			return (int)r;
 	}
-	if (vm->has_xcrs && sys_ioctl(fd, KVM_GET_XCRS, &s->xcrs) >= 0)
+	if (vm->arch.has_xcrs && sys_ioctl(fd, KVM_GET_XCRS, &s->xcrs) >= 0)
 		s->has_xcrs = s->xcrs.nr_xcrs > 0;
 	return 0;
 }
@@ -236,13 +236,13 @@ int kvm_state_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm)
 
 	if (!s)
 		return -ENOMEM;
-	vcpu->initial = s;
-	s->xsave = calloc(1, vm->xsave_size);
+	vcpu->arch.initial = s;
+	s->xsave = calloc(1, vm->arch.xsave_size);
 	if (!s->xsave)
 		return -ENOMEM;
 	ret = save_fixed(vcpu->fd, s, vm);
 	if (ret == 0)
-		ret = save_nested(vcpu->fd, s, vm->nested_size);
+		ret = save_nested(vcpu->fd, s, vm->arch.nested_size);
 	if (ret == 0)
 		ret = msr_save(vcpu, vm, s);
 	return ret;
@@ -265,7 +265,7 @@ void kvm_state_free(struct kvm_vcpu_state *state)
 int kvm_state_restore(
 	const struct kvm_vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs)
 {
-	const struct kvm_vcpu_state *s = vcpu->initial;
+	const struct kvm_vcpu_state *s = vcpu->arch.initial;
 	const struct {
 		unsigned long cmd;
 		const void *arg; /* NULL: this host has no such state */

@@ -1,49 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * irq.c - GSI routes and irqfds. KVM takes the routing table only as a whole: it is kept here,
+ * routes.c - GSI routes and irqfds. KVM takes the routing table only as a whole: it is kept here,
  * ready to be handed over, the fixed pins first and then one entry per MSI route in use.
  */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <portcullis/sys.h>
 
 #include "private.h"
-
-#define PIC_PINS 16
-#define PIN_ROUTES (PIC_PINS + KVM_GSI_PINS)
-#define ROUTES_MAX 4096 /* KVM_MAX_IRQ_ROUTES: entries, whatever their kind */
-
-_Static_assert(KVM_MSI_MAX == ROUTES_MAX - PIN_ROUTES, "pins and messages fill KVM's table");
-
-static void add_pin(struct kvm_irq_routing *table, uint32_t gsi, uint32_t chip, uint32_t pin)
-{
-	struct kvm_irq_routing_entry *e = &table->entries[table->nr++];
-
-	e->gsi = gsi;
-	e->type = KVM_IRQ_ROUTING_IRQCHIP;
-	e->u.irqchip.irqchip = chip;
-	e->u.irqchip.pin = pin;
-}
 
 static int commit(struct kvm_vm *vm)
 {
 	return (int)sys_ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, vm->routes);
 }
 
-/* KVM's own default: GSI n is IOAPIC pin n and, below 16, PIC line n. */
-int kvm_routes_init(struct kvm_vm *vm)
+int kvm_routes_init(struct kvm_vm *vm, const struct kvm_irq_routing_entry pins[KVM_PIN_ROUTES])
 {
-	struct kvm_irq_routing *t = calloc(1, sizeof(*t) + ROUTES_MAX * sizeof(t->entries[0]));
+	struct kvm_irq_routing *t = calloc(1, sizeof(*t) + KVM_GSI_MAX * sizeof(t->entries[0]));
 
 	if (!t)
 		return -ENOMEM;
 	vm->routes = t;
-	for (uint32_t i = 0; i < PIC_PINS; i++)
-		add_pin(t, i, i < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, i % 8);
-	for (uint32_t i = 0; i < KVM_GSI_PINS; i++)
-		add_pin(t, i, KVM_IRQCHIP_IOAPIC, i);
+	memcpy(t->entries, pins, KVM_PIN_ROUTES * sizeof(*pins));
+	t->nr = KVM_PIN_ROUTES;
 	return commit(vm);
 }
 
@@ -78,7 +60,7 @@ unsigned kvm_gsis_free(struct kvm_vm *vm)
 /* Called with the lock held. */
 static struct kvm_irq_routing_entry *find_msi(struct kvm_vm *vm, uint32_t gsi)
 {
-	for (uint32_t i = PIN_ROUTES; i < vm->routes->nr; i++) {
+	for (uint32_t i = KVM_PIN_ROUTES; i < vm->routes->nr; i++) {
 		if (vm->routes->entries[i].gsi == gsi)
 			return &vm->routes->entries[i];
 	}

@@ -11,7 +11,7 @@
 
 #include <portcullis/sys.h>
 
-#include "private.h"
+#include "x86.h"
 
 #define CPUID_ENTRIES_FIRST 128
 #define CPUID_ENTRIES_LAST 4096

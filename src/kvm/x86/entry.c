@@ -6,7 +6,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 
-#include "private.h"
+#include "x86.h"
 
 #define CR0_PE (1ull << 0)
 #define CR0_ET (1ull << 4)

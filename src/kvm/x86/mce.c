@@ -12,7 +12,7 @@
 #include <portcullis/mce.h>
 #include <portcullis/sys.h>
 
-#include "private.h"
+#include "x86.h"
 
 /* What QEMU gives its guests. */
 #define BANKS 10
@@ -67,27 +67,27 @@ uint64_t kvm_mce_capabilities(const struct kvm_cpuid2 *cpuid, uint64_t supported
 
 void kvm_mce_read_host(struct kvm_vm *vm)
 {
-	int banks = kvm_host_cap(vm->kvm_fd, KVM_CAP_MCE);
+	int banks = kvm_check_extension(vm->kvm_fd, KVM_CAP_MCE);
 	uint64_t supported = 0;
 
-	vm->mcg_cap = 0;
+	vm->arch.mcg_cap = 0;
 	if (banks && sys_ioctl(vm->kvm_fd, KVM_X86_GET_MCE_CAP_SUPPORTED, &supported) >= 0)
-		vm->mcg_cap = kvm_mce_capabilities(vm->cpuid, supported, banks);
+		vm->arch.mcg_cap = kvm_mce_capabilities(vm->arch.cpuid, supported, banks);
 }
 
 void kvm_mce_set_up(struct kvm_vcpu *vcpu, const struct kvm_vm *vm)
 {
-	uint64_t cap = vm->mcg_cap;
+	uint64_t cap = vm->arch.mcg_cap;
 
-	vcpu->mcg_cap = 0;
-	vcpu->amd = kvm_cpuid_is_amd(vm->cpuid);
+	vcpu->arch.mcg_cap = 0;
+	vcpu->arch.amd = kvm_cpuid_is_amd(vm->arch.cpuid);
 	if (cap && sys_ioctl(vcpu->fd, KVM_X86_SETUP_MCE, &cap) >= 0)
-		vcpu->mcg_cap = cap;
+		vcpu->arch.mcg_cap = cap;
 }
 
 bool kvm_vcpu_mce_broadcast(const struct kvm_vcpu *vcpu)
 {
-	return !vcpu->amd;
+	return !vcpu->arch.amd;
 }
 
 static void compose_intel(enum mce_kind kind, struct kvm_x86_mce *mce)
@@ -149,7 +149,7 @@ static int read_state(const struct kvm_vcpu *vcpu, unsigned bank, struct mce_sta
 
 	if (r < 0)
 		return (int)r;
-	m.nmsrs = vcpu->mcg_cap & MCG_CTL_P ? 3 : 2;
+	m.nmsrs = vcpu->arch.mcg_cap & MCG_CTL_P ? 3 : 2;
 	r = sys_ioctl(vcpu->fd, KVM_GET_MSRS, &m);
 	if (r != (long)m.nmsrs)
 		return r < 0 ? (int)r : -EIO;
@@ -169,8 +169,8 @@ enum mce_fate kvm_vcpu_mce(struct kvm_vcpu *vcpu, enum mce_kind kind, uint64_t g
 	enum mce_fate fate;
 
 	*recursive = false;
-	kvm_mce_compose(kind, vcpu->amd, gpa, &mce);
-	if (!vcpu->mcg_cap || read_state(vcpu, mce.bank, &state) < 0)
+	kvm_mce_compose(kind, vcpu->arch.amd, gpa, &mce);
+	if (!vcpu->arch.mcg_cap || read_state(vcpu, mce.bank, &state) < 0)
 		return MCE_IMPOSSIBLE;
 	*recursive = state.mcg_status & MCG_STATUS_MCIP;
 	fate = kvm_mce_fate(kind, &state, mce.status & MCI_UC);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm.c - what a VM has on x86: where KVM keeps its own pages, what its processors can do, its
+ * interrupt controllers.
+ */
+#include <linux/kvm.h>
+#include <stdlib.h>
+
+#include <portcullis/err.h>
+#include <portcullis/memory.h>
+#include <portcullis/sys.h>
+
+#include "x86.h"
+
+/* Must be in place before the first vCPU; the pages lie where no RAM or BAR ever is. */
+static int set_addresses(struct kvm_vm *vm, struct err *err)
+{
+	uint64_t identity = GPA_KVM_IDENTITY;
+	long r = sys_ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+
+	if (r < 0)
+		return err_set_errno(err, (int)-r, "KVM_SET_IDENTITY_MAP_ADDR");
+	r = sys_ioctl_int(vm->vm_fd, KVM_SET_TSS_ADDR, GPA_KVM_IDENTITY + 0x1000);
+	if (r < 0)
+		return err_set_errno(err, (int)-r, "KVM_SET_TSS_ADDR");
+	return 0;
+}
+
+static int read_limits(struct kvm_vm *vm, struct err *err)
+{
+	struct kvm_vm_arch *arch = &vm->arch;
+	int cap = kvm_check_extension(vm->vm_fd, KVM_CAP_XSAVE2), ret;
+
+	arch->xsave_size =
+		cap > (int)sizeof(struct kvm_xsave) ? (size_t)cap : sizeof(struct kvm_xsave);
+	cap = kvm_check_extension(vm->vm_fd, KVM_CAP_NESTED_STATE);
+	arch->nested_size = cap > 0 ? (size_t)cap : 0;
+	arch->tsc_deadline = kvm_check_extension(vm->vm_fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	arch->has_xcrs = kvm_check_extension(vm->vm_fd, KVM_CAP_XCRS) > 0;
+	ret = kvm_cpuid_read(vm->kvm_fd, &arch->cpuid);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "KVM_GET_SUPPORTED_CPUID");
+	vm->phys_bits = kvm_cpuid_phys_bits(arch->cpuid);
+	kvm_mce_read_host(vm);
+	return 0;
+}
+
+int kvm_arch_vm_init(struct kvm_vm *vm, struct err *err)
+{
+	int ret = set_addresses(vm, err);
+
+	if (ret == 0)
+		ret = read_limits(vm, err);
+	if (ret == 0)
+		ret = kvm_irqchip_create(vm, err);
+	return ret;
+}
+
+void kvm_arch_vm_release(struct kvm_vm *vm)
+{
+	free(vm->arch.cpuid);
+	free(vm->arch.msrs);
+	free(vm->arch.initial);
+	vm->arch = (struct kvm_vm_arch){ 0 };
+}
