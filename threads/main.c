@@ -25,7 +25,7 @@
 #include <portcullis/thread.h>
 
 /* File names and what devices say must not steer the terminal. */
-static void tame(char *text)
+static void sanitize(char *text)
 {
 	for (; *text; text++)
 		if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
@@ -42,7 +42,7 @@ static void report(const struct err *err)
 		log_error("%s", err_format(err, buf, sizeof(buf)));
 	n = snprintf(buf, sizeof(buf), "portcullis: %s\n%s%s%s", err->text,
 		err->hint[0] ? "  " : "", err->hint, err->hint[0] ? "\n" : "");
-	tame(buf);
+	sanitize(buf);
 	if (n > 0 && write(STDERR_FILENO, buf, (size_t)n) < 0)
 		return; /* nobody listens */
 }

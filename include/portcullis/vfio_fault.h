@@ -38,6 +38,6 @@ void vfio_pci_query(const struct vfio_pci *dev, struct vfio_pci_state *out);
  * No vCPU runs and all devices are being reset or given back: those that can only be reset together
  * may be. So it is until the first false.
  */
-void vfio_context_set_quiet(struct vfio_context *context, bool quiet) ON_MAIN;
+void vfio_context_set_multi_reset(struct vfio_context *context, bool allowed) ON_MAIN;
 
 #endif

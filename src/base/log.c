@@ -122,7 +122,7 @@ static int stamp(char *buf, size_t size, const struct timespec *now)
 }
 
 /* What comes from a guest, a file name or a device must not steer the reader's terminal. */
-static void tame(char *text)
+static void sanitize(char *text)
 {
 	for (; *text; text++)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)
@@ -184,7 +184,7 @@ __attribute__((format(printf, 2, 0))) static void line(
 		used += snprintf(buf + used, sizeof(buf) - (size_t)used, "%s", level_names[level]);
 	}
 	vsnprintf(buf + used, sizeof(buf) - 1 - (size_t)used, fmt, args);
-	tame(buf);
+	sanitize(buf);
 	len = strlen(buf);
 	buf[len++] = '\n';
 	put(buf, len);

@@ -89,7 +89,7 @@ bool machine_end(struct machine *m)
 	/* Parked first: a vCPU that waits for an access goes on to its next one afterwards. */
 	wait_until_idle(m, busy);
 	if (!m->abandoned) {
-		passthrough_set_quiet(m, true);
+		passthrough_set_multi_reset(m, true);
 		/* Main's no more: queries by clients who are still there keep off it. */
 		for (struct device *d = m->devices; d; d = d->next)
 			device_event(d, LIFE_END);

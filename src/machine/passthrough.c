@@ -224,9 +224,9 @@ void passthrough_set_ram(struct machine *m)
 	vfio_context_set_ram(m->vfio, &m->ram);
 }
 
-void passthrough_set_quiet(struct machine *m, bool quiet)
+void passthrough_set_multi_reset(struct machine *m, bool allowed)
 {
-	vfio_context_set_quiet(m->vfio, quiet);
+	vfio_context_set_multi_reset(m->vfio, allowed);
 }
 
 int machine_object_add(

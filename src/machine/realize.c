@@ -156,7 +156,7 @@ int machine_realize(struct machine *m, struct err *err)
 		ret = machine_load(m, err);
 	if (!ret)
 		ret = map_memory(m, err);
-	passthrough_set_quiet(m, false);
+	passthrough_set_multi_reset(m, false);
 	return ret;
 }
 

@@ -24,7 +24,7 @@ static void reset_go(struct machine *m, const struct err *err) ON_MAIN
 		machine_shutdown(m, SHUTDOWN_HOST_ERROR);
 		return;
 	}
-	passthrough_set_quiet(m, false);
+	passthrough_set_multi_reset(m, false);
 	m->resetting = false;
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_RESET,
 				.guest = shutdown_by_guest(m->reset_cause),
@@ -60,7 +60,7 @@ static void device_was_reset(struct device *device, int status) ON_MAIN
 
 static void reset_devices(struct machine *m) ON_MAIN
 {
-	passthrough_set_quiet(m, true);
+	passthrough_set_multi_reset(m, true);
 	plug_on_reset(m);
 	m->reset_jobs = 1; /* ours, so that the count cannot reach 0 while we post */
 	for (struct device *d = m->devices; d; d = d->next) {

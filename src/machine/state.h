@@ -213,7 +213,7 @@ int passthrough_init(struct machine *m, struct err *err) ON_MAIN;
 void passthrough_release(struct machine *m);
 void passthrough_set_ram(struct machine *m);
 /* Nobody maps BARs for peer-to-peer DMA meanwhile. */
-void passthrough_set_quiet(struct machine *m, bool quiet) ON_MAIN;
+void passthrough_set_multi_reset(struct machine *m, bool allowed) ON_MAIN;
 /* NULL: a device of another class. */
 struct vfio_pci *passthrough_card(const struct device *device);
 

@@ -50,23 +50,23 @@ static void post_sync(struct vfio_pci *dev)
 	loop_post(dev->worker, &dev->sync);
 }
 
-static void follow_again(void *opaque)
+static void p2p_retry(void *opaque)
 {
 	post_sync(opaque);
 }
 
-static void follow(struct vfio_pci *dev) ON_WORKER
+static void p2p_sync(struct vfio_pci *dev) ON_WORKER
 {
-	switch (vfio_follow(dev)) {
-	case VFIO_FOLLOW_MORE:
+	switch (vfio_p2p_sync(dev)) {
+	case VFIO_P2P_MORE:
 		post_sync(dev);
 		break;
-	case VFIO_FOLLOW_LATER:
-		dev->follow_timer.fn = follow_again;
-		dev->follow_timer.opaque = dev;
-		loop_timer_set(dev->worker, &dev->follow_timer, VFIO_FOLLOW_RETRY_MS);
+	case VFIO_P2P_RETRY:
+		dev->p2p_timer.fn = p2p_retry;
+		dev->p2p_timer.opaque = dev;
+		loop_timer_set(dev->worker, &dev->p2p_timer, VFIO_P2P_RETRY_MS);
 		break;
-	case VFIO_FOLLOW_DONE:
+	case VFIO_P2P_DONE:
 		break;
 	}
 }
@@ -79,7 +79,7 @@ static void sync_run(struct mail *mail)
 	atomic_store(&dev->sync_posted, false);
 	if (dev->realized) {
 		vfio_config_sync(dev);
-		follow(dev);
+		p2p_sync(dev);
 	}
 	vfio_device_put(dev);
 }
@@ -103,12 +103,12 @@ void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool m
 	struct pci_bus *bus = atomic_load(&dev->fn.bus);
 	/* As it is at power-on: the guest's copy is the lock's, and its pin does not change. */
 	unsigned pin = dev->fn.reset_config[PCI_INTERRUPT_PIN];
-	bool follow = vfio_follow_moved(dev, bar, mapped ? addr : VFIO_NOWHERE);
+	bool p2p = vfio_p2p_moved(dev, bar, mapped ? addr : VFIO_BAR_UNMAPPED);
 
 	if (mapped && bus) {
 		if (pin)
 			learn_intx(dev, pin);
-	} else if (!follow) {
+	} else if (!p2p) {
 		return;
 	}
 	post_sync(dev);
@@ -148,11 +148,12 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 	atomic_init(&dev->irqs.intx_gsi, -1);
 	atomic_init(&dev->references, 1);
 	atomic_init(&dev->reset_how, "none");
+	dev->needs_reset = true;
 	dev->reset_methods = "";
 	dev->facts.group = -1;
-	for (unsigned i = 0; i < VFIO_PEER_BARS; i++) {
-		atomic_init(&dev->bar_wanted[i], VFIO_NOWHERE);
-		atomic_init(&dev->bar_shown[i], VFIO_NOWHERE);
+	for (unsigned i = 0; i < VFIO_P2P_BARS; i++) {
+		atomic_init(&dev->p2p_wanted[i], VFIO_BAR_UNMAPPED);
+		atomic_init(&dev->p2p_mapped[i], VFIO_BAR_UNMAPPED);
 	}
 	pci_function_init(&dev->fn, options->device.id, &function_ops, dev);
 	*out = dev;
@@ -186,9 +187,9 @@ void vfio_pci_fence(struct vfio_pci *dev)
 		vfio_irq_off(dev);
 	}
 	/* Last: it may have to wait for another device's memory to be pinned. */
-	vfio_follow_end(dev);
-	if (dev->follow_timer.armed)
-		loop_timer_cancel(dev->worker, &dev->follow_timer);
+	vfio_p2p_end(dev);
+	if (dev->p2p_timer.armed)
+		loop_timer_cancel(dev->worker, &dev->p2p_timer);
 }
 
 /*

@@ -31,9 +31,8 @@
 #define VFIO_RESET_DEADLINE_MS 10000
 #define VFIO_CLOSE_DEADLINE_MS 1000
 
-#define VFIO_PEER_BARS 6
-#define VFIO_NOWHERE UINT64_MAX
-#define VFIO_FOLLOW_RETRY_MS 20
+#define VFIO_BAR_UNMAPPED UINT64_MAX
+#define VFIO_P2P_RETRY_MS 20
 
 /* The expansion ROM's copy; see rom.c. */
 struct vfio_rom {
@@ -63,7 +62,7 @@ struct vfio_pci {
 	bool handed_over;	 /* its fd came from outside, where others may hold it open */
 	uint8_t power;		 /* D-state the guest last set, 0..3 */
 	bool kernel_resets;	 /* when it is opened, and when its last fd is closed */
-	bool fresh;		 /* worker: reset by being opened, and nobody had it since */
+	bool needs_reset;	 /* worker; false: opening it was one, nobody had it since */
 	atomic_bool quarantined; /* did not come back from a reset: vCPUs see no device */
 	/* reset_prepare.c */
 	atomic_bool resetting;	      /* vCPUs see no device */
@@ -75,10 +74,10 @@ struct vfio_pci {
 	atomic_int error;		 /* enum vfio_severity */
 	uint16_t express, aer;		 /* the device's own capabilities, 0: none */
 	struct mail sync;		 /* main asks the worker to look at config space */
-	struct loop_timer follow_timer;
+	struct loop_timer p2p_timer;
 	atomic_bool sync_posted;
 	/* Peer to peer: where main has each BAR, where the worker has it mapped for DMA. */
-	_Atomic uint64_t bar_wanted[VFIO_PEER_BARS], bar_shown[VFIO_PEER_BARS];
+	_Atomic uint64_t p2p_wanted[VFIO_P2P_BARS], p2p_mapped[VFIO_P2P_BARS];
 	atomic_uint references;
 };
 
@@ -131,18 +130,18 @@ bool vfio_config_pass(struct vfio_pci *dev, unsigned offset, unsigned size, uint
 /* Bus mastering, power and interrupts as config space says. */
 void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
 
-/* follow.c: peer to peer. */
-/* Main: the BAR is at addr now (VFIO_NOWHERE: not mapped). True: the worker has something to do. */
-bool vfio_follow_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr);
+/* p2p.c: peer to peer. */
+/* Main: the BAR is at addr now, or VFIO_BAR_UNMAPPED. True: the worker has something to do. */
+bool vfio_p2p_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr);
 /*
  * A part of the work that maps BARs for DMA where main has them. What it leaves is done behind
  * other mail: neither a large BAR nor a guest that moves BARs all the time has the worker to
  * itself.
  */
-enum vfio_follow { VFIO_FOLLOW_DONE, VFIO_FOLLOW_MORE, VFIO_FOLLOW_LATER };
-enum vfio_follow vfio_follow(struct vfio_pci *dev) ON_WORKER;
+enum vfio_p2p_sync { VFIO_P2P_DONE, VFIO_P2P_MORE, VFIO_P2P_RETRY };
+enum vfio_p2p_sync vfio_p2p_sync(struct vfio_pci *dev) ON_WORKER;
 /* No BAR is mapped for DMA any more; nor will be: the device is fenced or closed. */
-void vfio_follow_end(struct vfio_pci *dev) ON_WORKER;
+void vfio_p2p_end(struct vfio_pci *dev) ON_WORKER;
 
 /* rom.c */
 /* Reads romfile, if there is one; before anything else is opened. */

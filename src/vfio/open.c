@@ -78,7 +78,7 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		 */
 		dev->kernel_resets =
 			vfio_attachment_is_pci(dev->attachment) && vfio_reset_possible(dev);
-		dev->fresh = dev->kernel_resets;
+		dev->needs_reset = !dev->kernel_resets;
 		return 0;
 	}
 	dev->io = NULL;

@@ -139,7 +139,7 @@ static int first_reset(struct vfio_pci *dev, struct err *err) ON_WORKER
 	struct err why = { 0 };
 	int ret = vfio_reset_function(dev, &why);
 
-	dev->fresh = false;
+	dev->needs_reset = true;
 	if (ret == -ENOTTY) {
 		log_warn("vfio-pci '%s': %s: it comes to the guest as it is",
 			dev->options->device.id, why.text);

@@ -47,7 +47,7 @@ static bool power_cycle(const struct vfio_pci *dev)
 
 static int function_run(struct vfio_pci *dev, struct err *err)
 {
-	int ret = dev->fresh ? 0 : dev->io->ops->reset(dev->io);
+	int ret = dev->needs_reset ? dev->io->ops->reset(dev->io) : 0;
 
 	return ret ? err_set_errno(err, -ret, "cannot reset the device") : 0;
 }

@@ -327,7 +327,7 @@ static int run_attach_cycle(void)
 		ret = vfio_attachment_map_ram(c, &vfio.err);
 	/* Failure is a warning. */
 	if (ret == 0)
-		vfio_fixture_show_bar(c, 0xd0000000);
+		vfio_fixture_p2p_map(c, 0xd0000000);
 	vfio_detach(a);
 	vfio_detach(c);
 	return ret;

@@ -186,7 +186,7 @@ static void test_neighbour_in_use(void **state)
 	assert_int_equal(use(0, NULL), 0);
 	assert_int_equal(use(1, NULL), 0);
 	assert_int_equal(vfio.fake.bus_resets, 2);
-	vfio_context_set_quiet(vfio.context, false);
+	vfio_context_set_multi_reset(vfio.context, false);
 	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
 	assert_string_equal(how(0), "pm");
 	dev[0]->flags = VFIO_DEVICE_FLAGS_PCI;
@@ -194,9 +194,9 @@ static void test_neighbour_in_use(void **state)
 	assert_non_null(strstr(vfio.err.text, "'0000:05:00.1' as well, which the guest uses"));
 	assert_int_equal(vfio.fake.bus_resets, 2);
 	/* The machine's reset, and the other one on its way out. */
-	vfio_context_set_quiet(vfio.context, true);
+	vfio_context_set_multi_reset(vfio.context, true);
 	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
-	vfio_context_set_quiet(vfio.context, false);
+	vfio_context_set_multi_reset(vfio.context, false);
 	vfio_pci_fence(dev[1]);
 	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
 	assert_int_equal(vfio.fake.bus_resets, 4);
@@ -256,7 +256,7 @@ static void test_iommufd(void **state)
 	assert_string_equal(how(1), "bus");
 	assert_int_equal(vfio.fake.bus_resets, 1);
 	/* The kernel tells no groups here; who is in use is known all the same. */
-	vfio_context_set_quiet(vfio.context, false);
+	vfio_context_set_multi_reset(vfio.context, false);
 	assert_int_equal(vfio_reset_function(dev[0], &vfio.err), 0);
 	assert_string_equal(how(0), "pm");
 }

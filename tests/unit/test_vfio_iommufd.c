@@ -126,7 +126,7 @@ static void test_ram(void **state)
 	assert_int_equal(attach(DEV_C, &c), 0);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
 	assert_int_equal(vfio.fake.maps, 3);
-	vfio_fixture_show_bar(c, 0xd0000000);
+	vfio_fixture_p2p_map(c, 0xd0000000);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 4);
 	vfio_detach(a);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 4);

@@ -83,14 +83,14 @@ static void step_all(struct vfio_attachment *attachment)
 {
 	int ret;
 
-	while ((ret = vfio_attachment_step(attachment)) == 1)
+	while ((ret = vfio_attachment_p2p_map(attachment)) == 1)
 		;
 	assert_int_equal(ret, 0);
 }
 
-static void hide(struct vfio_attachment *attachment, unsigned bar)
+static void unmap_bar(struct vfio_attachment *attachment, unsigned bar)
 {
-	assert_int_equal(vfio_attachment_show_bar(attachment, bar, 0, NULL, 0), 0);
+	assert_int_equal(vfio_attachment_p2p_set(attachment, bar, 0, NULL, 0), 0);
 	step_all(attachment);
 }
 
@@ -101,7 +101,7 @@ static void show(struct vfio_attachment *attachment, unsigned bar, uint64_t addr
 	const struct pci_area areas[] = { { 0, 0x8000, hva, false },
 		{ 0x8000, 0x1000, NULL, false }, { 0x9000, 0x7000, hva + 0x9000, false } };
 
-	assert_int_equal(vfio_attachment_show_bar(attachment, bar, addr, areas, 3), 0);
+	assert_int_equal(vfio_attachment_p2p_set(attachment, bar, addr, areas, 3), 0);
 	step_all(attachment);
 }
 
@@ -128,8 +128,8 @@ static void test_pieces(void **state)
 	show(a, 2, 0xd0100000);
 	assert_true(reachable(0xd0100000, 2));
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 3);
-	hide(a, 2);
-	hide(a, 2);
+	unmap_bar(a, 2);
+	unmap_bar(a, 2);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_detach(a);
 	vfio_detach(b);
@@ -152,7 +152,7 @@ static void test_not_during_a_reset(void **state)
 	show(a, 0, 0xd0000000);
 	vfio_attachment_reset_begins(a);
 	b = attach(DEV_B);
-	assert_int_equal(vfio_attachment_step(b), -EAGAIN);
+	assert_int_equal(vfio_attachment_p2p_map(b), -EAGAIN);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_attachment_reset_ends(a);
 	step_all(b);
@@ -206,23 +206,23 @@ static void test_large(void **state)
 	unsigned steps = 0;
 
 	(void)state;
-	assert_int_equal(vfio_attachment_show_bar(a, 0, 1ull << 38, &area, 1), 0);
-	while (vfio_attachment_step(b) == 1)
+	assert_int_equal(vfio_attachment_p2p_set(a, 0, 1ull << 38, &area, 1), 0);
+	while (vfio_attachment_p2p_map(b) == 1)
 		steps++;
 	assert_int_equal(steps, 63);
 	assert_true(fake_vfio_mapped(&vfio.fake, 1ull << 38, 64ull << 30, BAR_HVA));
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 64);
 	/* It moves when it is half done. */
 	for (unsigned i = 0; i < 4; i++) {
-		assert_int_equal(vfio_attachment_show_bar(a, 0, (64ull + i) << 36, &area, 1), 0);
+		assert_int_equal(vfio_attachment_p2p_set(a, 0, (64ull + i) << 36, &area, 1), 0);
 		assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
-		assert_int_equal(vfio_attachment_step(a), 1);
-		assert_int_equal(vfio_attachment_step(a), 1);
+		assert_int_equal(vfio_attachment_p2p_map(a), 1);
+		assert_int_equal(vfio_attachment_p2p_map(a), 1);
 	}
 	/* Six of the largest that a processor can address. */
 	area.size = 1ull << 45;
-	for (unsigned i = 0; i < VFIO_SHOWN_BARS; i++)
-		assert_int_equal(vfio_attachment_show_bar(a, i, (8ull + i) << 45, &area, 1), 0);
+	for (unsigned i = 0; i < VFIO_P2P_BARS; i++)
+		assert_int_equal(vfio_attachment_p2p_set(a, i, (8ull + i) << 45, &area, 1), 0);
 	step_all(a);
 	assert_true(fake_vfio_total_maps(&vfio.fake) <= 1 + VFIO_DEVICE_MAPS);
 	assert_true(fake_vfio_mapped(&vfio.fake, 13ull << 45, 1ull << 45, BAR_HVA));
@@ -239,8 +239,8 @@ static void test_nobody_waits(void **state)
 
 	(void)state;
 	pthread_mutex_lock(&vfio.context->lock);
-	assert_int_equal(vfio_attachment_show_bar(a, 0, 0xd0000000, &area, 1), -EAGAIN);
-	assert_int_equal(vfio_attachment_step(a), -EAGAIN);
+	assert_int_equal(vfio_attachment_p2p_set(a, 0, 0xd0000000, &area, 1), -EAGAIN);
+	assert_int_equal(vfio_attachment_p2p_map(a), -EAGAIN);
 	pthread_mutex_unlock(&vfio.context->lock);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	vfio_detach(b);
@@ -303,7 +303,7 @@ static void test_two_address_spaces(void **state)
 	assert_true(reachable(0xd0000000, 0));
 	show(c, 1, 0xd0100000);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 1 + 2 + 2);
-	hide(a, 0);
+	unmap_bar(a, 0);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1 + 1 + 2);
 	vfio_detach(c);
 	vfio_detach(a);
@@ -317,8 +317,8 @@ static void test_refused(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
-		vfio_attachment_show_bar(a, 0, 0xd0000000 + i * MIB, &area, 1);
-		vfio_attachment_show_bar(a, 1, 0xd8000000 + i * MIB, &area, 1);
+		vfio_attachment_p2p_set(a, 0, 0xd0000000 + i * MIB, &area, 1);
+		vfio_attachment_p2p_set(a, 1, 0xd8000000 + i * MIB, &area, 1);
 		step_all(a);
 	}
 	assert_int_equal(log_captured_lines(), 2);
@@ -384,7 +384,7 @@ static void test_query(void **state)
 	vfio_detach(a);
 }
 
-/* The whole device: the guest moves its BARs, the worker follows. */
+/* The whole device: the guest moves its BARs, the worker maps them anew. */
 static struct vfio_attachment *make_device(bool p2p)
 {
 	rig.dev = NULL;
@@ -419,7 +419,7 @@ static bool bar3_at(uint64_t addr)
 	return fake_vfio_mapped(&vfio.fake, addr, 1 << 25, rig.dev->region[3].base);
 }
 
-static void test_follows(void **state)
+static void test_bars_move(void **state)
 {
 	struct vfio_attachment *b = attach(DEV_B);
 
@@ -448,7 +448,7 @@ static void test_follows(void **state)
 	fake_step(&rig);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	pthread_mutex_unlock(&vfio.context->lock);
-	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
+	usleep(2 * VFIO_P2P_RETRY_MS * 1000);
 	fake_step(&rig);
 	assert_true(bar3_at(0xa00000000));
 	pthread_mutex_lock(&vfio.context->lock);
@@ -456,7 +456,7 @@ static void test_follows(void **state)
 	fake_step(&rig);
 	assert_true(bar3_at(0xa00000000));
 	pthread_mutex_unlock(&vfio.context->lock);
-	usleep(2 * VFIO_FOLLOW_RETRY_MS * 1000);
+	usleep(2 * VFIO_P2P_RETRY_MS * 1000);
 	fake_step(&rig);
 	/* Away with the device while it is mapped: before its memory goes. */
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
@@ -503,7 +503,7 @@ int main(void)
 		CASE(test_refused),
 		CASE(test_memory_first),
 		CASE(test_query),
-		CASE(test_follows),
+		CASE(test_bars_move),
 		CASE(test_off),
 	};
 

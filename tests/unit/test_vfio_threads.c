@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_vfio_threads.c - config space of one device from several threads: a vCPU writes it, main
- * moves BARs, the worker follows. TSan is the judge.
+ * moves BARs, the worker maps them. TSan is the judge.
  */
 #include <pthread.h>
 #include <setjmp.h>

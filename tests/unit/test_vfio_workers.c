@@ -141,12 +141,12 @@ static void *move_cycles(void *opaque)
 			plugger->ret = vfio_attachment_map_ram(a, &plugger->err);
 		for (uint64_t k = 0; a && k < 20; k++) {
 			/* Where the other one is, half of the time. */
-			(void)vfio_attachment_show_bar(
+			(void)vfio_attachment_p2p_set(
 				a, 0, (16 + (i + k) % 2) * GIB, &area, k % 5 != 4);
-			(void)vfio_attachment_step(a);
+			(void)vfio_attachment_p2p_map(a);
 		}
 		if (a && i % 2)
-			vfio_attachment_hide_bars(a);
+			vfio_attachment_p2p_unmap(a);
 		vfio_detach(a);
 	}
 	return NULL;

@@ -107,12 +107,12 @@ int vfio_fixture_add_iommufd(struct vfio_fixture *fixture, const char *id, int f
 	return vfio_context_add_iommufd(fixture->context, options, &fixture->err);
 }
 
-void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr)
+void vfio_fixture_p2p_map(struct vfio_attachment *attachment, uint64_t addr)
 {
 	const struct pci_area area = { .size = 0x10000, .hva = (void *)0x7000000000 };
 
-	(void)vfio_attachment_show_bar(attachment, 0, addr, &area, 1);
-	(void)vfio_attachment_step(attachment);
+	(void)vfio_attachment_p2p_set(attachment, 0, addr, &area, 1);
+	(void)vfio_attachment_p2p_map(attachment);
 }
 
 unsigned long vfio_fixture_faults(struct vfio_fixture *fixture, int (*cycle)(void))

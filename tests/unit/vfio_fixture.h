@@ -57,7 +57,7 @@ int vfio_fixture_add_iommufd(struct vfio_fixture *fixture, const char *id, int f
 int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vfio_attachment **out,
 	struct err *err);
 /* The guest puts a BAR of 64 KiB there, and the worker makes one step of mapping it. */
-void vfio_fixture_show_bar(struct vfio_attachment *attachment, uint64_t addr);
+void vfio_fixture_p2p_map(struct vfio_attachment *attachment, uint64_t addr);
 
 /*
  * cycle() attaches and detaches. The n-th call into the kernel fails, for every n until all goes

@@ -126,7 +126,7 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 			       : attach_group(attachment, err);
 	if (ret < 0)
 		return ret;
-	ret = vfio_peers_make_room(attachment->context);
+	ret = vfio_peers_reserve(attachment->context);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "no room to keep account of DMA mappings");
 	/*
@@ -164,7 +164,7 @@ static void release(struct vfio_attachment *attachment)
 	vfio_iommufd_put(context, attachment->iommufd);
 	vfio_group_put(attachment->group);
 	free(attachment);
-	(void)vfio_peers_make_room(context); /* less: cannot fail */
+	(void)vfio_peers_reserve(context); /* less: cannot fail */
 }
 
 /* Takes passed, the duplicate of what the fd option names. */

@@ -53,19 +53,20 @@ int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
  */
 void vfio_attachment_cancel(struct vfio_attachment *attachment);
 
+#define VFIO_P2P_BARS 6
 /*
  * Peer to peer: the mapped pieces of a BAR (0..5), which the guest has at addr, are to be mapped
- * for DMA in every address space that another device is in; no areas: the BAR is hidden. What it
- * was before is unmapped at once, mapping is done by steps. The memory behind the areas must stay
- * until the BAR is hidden; vfio_detach() hides what is left. -EAGAIN: somebody is at it, try later.
+ * for DMA in every address space that another device is in; no areas: the BAR is unmapped. What it
+ * was before is unmapped at once, mapping is done by p2p_map(). The memory behind the areas must stay
+ * until the BAR is unmapped; vfio_detach() unmaps what is left. -EAGAIN: somebody is at it, try later.
  */
-int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
+int vfio_attachment_p2p_set(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct pci_area *areas, unsigned n) ON_WORKER;
 /*
- * Maps a GiB or so of what any device shows. 1: there is more to do. Failure is a warning, once per
- * BAR. Allocates nothing. -EAGAIN as above.
+ * Maps a GiB or so of what is set for any device. 1: there is more to do. Failure is a warning, once
+ * per BAR. Allocates nothing. -EAGAIN as above.
  */
-int vfio_attachment_step(struct vfio_attachment *attachment) ON_WORKER;
+int vfio_attachment_p2p_map(struct vfio_attachment *attachment) ON_WORKER;
 /*
  * Around a reset of the device: nobody maps its BARs, which the kernel would hold until it is back,
  * and with it this process's whole address space. Waits for a step under way.
@@ -73,7 +74,7 @@ int vfio_attachment_step(struct vfio_attachment *attachment) ON_WORKER;
 void vfio_attachment_reset_begins(struct vfio_attachment *attachment) ON_WORKER;
 void vfio_attachment_reset_ends(struct vfio_attachment *attachment) ON_WORKER;
 /* All of them; waits. */
-void vfio_attachment_hide_bars(struct vfio_attachment *attachment) ON_WORKER;
+void vfio_attachment_p2p_unmap(struct vfio_attachment *attachment) ON_WORKER;
 
 /*
  * hot_reset.c: resets the device's bus (or slot) with everything on it. -ENOTTY: cannot be done for

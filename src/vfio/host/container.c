@@ -78,7 +78,7 @@ void vfio_container_unreserve(struct vfio_container *container, unsigned n)
 	pthread_mutex_unlock(&container->context->tables);
 }
 
-static int enter(struct vfio_container *container, const struct ledger_entry *entry)
+static int add_entry(struct vfio_container *container, const struct ledger_entry *entry)
 {
 	int ret;
 
@@ -88,7 +88,7 @@ static int enter(struct vfio_container *container, const struct ledger_entry *en
 	return ret;
 }
 
-static void strike(struct vfio_container *container, uint64_t iova, uint64_t size)
+static void remove_entry(struct vfio_container *container, uint64_t iova, uint64_t size)
 {
 	pthread_mutex_lock(&container->context->tables);
 	(void)ledger_remove(&container->ledger, iova, size);
@@ -99,13 +99,13 @@ int vfio_container_map(struct vfio_container *container, const struct ledger_ent
 	void *hva, bool writable)
 {
 	/* Entered first: what cannot be written down is never mapped. */
-	int ret = enter(container, entry);
+	int ret = add_entry(container, entry);
 
 	if (ret < 0)
 		return ret;
 	ret = container->ops->map(container, entry->iova, hva, entry->size, writable);
 	if (ret < 0)
-		strike(container, entry->iova, entry->size);
+		remove_entry(container, entry->iova, entry->size);
 	return ret < 0 ? ret : 0;
 }
 
@@ -125,7 +125,7 @@ int vfio_container_unmap(struct vfio_container *container, uint64_t iova, uint64
 	if (ret < 0)
 		log_guest("vfio: cannot unmap IOVA 0x%" PRIx64 "+0x%" PRIx64 ": %s", iova, size,
 			strerror(-ret));
-	strike(container, iova, size);
+	remove_entry(container, iova, size);
 	return 0;
 }
 

@@ -19,7 +19,7 @@ int vfio_context_new(struct vfio_context **out, const struct vfio_env *env)
 		return -ENOMEM;
 	context->env = *env;
 	context->host = env->host ? *env->host : vfio_host_real;
-	atomic_init(&context->quiet, true);
+	atomic_init(&context->multi_reset, true);
 	ret = pthread_mutex_init(&context->lock, NULL);
 	if (ret) {
 		free(context);

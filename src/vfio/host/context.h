@@ -53,8 +53,8 @@ struct vfio_container {
 	uint64_t page_sizes; /* bit mask of IOMMU page sizes, 0: unknown */
 	uint32_t maps_left;  /* mappings the kernel still allows, UINT32_MAX: unknown */
 	bool ram_mapped;
-	unsigned replaced; /* of ram->replaced: so many are mapped as they are now */
-	unsigned rooms;	   /* devices for whose BARs the ledger has room */
+	unsigned replaced;	   /* of ram->replaced: so many are mapped as they are now */
+	unsigned reserved_devices; /* for whose BARs the ledger has entries reserved */
 };
 
 struct vfio_group {
@@ -66,9 +66,8 @@ struct vfio_group {
 	bool in_kvm;
 };
 
-/* A BAR that is to be reached by other devices' DMA: its mapped pieces. */
-#define VFIO_SHOWN_BARS 6
-struct vfio_shown_bar {
+/* A BAR that other devices' DMA is to reach: its mapped pieces. */
+struct vfio_p2p_bar {
 	uint64_t addr;
 	unsigned n_areas;
 	struct pci_area area[PCI_AREAS_MAX];
@@ -91,7 +90,7 @@ struct vfio_attachment {
 	atomic_bool cancelled;
 	atomic_bool busy; /* in the guest's hands */
 	char reset_methods[64];
-	struct vfio_shown_bar shown[VFIO_SHOWN_BARS];
+	struct vfio_p2p_bar p2p[VFIO_P2P_BARS];
 	/* Its worker's, and that of whoever maps its BARs: never both. */
 	atomic_bool resetting, being_mapped;
 };
@@ -115,12 +114,12 @@ struct vfio_context {
 	struct vfio_attachment *attachments;
 	struct vfio_iommufd *iommufds;
 	unsigned next_container;
-	atomic_bool quiet; /* no guest runs, or it is being reset with all it has */
+	atomic_bool multi_reset; /* no guest runs, or it is being reset with all it has */
 };
 
 /* Mappings besides RAM that one device may ask for (its BARs' pieces). */
 #define VFIO_BAR_PIECES 128 /* of a whole BAR; its areas may have one more each */
-#define VFIO_DEVICE_MAPS (VFIO_SHOWN_BARS * (PCI_AREAS_MAX + VFIO_BAR_PIECES))
+#define VFIO_DEVICE_MAPS (VFIO_P2P_BARS * (PCI_AREAS_MAX + VFIO_BAR_PIECES))
 
 /* env.c */
 long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, void *arg);
@@ -149,7 +148,7 @@ int vfio_type1_join(struct vfio_context *context, struct vfio_group *group,
 	const struct vfio_attachment *attachment, struct err *err);
 void vfio_type1_leave(struct vfio_group *group);
 
-/* open_error.c: why a node of VFIO could not be opened, and what to do; module: the driver behind it. */
+/* open_error.c: why VFIO's node could not be opened, and what to do; module: its driver. */
 int vfio_open_error(const struct vfio_host *host, const char *path, const char *module, int code,
 	struct err *err);
 
@@ -166,7 +165,7 @@ int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);
 uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned *pieces);
 
 /* peers.c; all with context->lock. Ledger entries for every device's BARs in every container. */
-int vfio_peers_make_room(struct vfio_context *context);
+int vfio_peers_reserve(struct vfio_context *context);
 void vfio_peers_forget(struct vfio_attachment *attachment);
 
 /* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */

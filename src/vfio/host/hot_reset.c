@@ -70,7 +70,7 @@ static int check_idle(
 	const struct vfio_context *context = attachment->context;
 	char name[24];
 
-	if (atomic_load(&context->quiet))
+	if (atomic_load(&context->multi_reset))
 		return 0;
 	for (unsigned i = 0; i < all->info.count; i++) {
 		device_name(&all->info.devices[i], name);
@@ -155,7 +155,7 @@ void vfio_attachment_set_busy(struct vfio_attachment *attachment, bool busy)
 	atomic_store(&attachment->busy, busy);
 }
 
-void vfio_context_set_quiet(struct vfio_context *context, bool quiet)
+void vfio_context_set_multi_reset(struct vfio_context *context, bool allowed)
 {
-	atomic_store(&context->quiet, quiet);
+	atomic_store(&context->multi_reset, allowed);
 }

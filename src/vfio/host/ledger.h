@@ -4,7 +4,7 @@
  * (private to src/vfio/host and tests)
  *
  * Pure data, no lock inside, no system call. Entries are sorted by IOVA and never overlap.
- * Room is reserved ahead: adding within what was reserved allocates nothing, so that a BAR that the
+ * Entries are reserved ahead: adding within what was reserved allocates nothing, so that a BAR that the
  * guest moves can always be entered.
  */
 #ifndef PORTCULLIS_VFIO_LEDGER_H
@@ -34,7 +34,7 @@ struct ledger {
 
 void ledger_init(struct ledger *ledger);
 void ledger_release(struct ledger *ledger);
-/* Makes room for n more entries, until given back. -ENOMEM, -ENOSPC. */
+/* Reserves n more entries, until given back. -ENOMEM, -ENOSPC. */
 int ledger_reserve(struct ledger *ledger, unsigned n);
 void ledger_unreserve(struct ledger *ledger, unsigned n);
 

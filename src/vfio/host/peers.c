@@ -2,7 +2,7 @@
 /*
  * peers.c - peer to peer: one passed-through device's BARs as targets of another one's DMA.
  *
- * What should be mapped follows from what is shown and who is attached; each step maps a part of
+ * What should be mapped follows from which BARs are set and who is attached; each step maps a part of
  * what is missing, and a step with nothing missing changes nothing. A BAR is mapped only where
  * another device is: a lone one has no use for it. It then stays, until it moves or its owner goes.
  *
@@ -30,18 +30,18 @@ static unsigned count_attachments(const struct vfio_context *context)
 	return n;
 }
 
-int vfio_peers_make_room(struct vfio_context *context)
+int vfio_peers_reserve(struct vfio_context *context)
 {
 	unsigned wanted = count_attachments(context);
 
 	for (struct vfio_container *at = context->containers; at; at = at->next) {
-		for (; at->rooms < wanted; at->rooms++) {
+		for (; at->reserved_devices < wanted; at->reserved_devices++) {
 			int ret = vfio_container_reserve(at, VFIO_DEVICE_MAPS);
 
 			if (ret < 0)
 				return ret;
 		}
-		for (; at->rooms > wanted; at->rooms--)
+		for (; at->reserved_devices > wanted; at->reserved_devices--)
 			vfio_container_unreserve(at, VFIO_DEVICE_MAPS);
 	}
 	return 0;
@@ -60,11 +60,11 @@ static bool has_peer(
 static void warn(struct vfio_attachment *attachment, unsigned bar,
 	const struct vfio_container *container, const struct ledger_entry *entry, int code)
 {
-	struct vfio_shown_bar *shown = &attachment->shown[bar];
+	struct vfio_p2p_bar *p2p = &attachment->p2p[bar];
 
-	if (shown->warned)
+	if (p2p->warned)
 		return;
-	shown->warned = true;
+	p2p->warned = true;
 	log_warn("vfio: other devices' DMA will not reach BAR %u of '%s' at 0x%" PRIx64
 		 " (%s: %s); all else works, and x-p2p=off does not try",
 		bar, attachment->device.name, entry->iova, container->ops->name,
@@ -81,9 +81,9 @@ static uint64_t piece_size(uint64_t size)
 	return piece;
 }
 
-static uint64_t bar_size(const struct vfio_shown_bar *shown)
+static uint64_t bar_size(const struct vfio_p2p_bar *p2p)
 {
-	const struct pci_area *last = &shown->area[shown->n_areas - 1];
+	const struct pci_area *last = &p2p->area[p2p->n_areas - 1];
 
 	return last->offset + last->size;
 }
@@ -98,7 +98,7 @@ struct step {
 static bool map_piece(struct vfio_container *container, struct vfio_attachment *attachment,
 	unsigned bar, const struct pci_area *piece, struct step *step)
 {
-	struct ledger_entry entry = { .iova = attachment->shown[bar].addr + piece->offset,
+	struct ledger_entry entry = { .iova = attachment->p2p[bar].addr + piece->offset,
 		.size = piece->size,
 		.kind = LEDGER_BAR,
 		.owner = attachment };
@@ -128,7 +128,7 @@ static bool map_piece(struct vfio_container *container, struct vfio_attachment *
 static void map_area(struct vfio_container *container, struct vfio_attachment *attachment,
 	unsigned bar, const struct pci_area *area, struct step *step)
 {
-	uint64_t size = piece_size(bar_size(&attachment->shown[bar]));
+	uint64_t size = piece_size(bar_size(&attachment->p2p[bar]));
 
 	for (uint64_t at = 0; at < area->size; at += size) {
 		struct pci_area piece = { .offset = area->offset + at,
@@ -144,9 +144,9 @@ static void map_area(struct vfio_container *container, struct vfio_attachment *a
 static void map_all(
 	struct vfio_container *container, struct vfio_attachment *attachment, struct step *step)
 {
-	for (unsigned bar = 0; bar < VFIO_SHOWN_BARS; bar++)
-		for (unsigned i = 0; i < attachment->shown[bar].n_areas; i++)
-			map_area(container, attachment, bar, &attachment->shown[bar].area[i], step);
+	for (unsigned bar = 0; bar < VFIO_P2P_BARS; bar++)
+		for (unsigned i = 0; i < attachment->p2p[bar].n_areas; i++)
+			map_area(container, attachment, bar, &attachment->p2p[bar].area[i], step);
 }
 
 static void step_one(
@@ -196,42 +196,42 @@ static void unmap_within(struct vfio_container *container, const struct vfio_att
 	}
 }
 
-static void hide(struct vfio_attachment *attachment, unsigned bar)
+static void unmap_bar(struct vfio_attachment *attachment, unsigned bar)
 {
-	struct vfio_shown_bar *shown = &attachment->shown[bar];
+	struct vfio_p2p_bar *p2p = &attachment->p2p[bar];
 
-	if (!shown->n_areas)
+	if (!p2p->n_areas)
 		return;
 	for (struct vfio_container *c = attachment->context->containers; c; c = c->next)
-		unmap_within(c, attachment, shown->addr, bar_size(shown));
-	shown->n_areas = 0;
+		unmap_within(c, attachment, p2p->addr, bar_size(p2p));
+	p2p->n_areas = 0;
 }
 
-int vfio_attachment_show_bar(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
+int vfio_attachment_p2p_set(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct pci_area *areas, unsigned n)
 {
-	struct vfio_shown_bar *shown = &attachment->shown[bar];
+	struct vfio_p2p_bar *p2p = &attachment->p2p[bar];
 
 	if (pthread_mutex_trylock(&attachment->context->lock))
 		return -EAGAIN;
-	hide(attachment, bar);
-	shown->addr = addr;
+	unmap_bar(attachment, bar);
+	p2p->addr = addr;
 	for (unsigned i = 0; i < n; i++)
 		if (areas[i].hva)
-			shown->area[shown->n_areas++] = areas[i];
+			p2p->area[p2p->n_areas++] = areas[i];
 	pthread_mutex_unlock(&attachment->context->lock);
 	return 0;
 }
 
-void vfio_attachment_hide_bars(struct vfio_attachment *attachment)
+void vfio_attachment_p2p_unmap(struct vfio_attachment *attachment)
 {
 	pthread_mutex_lock(&attachment->context->lock);
-	for (unsigned bar = 0; bar < VFIO_SHOWN_BARS; bar++)
-		hide(attachment, bar);
+	for (unsigned bar = 0; bar < VFIO_P2P_BARS; bar++)
+		unmap_bar(attachment, bar);
 	pthread_mutex_unlock(&attachment->context->lock);
 }
 
-int vfio_attachment_step(struct vfio_attachment *attachment)
+int vfio_attachment_p2p_map(struct vfio_attachment *attachment)
 {
 	struct vfio_context *context = attachment->context;
 	struct step step = { .left = PIECE_MIN };
