@@ -21,7 +21,7 @@ struct machine_vfio {
 	const char *last_error; /* "" when none */
 	unsigned slots;		/* memslots its BARs take */
 	unsigned bar_slots[PCI_BARS];
-	bool open;   /* vfio_pci_get_facts() holds */
+	bool open;   /* what vfio_pci_query() says of host, group, container holds */
 	bool on_bus; /* its BARs and their traps can be looked at */
 	struct vfio_pci *dev;
 };

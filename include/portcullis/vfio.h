@@ -57,6 +57,11 @@ int vfio_context_new(struct vfio_context **out, const struct vfio_env *env);
 void vfio_context_free(struct vfio_context *context);
 /* Guest RAM, once laid out (borrowed; must outlive the context's devices). */
 void vfio_context_set_ram(struct vfio_context *context, const struct ram *ram);
+/*
+ * No vCPU runs and all devices are being reset or given back: those that can only be reset together
+ * may be. So it is until the first false.
+ */
+void vfio_context_set_multi_reset(struct vfio_context *context, bool allowed) ON_MAIN;
 
 /* -object iommufd,... Takes options. -EEXIST: the id is taken. */
 int vfio_context_add_iommufd(struct vfio_context *context, struct vfio_iommufd_options *options,

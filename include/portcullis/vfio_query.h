@@ -3,24 +3,56 @@
  * vfio_query.h - looking at passed-through devices from outside, for query-vfio.
  *
  * Layer: L3, with vfio.h.
- * Who:   main, between a device's plug and its unplug (what is read is constant then, or atomic);
- *        mappings: any thread but vcpu, at any time. Nothing here waits for a device.
+ * Who:   any thread but vcpu: a device's numbers are right each by itself, they are not read at one
+ *        instant; what was mapped for DMA. Main, between a device's plug and its unplug: its traps.
+ *        Nothing here waits for a device or its worker.
  */
 #ifndef PORTCULLIS_VFIO_QUERY_H
 #define PORTCULLIS_VFIO_QUERY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <portcullis/vfio.h>
 
-/* Found when the device was opened. */
-struct vfio_pci_facts {
+/* How bad the last error was, as the device's own registers told when it came. */
+enum vfio_severity {
+	VFIO_ERROR_NONE,
+	VFIO_ERROR_UNKNOWN,  /* uncorrectable; the host had cleared the registers already */
+	VFIO_ERROR_NONFATAL, /* a transaction failed, the link did not */
+	VFIO_ERROR_FATAL,    /* the host resets the link */
+	VFIO_ERROR_LOST,     /* it does not answer after a reset: kept from the guest */
+};
+/* "unknown", "nonfatal", "fatal", "lost"; NULL for none. */
+const char *vfio_severity_name(enum vfio_severity severity);
+
+/* How a device interrupts. */
+struct vfio_interrupts {
+	const char *mode;   /* "off", "intx", "msi", "msix": what the guest turned on */
+	unsigned vectors;   /* the guest could use in this mode */
+	unsigned armed;	    /* the host has a vector for; a masked one stays armed */
+	unsigned connected; /* KVM delivers without our help; the others are masked */
+	unsigned pending;   /* came while masked */
+	uint64_t set_irqs;  /* calls of VFIO_DEVICE_SET_IRQS since the device was opened */
+	uint64_t masked;    /* times a connected vector was masked */
+	uint64_t held;	    /* interrupts that came while masked */
+	uint64_t failures;  /* what the kernel refused */
+};
+
+struct vfio_pci_info {
+	/* Found when it was opened; until then "", -1, 0, NULL. */
 	char name[64];	     /* address, or the last part of its sysfs directory */
 	int group;	     /* IOMMU group, -1: none */
 	unsigned container;  /* number of the DMA address space */
 	const char *backend; /* "type1v2", "iommufd" */
+	/* As it is now. */
+	const char *reset;	  /* how it was last reset: "flr", "pm", "bus", ..., "none" */
+	enum vfio_severity error; /* of the last one */
+	bool quarantined;	  /* reads as absent until a reset brings it back */
+	unsigned long denied;	  /* config writes of the guest that the firewall dropped */
+	struct vfio_interrupts interrupts;
 };
-void vfio_pci_get_facts(const struct vfio_pci *dev, struct vfio_pci_facts *out);
+void vfio_pci_query(const struct vfio_pci *dev, struct vfio_pci_info *out);
 
 /*
  * Guest accesses that were trapped, by BAR page; a trapped piece of more than 1024 pages is counted

@@ -8,7 +8,6 @@
 
 #include <portcullis/machine_vfio.h>
 #include <portcullis/vfio.h>
-#include <portcullis/vfio_fault.h>
 
 #include "state.h"
 
@@ -73,13 +72,13 @@ static void wants_back(void *opaque, struct vfio_pci *dev)
 static void failed_mail(struct mail *mail)
 {
 	struct device *device = container_of(mail, struct device, failed);
-	struct vfio_pci_state state;
+	struct vfio_pci_info info;
 
 	role_enter_main();
 	atomic_store(&device->failed_posted, false);
-	vfio_pci_query(device->card, &state);
+	vfio_pci_query(device->card, &info);
 	device->machine->notices->failed(
-		device, vfio_severity_name(state.error), state.error == VFIO_ERROR_LOST);
+		device, vfio_severity_name(info.error), info.error == VFIO_ERROR_LOST);
 }
 
 static void failed(void *opaque, struct vfio_pci *dev)

@@ -76,7 +76,7 @@ struct device {
 /* What the worker of a device tells main of its own accord. On main, posted. */
 struct device_notices {
 	void (*wanted)(struct device *device); /* the host asks for it back */
-	/* It reported an error (severity: vfio_fault.h), or does not answer any more. */
+	/* It reported an error (severity: vfio_query.h), or does not answer any more. */
 	void (*failed)(struct device *device, const char *severity, bool lost);
 };
 

@@ -7,8 +7,6 @@
 #include <portcullis/machine_vfio.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
-#include <portcullis/vfio_fault.h>
-#include <portcullis/vfio_interrupts.h>
 #include <portcullis/vfio_query.h>
 
 #include "schema.h"
@@ -56,34 +54,28 @@ static void put_areas(struct json_writer *w, struct vfio_pci *dev, unsigned bar)
 	json_end_array(w);
 }
 
-static void put_interrupts(struct json_writer *w, const struct vfio_pci *dev)
+static void put_interrupts(struct json_writer *w, const struct vfio_interrupts *i)
 {
-	struct vfio_interrupts i;
-
-	vfio_pci_interrupts(dev, &i);
 	json_begin_object(w, "interrupts");
-	json_put_string(w, "mode", i.mode);
-	json_put_uint(w, "vectors", i.vectors);
-	json_put_uint(w, "armed", i.armed);
-	json_put_uint(w, "connected", i.connected);
-	json_put_uint(w, "pending", i.pending);
-	json_put_uint(w, "set-irqs", i.set_irqs);
-	json_put_uint(w, "masked", i.masked);
-	json_put_uint(w, "held", i.held);
-	json_put_uint(w, "failures", i.failures);
+	json_put_string(w, "mode", i->mode);
+	json_put_uint(w, "vectors", i->vectors);
+	json_put_uint(w, "armed", i->armed);
+	json_put_uint(w, "connected", i->connected);
+	json_put_uint(w, "pending", i->pending);
+	json_put_uint(w, "set-irqs", i->set_irqs);
+	json_put_uint(w, "masked", i->masked);
+	json_put_uint(w, "held", i->held);
+	json_put_uint(w, "failures", i->failures);
 	json_end_object(w);
 }
 
-static void put_state(struct json_writer *w, const struct vfio_pci *dev)
+static void put_state(struct json_writer *w, const struct vfio_pci_info *info)
 {
-	struct vfio_pci_state state;
-
-	vfio_pci_query(dev, &state);
-	json_put_string(w, "reset", state.reset);
-	json_put_uint(w, "denied-writes", state.denied);
-	json_put_bool(w, "quarantined", state.quarantined);
-	if (state.error != VFIO_ERROR_NONE)
-		json_put_string(w, "error", vfio_severity_name(state.error));
+	json_put_string(w, "reset", info->reset);
+	json_put_uint(w, "denied-writes", info->denied);
+	json_put_bool(w, "quarantined", info->quarantined);
+	if (info->error != VFIO_ERROR_NONE)
+		json_put_string(w, "error", vfio_severity_name(info->error));
 }
 
 static void put_bar(struct json_writer *w, const struct machine_vfio *info, unsigned i)
@@ -141,24 +133,20 @@ static void add_ram(const struct vfio_mapping *mapping, void *opaque)
 		sum->bytes += mapping->size;
 }
 
-static void put_facts(const struct list *list, const struct machine_vfio *info) ON_MAIN
+static void put_attachment(const struct list *list, const struct vfio_pci_info *info) ON_MAIN
 {
-	struct vfio_pci_facts facts;
-	struct sum sum = { .bytes = 0 };
+	struct sum sum = { .container = info->container };
 
-	vfio_pci_get_facts(info->dev, &facts);
-	json_put_int(list->w, "group", facts.group);
-	json_put_uint(list->w, "container", facts.container);
-	sum.container = facts.container;
+	json_put_int(list->w, "group", info->group);
+	json_put_uint(list->w, "container", info->container);
 	machine_query_mappings(list->machine, add_ram, &sum);
 	json_put_uint(list->w, "mapped-bytes", sum.bytes);
 }
 
 /* A device that is known by an fd alone has its name once it is open. */
-static void put_host(struct json_writer *w, const struct machine_vfio *info) ON_MAIN
+static void put_host(
+	struct json_writer *w, const struct vfio_pci_options *options, const char *found) ON_MAIN
 {
-	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
-	struct vfio_pci_facts facts = { .name = "" };
 	char host[HOST_BDF_STRLEN];
 
 	if (options->sysfsdev) {
@@ -166,9 +154,7 @@ static void put_host(struct json_writer *w, const struct machine_vfio *info) ON_
 	} else if (options->host.set) {
 		json_put_string(w, "host", host_bdf_format(&options->host, host));
 	} else {
-		if (info->open)
-			vfio_pci_get_facts(info->dev, &facts);
-		json_put_string(w, "host", facts.name);
+		json_put_string(w, "host", found);
 	}
 }
 
@@ -177,24 +163,26 @@ static void put_device(const struct machine_vfio *info, void *opaque) ON_MAIN
 	const struct vfio_pci_options *options = vfio_pci_get_options(info->dev);
 	const struct list *list = opaque;
 	struct json_writer *w = list->w;
+	struct vfio_pci_info card;
 
+	vfio_pci_query(info->dev, &card);
 	json_begin_object(w, NULL);
 	json_put_string(w, "id", info->id);
-	put_host(w, info);
+	put_host(w, options, info->open ? card.name : "");
 	json_put_string(w, "bus", info->bus);
 	json_put_int(w, "slot", info->devfn >> 3);
 	json_put_int(w, "function", info->devfn & 7);
 	json_put_string(w, "stage", info->stage);
 	json_put_string(w, "backend", options->iommufd ? "iommufd" : "group");
 	if (info->open)
-		put_facts(list, info);
+		put_attachment(list, &card);
 	json_put_string(w, "worker", info->worker);
 	json_put_uint(w, "memslots", info->slots);
-	put_state(w, info->dev);
+	put_state(w, &card);
 	if (*info->last_error)
 		json_put_string(w, "last-error", info->last_error);
 	put_bars(w, info);
-	put_interrupts(w, info->dev);
+	put_interrupts(w, &card.interrupts);
 	json_end_object(w);
 }
 

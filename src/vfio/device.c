@@ -150,7 +150,6 @@ int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,
 	atomic_init(&dev->reset_how, "none");
 	dev->needs_reset = true;
 	dev->reset_methods = "";
-	dev->facts.group = -1;
 	for (unsigned i = 0; i < VFIO_P2P_BARS; i++) {
 		atomic_init(&dev->p2p_wanted[i], VFIO_BAR_UNMAPPED);
 		atomic_init(&dev->p2p_mapped[i], VFIO_BAR_UNMAPPED);

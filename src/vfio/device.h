@@ -19,7 +19,6 @@
 #include <portcullis/loop.h>
 #include <portcullis/pci.h>
 #include <portcullis/vfio.h>
-#include <portcullis/vfio_fault.h>
 #include <portcullis/vfio_query.h>
 
 #include "firewall.h"
@@ -48,7 +47,12 @@ struct vfio_pci {
 	struct vfio_attachment *attachment; /* NULL before open, after close, and in tests */
 	struct vfio_env env;
 	struct vfio_pci_options *options; /* owned */
-	struct vfio_pci_facts facts;
+	/* Found when it was opened; constant once identified is set. */
+	char name[VFIO_NAME_MAX];
+	int group; /* -1: none */
+	unsigned container;
+	const char *backend;
+	atomic_bool identified;
 	struct loop *worker;
 	struct vfio_device_io *io; /* borrowed from the attachment; NULL while closed */
 	uint32_t flags;		   /* VFIO_DEVICE_FLAGS_* */

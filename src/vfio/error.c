@@ -4,18 +4,6 @@
 
 #include "device.h"
 
-static const char *const names[] = {
-	[VFIO_ERROR_UNKNOWN] = "unknown",
-	[VFIO_ERROR_NONFATAL] = "nonfatal",
-	[VFIO_ERROR_FATAL] = "fatal",
-	[VFIO_ERROR_LOST] = "lost",
-};
-
-const char *vfio_severity_name(enum vfio_severity severity)
-{
-	return names[severity];
-}
-
 void vfio_error_locate(struct vfio_pci *dev, const uint8_t *raw)
 {
 	struct cap_list list;
@@ -65,12 +53,4 @@ void vfio_error_report(struct vfio_pci *dev, enum vfio_severity severity)
 {
 	atomic_store(&dev->error, (int)severity);
 	dev->env.ops->failed(dev->env.opaque, dev);
-}
-
-void vfio_pci_query(const struct vfio_pci *dev, struct vfio_pci_state *out)
-{
-	*out = (struct vfio_pci_state){ .reset = atomic_load(&dev->reset_how),
-		.error = (enum vfio_severity)atomic_load(&dev->error),
-		.quarantined = atomic_load(&dev->quarantined),
-		.denied = atomic_load_explicit(&dev->firewall.denied, memory_order_relaxed) };
 }

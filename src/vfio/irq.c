@@ -12,7 +12,6 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 #include <portcullis/sys.h>
-#include <portcullis/vfio_interrupts.h>
 
 #include "device.h"
 
@@ -223,43 +222,4 @@ void vfio_irq_release(struct vfio_pci *dev)
 	msix_table_release(&irqs->msix.table);
 	irqs->vector = NULL;
 	irqs->set = NULL;
-}
-
-/* What there are of them is known when one of these modes is on; before, the worker writes it. */
-static unsigned vectors_of(const struct vfio_irqs *irqs, enum vfio_irq_mode mode)
-{
-	switch (mode) {
-	case VFIO_IRQ_INTX:
-		return 1;
-	case VFIO_IRQ_MSI:
-		return irqs->count[VFIO_PCI_MSI_IRQ_INDEX];
-	case VFIO_IRQ_MSIX:
-		return irqs->msix.n;
-	default:
-		return 0;
-	}
-}
-
-void vfio_pci_interrupts(const struct vfio_pci *dev, struct vfio_interrupts *out)
-{
-	static const char *const names[] = {
-		[VFIO_IRQ_OFF] = "off",
-		[VFIO_IRQ_INTX] = "intx",
-		[VFIO_IRQ_MSI] = "msi",
-		[VFIO_IRQ_MSIX] = "msix",
-	};
-	const struct vfio_irqs *irqs = &dev->irqs;
-	enum vfio_irq_mode mode = irqs->mode;
-
-	*out = (struct vfio_interrupts){
-		.mode = names[mode],
-		.vectors = vectors_of(irqs, mode),
-		.armed = mode == VFIO_IRQ_INTX ? 1 : irqs->counts.armed,
-		.connected = mode == VFIO_IRQ_INTX ? 1 : irqs->counts.connected,
-		.pending = irqs->counts.pending,
-		.set_irqs = irqs->counts.set_irqs,
-		.masked = irqs->counts.masked,
-		.held = irqs->counts.held,
-		.failures = irqs->counts.failures,
-	};
 }

@@ -61,7 +61,7 @@ struct vfio_msix {
 	uint64_t full_until;
 };
 
-/* What query-vfio shows (vfio_interrupts.h). The worker writes, main reads. */
+/* What query-vfio shows (vfio_query.h). The worker writes, main reads. */
 struct vfio_irq_counts {
 	atomic_uint armed, connected, pending;
 	atomic_ulong set_irqs, masked, held, failures;

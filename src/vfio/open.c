@@ -59,14 +59,11 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 		err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 		return ret;
 	}
-	dev->facts = (struct vfio_pci_facts){
-		.name = "",
-		.group = vfio_attachment_group(dev->attachment),
-		.container = vfio_attachment_container(dev->attachment),
-		.backend = vfio_attachment_backend(dev->attachment),
-	};
-	_Static_assert(sizeof(dev->facts.name) >= VFIO_NAME_MAX, "every name fits");
-	strcpy(dev->facts.name, vfio_attachment_name(dev->attachment));
+	dev->group = vfio_attachment_group(dev->attachment);
+	dev->container = vfio_attachment_container(dev->attachment);
+	dev->backend = vfio_attachment_backend(dev->attachment);
+	strcpy(dev->name, vfio_attachment_name(dev->attachment));
+	atomic_store(&dev->identified, true);
 	ret = vfio_device_probe(dev, vfio_attachment_io(dev->attachment), err);
 	if (!ret && !vfio_attachment_is_pci(dev->attachment))
 		ret = check_own_ids(dev, err);

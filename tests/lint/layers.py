@@ -32,7 +32,7 @@ HEADERS = {
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
     "thread": "threads", "machine_vfio": "machine",
-    "vfio_fault": "vfio", "vfio_options": "vfio", "vfio_interrupts": "vfio", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
+    "vfio_options": "vfio", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

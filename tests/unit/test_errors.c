@@ -15,7 +15,6 @@
 #include <linux/pci_regs.h>
 
 #include <portcullis/sys.h>
-#include <portcullis/vfio_fault.h>
 
 #include "machine_rig.h"
 

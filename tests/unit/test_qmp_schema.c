@@ -169,7 +169,8 @@ static void test_query_vfio(void **state)
 	assert_string_equal(json_get(json_get(bar, "areas")->first, "access")->text, "read-only");
 	/* Asked for by an fd alone: its name is what was found behind it. */
 	assert_false(rig.dev->options->host.set);
-	strcpy(rig.dev->facts.name, "0000:1a:00.3");
+	strcpy(rig.dev->name, "0000:1a:00.3");
+	atomic_store(&rig.dev->identified, true);
 	machine.vfio = &info;
 	assert_string_equal(json_get(ask("query-vfio", NULL)->first, "host")->text, "0000:1a:00.3");
 	/* Before it is open its worker may be changing what there is to see. */

@@ -99,10 +99,10 @@ static int use(unsigned i, const char *iommufd)
 
 static const char *how(unsigned i)
 {
-	struct vfio_pci_state state;
+	struct vfio_pci_info info;
 
-	vfio_pci_query(dev[i], &state);
-	return state.reset;
+	vfio_pci_query(dev[i], &info);
+	return info.reset;
 }
 
 static void test_function_first(void **state)

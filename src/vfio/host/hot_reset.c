@@ -13,7 +13,7 @@
 #include <linux/vfio.h>
 
 #include <portcullis/err.h>
-#include <portcullis/vfio_fault.h>
+#include <portcullis/vfio.h>
 
 #include "context.h"
 
