@@ -71,7 +71,7 @@ $(B)/tests/unit/test_kvm_mce: WRAP = sys_ioctl
 
 # Tests that run a whole machine, on the fake host instead of this one.
 MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load
-RIG_TESTS = test_machine test_bars test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
+RIG_TESTS = test_machine test_bars test_panic test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
 $(B)/tests/unit/test_machine: WRAP += calloc malloc realloc strdup epoll_create1 mmap munmap

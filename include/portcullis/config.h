@@ -45,6 +45,10 @@ struct config_global {
 	char *driver, *property, *value;
 };
 
+/* -action panic. */
+enum panic_action { PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE };
+extern const char *const panic_action_names[]; /* NULL-terminated */
+
 #define CONFIG_UUID_SIZE 16
 
 struct config {
@@ -71,6 +75,7 @@ struct config {
 	 * before that they are numbers, and not to be closed.
 	 */
 	bool has_fds;
+	enum panic_action panic_action;
 	bool daemonize, freeze /* -S */, no_reboot, no_shutdown, no_seccomp;
 };
 

@@ -29,7 +29,8 @@ enum runstate {
 	RUNSTATE_RUNNING,
 	RUNSTATE_PAUSED,
 	RUNSTATE_SHUTDOWN,
-	RUNSTATE_INTERNAL_ERROR
+	RUNSTATE_INTERNAL_ERROR,
+	RUNSTATE_GUEST_PANICKED
 };
 
 enum shutdown_cause {
@@ -53,6 +54,9 @@ enum machine_event_kind {
 	MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
 	MACHINE_VFIO_DEVICE_ERROR,
 	MACHINE_MEMORY_FAILURE,
+	MACHINE_GUEST_PANICKED,
+	MACHINE_GUEST_CRASHLOADED,
+	MACHINE_GUEST_PVSHUTDOWN,
 };
 struct machine_event {
 	enum machine_event_kind kind;
@@ -60,8 +64,8 @@ struct machine_event {
 	const char *reason; /* SHUTDOWN, RESET: QEMU's ShutdownCause; *_ERROR: stage or severity */
 	const char *device; /* id */
 	const char *path;
-	const char *action;    /* VFIO_DEVICE_ERROR, MEMORY_FAILURE: what is done about it */
-	const char *recipient; /* MEMORY_FAILURE: QEMU's MemoryFailureRecipient */
+	const char *action; /* VFIO_DEVICE_ERROR, MEMORY_FAILURE, GUEST_*: what is done about it */
+	const char *recipient;		 /* MEMORY_FAILURE: QEMU's MemoryFailureRecipient */
 	bool action_required, recursive; /* MEMORY_FAILURE: its flags */
 };
 
@@ -127,6 +131,13 @@ void machine_reset(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
 void machine_powerdown(struct machine *machine) ON_MAIN; /* power button */
 /* Leaves the main loop; the exit status is set by cause. */
 void machine_shutdown(struct machine *machine, enum shutdown_cause cause) ON_MAIN;
+/* -action: what is done when the guest reboots, powers off or panics, from the next time on. */
+struct machine_actions {
+	bool no_reboot, no_shutdown;
+	enum panic_action panic;
+};
+struct machine_actions machine_actions(const struct machine *machine) ON_MAIN;
+void machine_set_actions(struct machine *machine, const struct machine_actions *actions) ON_MAIN;
 bool machine_ending(const struct machine *machine) ON_MAIN;
 enum runstate machine_runstate(const struct machine *machine) ON_MAIN;
 const struct config *machine_config(const struct machine *machine);

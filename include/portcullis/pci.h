@@ -130,6 +130,8 @@ void pci_bus_init(
 	struct pci_bus *bus, const char *name, struct pci_function *bridge, struct pci_sink *sink);
 /* Remembers config as what it is at power-on (reset_config). */
 void pci_function_save(struct pci_function *fn);
+/* Config back to that, BARs at 0, then ops->reset(). Mappings are the caller's. */
+void pci_function_reset(struct pci_function *fn) ON_MAIN;
 
 /*
  * -EBUSY slot taken or function conflicts with the slot's function 0 being single-function (text as

@@ -131,6 +131,7 @@ int opt_smp(struct parse *p, const char *value);
 int opt_memory(struct parse *p, const char *value);
 int opt_name(struct parse *p, const char *value);
 int opt_uuid(struct parse *p, const char *value);
+int opt_action(struct parse *p, const char *value);
 int opt_overcommit(struct parse *p, const char *value);
 int opt_rtc(struct parse *p, const char *value);
 int opt_serial(struct parse *p, const char *value);

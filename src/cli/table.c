@@ -75,6 +75,8 @@ const struct option options[] = {
 	{ "no-shutdown", NULL, GROUP_PROCESS, true, opt_flag,
 		.help = "Stay, with the guest stopped, when it powers off; QMP's 'quit' ends.",
 		FIELD(no_shutdown) },
+	{ "action", "panic=ACTION,reboot=ACTION,shutdown=ACTION", GROUP_PROCESS, true, opt_action,
+		.help = "What is done when the guest panics (and says so by a pvpanic-pci device): shutdown (the default), exit-failure (the same, with exit status 1), pause or none; reboots: reset or shutdown (as -no-reboot); powers off: poweroff or pause (as -no-shutdown; a panic then pauses as well). QMP's set-action changes it." },
 	{ "daemonize", NULL, GROUP_PROCESS, true, opt_flag,
 		.help = "Go on in the background; returns when the guest has started, or with the error.",
 		FIELD(daemonize) },

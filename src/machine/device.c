@@ -275,8 +275,9 @@ static void tell(struct device *device, enum device_stage was, unsigned effects)
 	if (freed)
 		device_free(device);
 	if (deleted)
-		machine_emit(m, &(struct machine_event){
-					.kind = MACHINE_DEVICE_DELETED, .device = id, .path = id });
+		machine_emit(m, &(struct machine_event){ .kind = MACHINE_DEVICE_DELETED,
+					.device = id[0] == '#' ? NULL : id,
+					.path = id });
 	if (effects & LIFE_EMIT_NOT_RELEASED)
 		machine_emit(m, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
 					.device = id,

@@ -45,6 +45,6 @@ struct device_class {
 /* NULL: not a PCI device of this kind (a root port, isa-debug-exit). */
 const struct device_class *device_class_find(const struct prop_type *type);
 
-extern const struct device_class passthrough_class;
+extern const struct device_class passthrough_class, pvpanic_class;
 
 #endif

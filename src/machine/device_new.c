@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* device_new.c - a device out of its options: its place, its worker, its card; nothing is opened. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "plug.h"
 
-static const struct device_class *const classes[] = { &passthrough_class };
+static const struct device_class *const classes[] = { &passthrough_class, &pvpanic_class };
 
 const struct device_class *device_class_find(const struct prop_type *type)
 {
@@ -77,22 +78,21 @@ static int place(struct device *device, const struct device_options *options, st
 	struct machine *m = device->machine;
 	int devfn;
 
-	if (device_find(m, options->id) || topology_has_port(m, options->id))
-		return err_set(err, EEXIST, "duplicate device id '%s'", options->id);
+	if (device_find(m, device->id) || topology_has_port(m, device->id))
+		return err_set(err, EEXIST, "duplicate device id '%s'", device->id);
 	device->bus = topology_find_bus(m, options->bus ? options->bus : "pcie.0");
 	if (!device->bus) {
-		err_set(err, ENOENT, "%s '%s': bus '%s' not found", name, options->id,
-			options->bus);
+		err_set(err, ENOENT, "%s '%s': bus '%s' not found", name, device->id, options->bus);
 		err_hint(
 			err, "buses are pcie.0 and the ids of pcie-root-port devices given before");
 		return -ENOENT;
 	}
 	devfn = topology_place(device->bus, options->addr, err);
 	if (devfn < 0)
-		return err_prefix(err, "%s '%s'", name, options->id);
+		return err_prefix(err, "%s '%s'", name, device->id);
 	/* Again when it is plugged; but nobody should wait for memory to be pinned in vain. */
-	if (pci_check_place(device->bus, options->id, (uint8_t)devfn, options->multifunction, err))
-		return err_prefix(err, "%s '%s'", name, options->id);
+	if (pci_check_place(device->bus, device->id, (uint8_t)devfn, options->multifunction, err))
+		return err_prefix(err, "%s '%s'", name, device->id);
 	device->devfn = (uint8_t)devfn;
 	device->multifunction = options->multifunction;
 	device->port = topology_port_of(m, device->bus);
@@ -106,14 +106,17 @@ struct device *device_new(struct machine *m, const struct device_class *class, v
 	struct device *device = calloc(1, sizeof(*device));
 
 	if (!device) {
-		err_set(err, ENOMEM, "no memory for device '%s'", common->id);
+		err_set(err, ENOMEM, "no memory for %s", class->type->name);
 		props_free(class->type, options, &m->closer);
 		return NULL;
 	}
 	device->machine = m;
 	device->class = class;
 	device->options = common;
-	device->id = common->id;
+	if (!common->id) /* no id that a user could give */
+		snprintf(device->unnamed, sizeof(device->unnamed), "#%s%u", class->type->name,
+			m->n_unnamed++);
+	device->id = common->id ? common->id : device->unnamed;
 	if (device_reserve(m, err) || place(device, common, err) || (check && check(device, err)))
 		goto fail;
 	device->worker = worker_take(m, device);

@@ -7,6 +7,7 @@
 #include <portcullis/config.h>
 #include <portcullis/devices.h>
 #include <portcullis/err.h>
+#include <portcullis/pvpanic.h>
 #include <portcullis/root_port.h>
 #include <portcullis/vfio_options.h>
 
@@ -14,6 +15,7 @@ const struct prop_type *const device_types[] = {
 	&vfio_pci_type,
 	&root_port_type,
 	&debug_exit_type,
+	&pvpanic_type,
 	NULL,
 };
 

@@ -167,6 +167,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	irq_sink_init(m);
 	m->notices = &notices;
 	sink_init(m);
+	panic_init(m);
 	ret = loop_init(&m->loop);
 	m->loop.away.on = true;
 	if (!ret)

@@ -10,6 +10,12 @@
 /* A Debian kernel with its initrd boots in it. */
 #define RAM_DEFAULT (512ull << 20)
 
+const char *const panic_action_names[] = { [PANIC_SHUTDOWN] = "shutdown",
+	[PANIC_PAUSE] = "pause",
+	[PANIC_EXIT_FAILURE] = "exit-failure",
+	[PANIC_NONE] = "none",
+	NULL };
+
 void config_init(struct config *config)
 {
 	*config = (struct config){

@@ -10,6 +10,7 @@ static const char *const runstates[] = {
 	[RUNSTATE_PAUSED] = "paused",
 	[RUNSTATE_SHUTDOWN] = "shutdown",
 	[RUNSTATE_INTERNAL_ERROR] = "internal-error",
+	[RUNSTATE_GUEST_PANICKED] = "guest-panicked",
 };
 
 const char *runstate_name(enum runstate state)

@@ -93,7 +93,8 @@ void machine_reset(struct machine *m, enum shutdown_cause cause)
 		machine_shutdown(m, cause);
 		return;
 	}
-	if (m->runstate == RUNSTATE_SHUTDOWN || m->runstate == RUNSTATE_INTERNAL_ERROR)
+	if (m->runstate == RUNSTATE_SHUTDOWN || m->runstate == RUNSTATE_INTERNAL_ERROR ||
+		m->runstate == RUNSTATE_GUEST_PANICKED)
 		m->runstate = RUNSTATE_PAUSED;
 	m->stop_as = RUNSTATE_PAUSED;
 	m->resetting = true;

@@ -162,3 +162,17 @@ bool machine_ending(const struct machine *m)
 {
 	return m->ending;
 }
+
+struct machine_actions machine_actions(const struct machine *m)
+{
+	return (struct machine_actions){ .no_reboot = m->config->no_reboot,
+		.no_shutdown = m->config->no_shutdown,
+		.panic = m->config->panic_action };
+}
+
+void machine_set_actions(struct machine *m, const struct machine_actions *actions)
+{
+	m->config->no_reboot = actions->no_reboot;
+	m->config->no_shutdown = actions->no_shutdown;
+	m->config->panic_action = actions->panic;
+}

@@ -23,6 +23,7 @@
 #include <portcullis/memory.h>
 #include <portcullis/pci.h>
 #include <portcullis/pci_host.h>
+#include <portcullis/pvpanic.h>
 #include <portcullis/root_port.h>
 #include <portcullis/serial.h>
 #include <portcullis/vcpu.h>
@@ -45,8 +46,9 @@ struct device {
 	struct device *next;
 	struct machine *machine;
 	const struct device_class *class;
-	void *card;	/* the class's */
-	const char *id; /* the vfio device's own, as are its options */
+	void *card;	  /* the class's */
+	const char *id;	  /* the card's own, as are its options; or unnamed */
+	char unnamed[32]; /* "#...": the user gave none, and clients are not told of it */
 	const struct device_options *options;
 	struct worker *worker;
 	struct pci_bus *bus; /* where it goes */
@@ -149,11 +151,14 @@ struct machine {
 	struct power power;
 	struct debug_exit debug_exit;
 	struct ged ged;
-	int irq_fd[KVM_GSI_PINS]; /* owned; -1 where nothing pulses */
+	struct pvpanic_sink pvpanic;
+	uint64_t panic_told_ms, crash_told_ms; /* panic.c: when clients last heard of it */
+	int irq_fd[KVM_GSI_PINS];	       /* owned; -1 where nothing pulses */
 
 	struct vfio_context *vfio; /* passthrough.c */
 	const struct device_notices *notices;
 	struct device *devices;
+	unsigned n_unnamed;
 
 	struct vcpu_gate gate;
 	struct vcpu *vcpus;
@@ -188,6 +193,9 @@ struct machine {
 int platform_init(struct machine *m, struct err *err) ON_MAIN;
 void platform_release(struct machine *m);
 void platform_reset(struct machine *m) ON_MAIN;
+
+/* panic.c: what guests say by pvpanic-pci. */
+void panic_init(struct machine *m);
 
 /* debug_exit.c: isa-debug-exit devices; after topology_init(). */
 int debug_exits_init(struct machine *m, struct err *err) ON_MAIN;

@@ -8,7 +8,4 @@
 #define HEADER_MULTI 0x80	  /* of the header type: this slot has several functions */
 #define PCI_STATUS_ERRORS 0xf900u /* the error bits, each cleared by writing one */
 
-/* Config back to power-on, BARs at 0, then ops->reset(). Mappings are the caller's. */
-void pci_function_reset(struct pci_function *fn) ON_MAIN;
-
 #endif

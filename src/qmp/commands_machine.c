@@ -2,6 +2,7 @@
 /* commands_machine.c - the machine as a whole: what it is, whether it runs, and making it so. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <portcullis/err.h>
 #include <portcullis/machine_query.h>
@@ -174,6 +175,32 @@ int qmp_cmd_stop(struct qmp_request *r, struct err *err)
 int qmp_cmd_cont(struct qmp_request *r, struct err *err)
 {
 	return machine_run(r->context->machine, err);
+}
+
+/* The argument's text; NULL: left out. */
+static const char *word(const struct qmp_request *r, const char *name)
+{
+	const struct json *value = r->args ? json_get(r->args, name) : NULL;
+
+	return value ? value->text : NULL;
+}
+
+int qmp_cmd_set_action(struct qmp_request *r, struct err *err)
+{
+	struct machine_actions actions = machine_actions(r->context->machine);
+	const char *reboot = word(r, "reboot"), *shutdown = word(r, "shutdown"),
+		   *panic = word(r, "panic");
+
+	(void)err;
+	if (reboot)
+		actions.no_reboot = !strcmp(reboot, "shutdown");
+	if (shutdown)
+		actions.no_shutdown = !strcmp(shutdown, "pause");
+	for (unsigned i = 0; panic && panic_action_names[i]; i++)
+		if (!strcmp(panic, panic_action_names[i]))
+			actions.panic = (enum panic_action)i;
+	machine_set_actions(r->context->machine, &actions);
+	return 0;
 }
 
 static void do_reset(struct qmp_context *context)

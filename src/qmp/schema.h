@@ -91,6 +91,7 @@ int qmp_cmd_query_vfio_limits(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_vfio_main_loop(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_vfio_mappings(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_device_list_properties(struct qmp_request *r, struct err *err);
+int qmp_cmd_set_action(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_stop(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_cont(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_system_reset(struct qmp_request *r, struct err *err);

@@ -13,7 +13,7 @@ LAYERS = {
     "bus": {"base"},
     "pci": {"base", "bus"},
     "vfio": {"base", "memory", "bus", "pci"},          # not kvm: it is handed a vfio_env, irq_sink
-    "devices": {"base", "bus"},
+    "devices": {"base", "bus", "pci"},
     "acpi": {"base", "memory", "pci", "devices"},      # register addresses only
     "boot": {"base", "memory", "kvm"},
     "machine": {"base", "policy", "memory", "kvm", "bus", "pci", "vfio", "devices", "acpi", "boot"},
@@ -28,7 +28,7 @@ HEADERS = {
     "debug": "base", "device_options": "base", "err": "base", "log": "base", "loop": "base", "loop_away": "base", "prop": "base", "role": "base",
     "sys": "base", "closer": "base", "container_of": "base", "futex": "base", "scm": "base",
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
-    "serial": "devices",
+    "serial": "devices", "pvpanic": "devices",
     "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
     "thread": "threads", "machine_vfio": "machine",

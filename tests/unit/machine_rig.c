@@ -162,16 +162,22 @@ int rig_teardown(void **state)
 	return 0;
 }
 
-struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options)
+void rig_add_type(struct machine_rig *rig, struct rig_op *op, const struct prop_type *type,
+	const char *options)
 {
-	void *object = calloc(1, vfio_pci_type.size);
 	struct err err = { 0 };
+	void *object;
 
-	assert_int_equal(props_init(&vfio_pci_type, object), 0);
-	if (props_parse(&vfio_pci_type, object, options, &err))
+	assert_int_equal(props_new(type, &object), 0);
+	if (props_parse(type, object, options, &err))
 		fail_msg("%s", err.text);
 	*op = (struct rig_op){ .op.done = op_done };
-	machine_device_add(rig->m, &vfio_pci_type, object, &op->op);
+	machine_device_add(rig->m, type, object, &op->op);
+}
+
+struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options)
+{
+	rig_add_type(rig, op, &vfio_pci_type, options);
 	return op;
 }
 

@@ -63,6 +63,8 @@ int rig_setup_native(void **state);
 int rig_teardown(void **state);
 
 struct rig_op *rig_add(struct machine_rig *rig, struct rig_op *op, const char *options);
+void rig_add_type(struct machine_rig *rig, struct rig_op *op, const struct prop_type *type,
+	const char *options);
 struct rig_op *rig_del(struct machine_rig *rig, struct rig_op *op, const char *id, bool force);
 /* Until no job is under way, and main has heard of the last one. */
 void rig_settle(struct machine_rig *rig);

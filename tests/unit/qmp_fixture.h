@@ -23,6 +23,7 @@ struct machine {
 	struct loop loop;
 	struct closer *closer; /* the test's, or NULL */
 	enum runstate state;
+	struct machine_actions actions;
 	char calls[1024];      /* what was called, one word each */
 	struct machine_op *op; /* of device_add or device_del, not answered yet */
 	const struct prop_type *type;
@@ -200,6 +201,16 @@ void machine_pause(struct machine *m, struct machine_op *op)
 void machine_reset(struct machine *m, enum shutdown_cause cause)
 {
 	machine_note(m, cause == SHUTDOWN_HOST_RESET ? "reset" : "reset?");
+}
+
+struct machine_actions machine_actions(const struct machine *m)
+{
+	return m->actions;
+}
+
+void machine_set_actions(struct machine *m, const struct machine_actions *actions)
+{
+	m->actions = *actions;
 }
 
 void machine_powerdown(struct machine *m)

@@ -43,6 +43,27 @@ static void defaults(void **state)
 	cmdline_release(&c);
 }
 
+static void actions(void **state)
+{
+	struct cmdline c;
+
+	(void)state;
+	good(&c,
+		"-kernel k -action panic=pause,reboot=shutdown -action shutdown=pause,watchdog=reset");
+	assert_int_equal(c.config.panic_action, PANIC_PAUSE);
+	assert_true(c.config.no_reboot && c.config.no_shutdown);
+	cmdline_release(&c);
+	/* The last one counts. */
+	good(&c, "-kernel k -no-reboot -no-shutdown -action panic=none "
+		 "-action reboot=reset,shutdown=poweroff,panic=exit-failure");
+	assert_int_equal(c.config.panic_action, PANIC_EXIT_FAILURE);
+	assert_false(c.config.no_reboot || c.config.no_shutdown);
+	cmdline_release(&c);
+	good(&c, "-kernel k");
+	assert_int_equal(c.config.panic_action, PANIC_SHUTDOWN);
+	cmdline_release(&c);
+}
+
 static void strings_and_switches(void **state)
 {
 	struct cmdline c;
@@ -408,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(strings_and_switches),
+		cmocka_unit_test(actions),
 		cmocka_unit_test(empty_append_is_allowed),
 		cmocka_unit_test(names),
 		cmocka_unit_test(without_meaning),

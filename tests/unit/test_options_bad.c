@@ -44,6 +44,12 @@ static void check(const struct bad *cases, size_t n, const char *before)
 static void unknown_options(void **state)
 {
 	static const struct bad cases[] = {
+		{ "-action panic=burn", "option '-action': 'panic=burn'",
+			"pause, exit-failure or none" },
+		{ "-action panick=pause", "option '-action'", "panic" },
+		{ "-action pause", "option '-action'", NULL },
+		{ "-action panic=pause,panic=none", "given twice", NULL },
+		{ "-action", "-action", NULL },
 		{ "-kernal x", "unknown option '-kernal'", "'-kernel'" },
 		{ "--kernel=x", "unknown option '--kernel=x'", "-kernel x" },
 		{ "-no-rebot", "unknown option '-no-rebot'", "'-no-reboot'" },

@@ -139,6 +139,30 @@ static void test_bad_requests(void **state)
 	assert_non_null(strstr(talk_say(&talk, "{nope}"), "\"desc\": \"JSON parse error, "));
 }
 
+static void test_set_action(void **state)
+{
+	(void)state;
+	negotiate(&talk);
+	says("{\"execute\": \"set-action\", \"arguments\": {\"panic\": \"exit-failure\", \"reboot\": \"shutdown\", \"watchdog\": \"none\"}}",
+		"{\"return\": {}}");
+	assert_int_equal(machine.actions.panic, PANIC_EXIT_FAILURE);
+	assert_true(machine.actions.no_reboot && !machine.actions.no_shutdown);
+	/* What is left out stays. */
+	says("{\"execute\": \"set-action\", \"arguments\": {\"shutdown\": \"pause\"}}",
+		"{\"return\": {}}");
+	says("{\"execute\": \"set-action\"}", "{\"return\": {}}");
+	assert_int_equal(machine.actions.panic, PANIC_EXIT_FAILURE);
+	assert_true(machine.actions.no_reboot && machine.actions.no_shutdown);
+	says("{\"execute\": \"set-action\", \"arguments\": {\"reboot\": \"reset\", \"shutdown\": \"poweroff\", \"panic\": \"shutdown\"}}",
+		"{\"return\": {}}");
+	assert_int_equal(machine.actions.panic, PANIC_SHUTDOWN);
+	assert_false(machine.actions.no_reboot || machine.actions.no_shutdown);
+	assert_non_null(strstr(
+		talk_say(&talk,
+			"{\"execute\": \"set-action\", \"arguments\": {\"panic\": \"burn\"}}"),
+		"does not accept value 'burn'"));
+}
+
 static void test_control(void **state)
 {
 	(void)state;
@@ -615,6 +639,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_negotiation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_set_action, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_control, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quit_replies_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_objects, setup, teardown),

@@ -12,6 +12,7 @@ from l1.host import checksum, wait_for, write_random
 from l1.qmp import Qmp
 
 GIB = 1 << 30
+PANIC_SOCKET = "/tmp/qmp.sock"
 
 # A guest without devices of its own may still complain of what QEMU's CPU emulation (L0) lacks.
 COMPLAINTS = r"ACPI|PCI|pci|IRQ|irq|MSI|APIC|firmware bug|BIOS"
@@ -137,6 +138,36 @@ def triple_fault(lab):
         vmm.guest.send_only("reboot -f")
         vmm.wait_exit(60)
         check("triple fault" in vmm.stderr().lower(), f"the VMM did not say so: {vmm.stderr()!r}")
+
+
+@case(vmms=("portcullis",))
+def panic(lab):
+    """The guest's kernel panics: pvpanic-pci says so, cold- and hot-plugged, and what is done is the user's choice."""
+    port = "pcie-root-port,port=0x0,addr=0x1.0x0,bus=pcie.0,id=rp"
+    qmp_options = ("-qmp", f"unix:{PANIC_SOCKET},server,nowait")
+    with lab.vmm(*qmp_options, "-action", "panic=exit-failure", devices=["pvpanic-pci"], append="panic=-1") as vmm:
+        qmp = Qmp(PANIC_SOCKET)
+        vmm.guest.check("load pvpanic_pci")
+        vmm.guest.send_only("echo c > /proc/sysrq-trigger")
+        check_equal(qmp.wait_event("GUEST_PANICKED", timeout=60)["data"], {"action": "poweroff"}, "what is done")
+        check_equal(vmm.wait_exit(60), 1, "exit status")
+    with lab.vmm(*qmp_options, devices=[port], append="panic=1") as vmm:
+        qmp = Qmp(PANIC_SOCKET)
+        for _ in range(2):  # it comes and goes like any card
+            qmp.cmd("device_add", {"driver": "pvpanic-pci", "id": "p", "bus": "rp"}, timeout=60)
+            vmm.guest.wait_true("grep -q 0x0011 /sys/bus/pci/devices/*/device", what="the card in the guest")
+            check_equal(qmp.cmd("device_del", {"id": "p"}, timeout=60), {}, "device_del's return")
+        qmp.cmd("device_add", {"driver": "pvpanic-pci", "id": "p", "bus": "rp"}, timeout=60)
+        vmm.guest.wait_true("grep -q 0x0011 /sys/bus/pci/devices/*/device", what="the card in the guest")
+        vmm.guest.check("load pvpanic_pci; [ -e /sys/bus/pci/drivers/pvpanic-pci/0000:* ]")
+        qmp.cmd("set-action", {"panic": "pause"})
+        vmm.guest.send_only("echo c > /proc/sysrq-trigger")
+        check_equal(qmp.wait_event("GUEST_PANICKED", timeout=60)["data"], {"action": "pause"}, "what is done")
+        wait_for(lambda: qmp.cmd("query-status")["status"] == "guest-panicked", 10, "the machine to be stopped")
+        qmp.cmd("system_reset")
+        qmp.cmd("cont")
+        vmm.guest.wait_ready()
+        vmm.poweroff()
 
 
 @case
