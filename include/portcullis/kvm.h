@@ -29,10 +29,10 @@ struct kvm_irq_routing;
 struct kvm_vm {
 	int kvm_fd, vm_fd, vfio_fd; /* owned; vfio_fd: the KVM VFIO device, -1: kernel has none */
 	size_t run_size;	    /* of struct kvm_run's mapping */
-	unsigned max_vcpus, max_slots;
+	unsigned max_vcpus, max_memslots;
 	uint8_t phys_bits; /* guest physical address width */
 	struct kvm_vm_arch arch;
-	uint64_t *slot_used;	  /* bitmap of max_slots bits */
+	uint64_t *memslot_used;	  /* bitmap of max_memslots bits */
 	pthread_mutex_t irq_lock; /* routes */
 	struct kvm_irq_routing *routes;
 	uint64_t gsi_used[KVM_GSI_MAX / 64];
@@ -42,11 +42,11 @@ struct kvm_vm {
 int kvm_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
 void kvm_vm_release(struct kvm_vm *vm) ON_MAIN;
 
-/* A memslot. gpa, hva, size page-aligned. *slot for kvm_slot_del(). -ENOSPC, or KVM's errno. */
-int kvm_slot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
+/* A memslot. gpa, hva, size page-aligned. *slot for kvm_memslot_del(). -ENOSPC, or KVM's errno. */
+int kvm_memslot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
 	unsigned *slot) ON_MAIN;
-void kvm_slot_del(struct kvm_vm *vm, unsigned slot) ON_MAIN;
-unsigned kvm_slots_free(const struct kvm_vm *vm) ON_MAIN;
+void kvm_memslot_del(struct kvm_vm *vm, unsigned slot) ON_MAIN;
+unsigned kvm_memslots_free(const struct kvm_vm *vm) ON_MAIN;
 
 /* MSI routes: a GSI without a message is allocated unrouted. -ENOSPC. */
 int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi);

@@ -19,8 +19,8 @@ struct machine_vfio {
 	const char *id, *bus, *stage, *worker;
 	uint8_t devfn;
 	const char *last_error; /* "" when none */
-	unsigned slots;		/* memslots its BARs take */
-	unsigned bar_slots[PCI_BARS];
+	unsigned memslots;	/* that its BARs take */
+	unsigned bar_memslots[PCI_BARS];
 	bool open;   /* what vfio_pci_query() says of host, group, container holds */
 	bool on_bus; /* its BARs and their traps can be looked at */
 	struct vfio_pci *dev;

@@ -19,7 +19,7 @@
 
 struct err;
 
-/* --- host.c: bus regions for 0xcf8/0xcfc and ECAM. root is pcie.0 --- */
+/* --- host_bridge.c: bus regions for 0xcf8/0xcfc and ECAM. root is pcie.0 --- */
 struct pci_host {
 	struct pci_bus *root;
 	_Atomic uint32_t address; /* CF8 latch */
@@ -32,8 +32,8 @@ enum io_status pci_host_ecam(void *opaque, struct io_access *access);
 /* Function that answers bus/devfn as the bridges are programmed, or NULL. */
 struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t devfn);
 
-/* 8086:29c0, for 00:00.0. */
-void pci_host_bridge_init(struct pci_function *fn);
+/* For 00:00.0; vendor and device tell guests which board they are on. */
+void pci_host_bridge_init(struct pci_function *fn, uint16_t vendor, uint16_t device);
 
 /* --- firmware.c --- */
 struct pci_windows { /* ends exclusive; an empty 64-bit window is none */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slots.c - KVM memslots: a bitmap of numbers and one ioctl.
+ * memslots.c - KVM memslots: a bitmap of numbers and one ioctl.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -9,20 +9,20 @@
 
 #include "private.h"
 
-/* The lowest free number, max_slots when there is none. */
-static unsigned slot_find(const struct kvm_vm *vm)
+/* The lowest free number, max_memslots when there is none. */
+static unsigned memslot_find(const struct kvm_vm *vm)
 {
 	unsigned i = 0;
 
-	while (i < vm->max_slots && vm->slot_used[i / 64] >> i % 64 & 1)
+	while (i < vm->max_memslots && vm->memslot_used[i / 64] >> i % 64 & 1)
 		i++;
 	return i;
 }
 
-int kvm_slot_add(
+int kvm_memslot_add(
 	struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly, unsigned *slot)
 {
-	unsigned n = slot_find(vm);
+	unsigned n = memslot_find(vm);
 	struct kvm_userspace_memory_region region = {
 		.slot = n,
 		.flags = readonly ? KVM_MEM_READONLY : 0,
@@ -32,31 +32,31 @@ int kvm_slot_add(
 	};
 	long r;
 
-	if (n == vm->max_slots)
+	if (n == vm->max_memslots)
 		return -ENOSPC;
 	if (size == 0) /* to KVM that means "delete" */
 		return -EINVAL;
 	r = sys_ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
 	if (r < 0)
 		return (int)r;
-	vm->slot_used[n / 64] |= 1ull << n % 64;
+	vm->memslot_used[n / 64] |= 1ull << n % 64;
 	*slot = n;
 	return 0;
 }
 
-void kvm_slot_del(struct kvm_vm *vm, unsigned slot)
+void kvm_memslot_del(struct kvm_vm *vm, unsigned slot)
 {
 	struct kvm_userspace_memory_region region = { .slot = slot };
 
 	(void)sys_ioctl(vm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
-	vm->slot_used[slot / 64] &= ~(1ull << slot % 64);
+	vm->memslot_used[slot / 64] &= ~(1ull << slot % 64);
 }
 
-unsigned kvm_slots_free(const struct kvm_vm *vm)
+unsigned kvm_memslots_free(const struct kvm_vm *vm)
 {
 	unsigned used = 0;
 
-	for (unsigned i = 0; i * 64 < vm->max_slots; i++)
-		used += (unsigned)__builtin_popcountll(vm->slot_used[i]);
-	return vm->max_slots - used;
+	for (unsigned i = 0; i * 64 < vm->max_memslots; i++)
+		used += (unsigned)__builtin_popcountll(vm->memslot_used[i]);
+	return vm->max_memslots - used;
 }

@@ -41,9 +41,9 @@ static int vm_read_limits(struct kvm_vm *vm, struct err *err)
 		cap = kvm_check_extension(vm->vm_fd, KVM_CAP_NR_VCPUS);
 	vm->max_vcpus = cap ? (unsigned)cap : 4; /* what KVM's API says when both are silent */
 	cap = kvm_check_extension(vm->vm_fd, KVM_CAP_NR_MEMSLOTS);
-	vm->max_slots = cap ? (unsigned)cap : 32;
-	vm->slot_used = calloc((vm->max_slots + 63) / 64, sizeof(uint64_t));
-	if (!vm->slot_used)
+	vm->max_memslots = cap ? (unsigned)cap : 32;
+	vm->memslot_used = calloc((vm->max_memslots + 63) / 64, sizeof(uint64_t));
+	if (!vm->memslot_used)
 		return err_set_errno(err, ENOMEM, "memory slots");
 	return 0;
 }
@@ -90,9 +90,9 @@ void kvm_vm_release(struct kvm_vm *vm)
 	sys_closep(&vm->vm_fd);
 	sys_closep(&vm->kvm_fd);
 	kvm_arch_vm_release(vm);
-	free(vm->slot_used);
+	free(vm->memslot_used);
 	free(vm->routes);
-	vm->slot_used = NULL;
+	vm->memslot_used = NULL;
 	vm->routes = NULL;
 	pthread_mutex_destroy(&vm->irq_lock);
 }

@@ -24,8 +24,8 @@ static void memslots_add(struct machine *m, struct pci_function *fn, unsigned ba
 
 		if (!area[i].hva)
 			continue;
-		ret = kvm_slot_add(&m->vm, place->base + area[i].offset, area[i].hva, area[i].size,
-			area[i].readonly, &place->memslot[place->n_memslots]);
+		ret = kvm_memslot_add(&m->vm, place->base + area[i].offset, area[i].hva,
+			area[i].size, area[i].readonly, &place->memslot[place->n_memslots]);
 		if (!ret)
 			place->n_memslots++;
 		else
@@ -39,7 +39,7 @@ static void memslots_del(struct machine *m, struct pci_function *fn, unsigned ba
 	struct pci_bar_place *place = &fn->bar[bar].place;
 
 	for (unsigned i = 0; i < place->n_memslots; i++)
-		kvm_slot_del(&m->vm, place->memslot[i]);
+		kvm_memslot_del(&m->vm, place->memslot[i]);
 	place->n_memslots = 0;
 }
 

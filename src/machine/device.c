@@ -235,9 +235,9 @@ static void carry_out(struct device *device, unsigned effects) ON_MAIN
 		loop_timer_set(&m->loop, &device->deadline, (uint64_t)timeout_s(device) * MS_PER_S);
 	/* Once for all functions of a slot: a second press of the button takes it back. */
 	if ((effects & LIFE_ASK_GUEST) && n_asked(port) == 1)
-		slots_ask(port);
+		port_request_unplug(port);
 	if ((effects & LIFE_WITHDRAW) && !port_asked(port))
-		slots_withdraw(port);
+		port_cancel_unplug(port);
 	if (effects & LIFE_RUN)
 		post(device, &device->job, works[device->life.work], work_done);
 }

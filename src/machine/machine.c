@@ -199,7 +199,7 @@ void machine_free(struct machine *m)
 	while (m->devices)
 		device_free(m->devices);
 	passthrough_release(m);
-	slots_release(m);
+	hotplug_release(m);
 	topology_release(m);
 	platform_release(m);
 	for (unsigned i = 0; i < m->n_vcpus; i++)

@@ -26,7 +26,8 @@ static const struct place places[] = {
 	{ BUS_PIO, 0xcfc, 4, pci_host_cfc, AT(host), "pci-cfc" },
 	{ BUS_MMIO, GPA_ECAM, GPA_ECAM_SIZE, pci_host_ecam, AT(host), "pci-ecam" },
 	{ BUS_MMIO, GED_BASE, GED_SIZE, ged_access, AT(ged), "ged" },
-	{ BUS_MMIO, ACPI_SLOTS_BASE, ACPI_SLOTS_SIZE, acpi_slots_access, AT(slots), "acpi-slots" },
+	{ BUS_MMIO, ACPI_SLOTS_BASE, ACPI_SLOTS_SIZE, acpi_slots_access, AT(acpi_slots),
+		"acpi-slots" },
 };
 
 /* The GSIs that an emulated device pulses. */
@@ -103,7 +104,7 @@ void platform_release(struct machine *m)
 
 void platform_reset(struct machine *m)
 {
-	slots_reset(m);
+	hotplug_reset(m);
 	power_reset(&m->power);
 	serial_reset(&m->serial);
 	rtc_reset(&m->rtc);

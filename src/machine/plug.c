@@ -44,7 +44,7 @@ static int place(struct device *device, struct err *err) ON_MAIN
 		topology_program(device->machine);
 	/* Functions other than 0 wait, unseen, until function 0 makes the slot complete. */
 	if (atomic_load(&device->bus->function[0]))
-		slots_show(device->port, true);
+		port_update_presence(device->port, true);
 	return 0;
 }
 

@@ -18,30 +18,30 @@
 
 #include "state.h"
 
-/* slots.c: how the guest hears of it, by ACPI or by the port's own slot registers. */
-struct slots_ops {
+/* hotplug.c: how the guest hears of it, by ACPI or by the port's own slot registers. */
+struct hotplug_ops {
 	/* The guest let go of these functions (bitmap): _EJ0, or slot power off. */
 	void (*released)(struct port *port, uint8_t functions);
 	/* root_port_ops.on_bus_reset() */
 	bool (*bus_reset)(struct port *port, struct io_request *request);
 };
-void slots_init(struct machine *m, const struct slots_ops *ops) ON_MAIN;
-void slots_release(struct machine *m);
-void slots_reset(struct machine *m) ON_MAIN;
+void hotplug_init(struct machine *m, const struct hotplug_ops *ops) ON_MAIN;
+void hotplug_release(struct machine *m);
+void hotplug_reset(struct machine *m) ON_MAIN;
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
-void slots_show(struct port *port, bool tell) ON_MAIN;
+void port_update_presence(struct port *port, bool tell) ON_MAIN;
 /*
  * What was behind port is gone without the guest's word: it is told, and a new card waits for it.
  */
-void slots_pull(struct port *port) ON_MAIN;
+void port_surprise_removal(struct port *port) ON_MAIN;
 /*
  * Does the guest know of what is behind port? Not so: an incomplete slot, one without power, a card
  * that waits for the guest to let go of the one before.
  */
-bool slots_guest_has(struct port *port) ON_MAIN;
+bool port_guest_has_card(struct port *port) ON_MAIN;
 /* Asks the guest to let go of everything behind port / takes that back. */
-void slots_ask(struct port *port) ON_MAIN;
-void slots_withdraw(struct port *port) ON_MAIN;
+void port_request_unplug(struct port *port) ON_MAIN;
+void port_cancel_unplug(struct port *port) ON_MAIN;
 
 /* unplug.c */
 /* Ports and their slots say from now on what the guest does with them. */

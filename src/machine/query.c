@@ -52,8 +52,8 @@ void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
 
 	for (unsigned i = 0; i < m->n_workers; i++)
 		workers += m->workers[i].device != NULL;
-	fn(&(struct machine_limit){ "memslots", m->vm.max_slots - kvm_slots_free(&m->vm),
-		   m->vm.max_slots },
+	fn(&(struct machine_limit){ "memslots", m->vm.max_memslots - kvm_memslots_free(&m->vm),
+		   m->vm.max_memslots },
 		opaque);
 	fn(&(struct machine_limit){ "interrupt-routes", KVM_MSI_MAX - kvm_gsis_free(&m->vm),
 		   KVM_MSI_MAX },

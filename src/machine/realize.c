@@ -120,7 +120,7 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 		struct ram_segment *s = &m->ram.layout.segment[i];
 		unsigned slot;
 
-		ret = kvm_slot_add(&m->vm, s->gpa, s->hva, s->size, false, &slot);
+		ret = kvm_memslot_add(&m->vm, s->gpa, s->hva, s->size, false, &slot);
 		if (ret)
 			return err_set_errno(err, -ret, "cannot give KVM the guest's memory");
 	}
@@ -151,7 +151,7 @@ int machine_realize(struct machine *m, struct err *err)
 	if (!ret)
 		ret = realize_devices(m, err);
 	for (struct port *p = m->ports; !ret && p; p = p->next)
-		slots_show(p, false);
+		port_update_presence(p, false);
 	if (!ret)
 		ret = machine_load(m, err);
 	if (!ret)

@@ -141,9 +141,9 @@ struct machine {
 	struct pci_windows windows;
 	uint64_t iova_end; /* what every device's IOMMU can map ends before it */
 	struct port *ports;
-	struct acpi_slots slots; /* ACPI hot plug */
-	const struct slots_ops *slots_ops;
-	struct loop_timer slots_retry;
+	struct acpi_slots acpi_slots;
+	const struct hotplug_ops *hotplug_ops;
+	struct loop_timer hotplug_retry;
 
 	struct serial serial;
 	struct chardev *console;

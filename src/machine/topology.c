@@ -130,7 +130,7 @@ int topology_init(struct machine *m, struct err *err)
 	set_windows(m);
 	pci_bus_init(&m->pcie0, "pcie.0", NULL, &m->sink);
 	m->host.root = &m->pcie0;
-	pci_host_bridge_init(&m->host_bridge);
+	pci_host_bridge_init(&m->host_bridge, 0x8086, 0x29c0);
 	ret = pci_plug(&m->pcie0, &m->host_bridge, 0, false, err);
 	for (unsigned i = 0; !ret && i < config->n_devices; i++) {
 		struct root_port_options *options = config->devices[i].options;

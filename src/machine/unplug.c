@@ -33,8 +33,8 @@ static void guest_released(struct port *port, uint8_t functions) ON_MAIN
 		if (d->port == port && takeable(d) && (functions & (1u << (d->devfn & 7))))
 			take(d);
 	}
-	slots_withdraw(port);
-	slots_show(port, false);
+	port_cancel_unplug(port);
+	port_update_presence(port, false);
 }
 
 static void ask(struct device *device) ON_MAIN
@@ -48,7 +48,7 @@ static void ask(struct device *device) ON_MAIN
 void plug_surprise(struct device *device)
 {
 	struct port *port = device->port;
-	bool seen = slots_guest_has(port);
+	bool seen = port_guest_has_card(port);
 
 	for (struct device *d = port->machine->devices, *next; d; d = next) {
 		next = d->next;
@@ -56,9 +56,9 @@ void plug_surprise(struct device *device)
 			take(d);
 	}
 	if (seen)
-		slots_pull(port);
+		port_surprise_removal(port);
 	else
-		slots_show(port, false);
+		port_update_presence(port, false);
 }
 
 /* The guest does not let go, or the kernel holds the worker. */
@@ -91,9 +91,9 @@ static void get_back(struct device *device) ON_MAIN
 {
 	if (device->machine->resetting) {
 		plug_surprise(device); /* the guest has forgotten it */
-	} else if (!slots_guest_has(device->port)) {
+	} else if (!port_guest_has_card(device->port)) {
 		take(device); /* the guest never saw it */
-		slots_show(device->port, false);
+		port_update_presence(device->port, false);
 	} else if (device->life.stage == DEVICE_PLUGGED) {
 		ask(device);
 	}
@@ -167,10 +167,10 @@ void machine_device_del(struct machine *m, const char *id, bool force, struct ma
 		get_back(device);
 }
 
-static const struct slots_ops slots_ops = { .released = guest_released,
+static const struct hotplug_ops hotplug_ops = { .released = guest_released,
 	.bus_reset = port_bus_reset };
 
 void plug_init(struct machine *m)
 {
-	slots_init(m, &slots_ops);
+	hotplug_init(m, &hotplug_ops);
 }

@@ -96,7 +96,7 @@ static void put_bar(struct json_writer *w, const struct machine_vfio *info, unsi
 	json_put_uint(w, "size", bar->size);
 	if (bar->mapped)
 		json_put_uint(w, "address", bar->mapped_at);
-	json_put_uint(w, "memslots", info->bar_slots[i]);
+	json_put_uint(w, "memslots", info->bar_memslots[i]);
 	put_areas(w, info->dev, i);
 	json_begin_array(w, "traps");
 	vfio_pci_traps(info->dev, i, put_traps, &traps);
@@ -177,7 +177,7 @@ static void put_device(const struct machine_vfio *info, void *opaque) ON_MAIN
 	if (info->open)
 		put_attachment(list, &card);
 	json_put_string(w, "worker", info->worker);
-	json_put_uint(w, "memslots", info->slots);
+	json_put_uint(w, "memslots", info->memslots);
 	put_state(w, &card);
 	if (*info->last_error)
 		json_put_string(w, "last-error", info->last_error);

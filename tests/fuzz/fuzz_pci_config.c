@@ -142,7 +142,7 @@ static void make(struct machine *m)
 	must(loop_init(&m->loop) == 0);
 	pci_bus_init(&m->root, "pcie.0", NULL, &m->sink);
 	m->host.root = &m->root;
-	pci_host_bridge_init(&m->bridge);
+	pci_host_bridge_init(&m->bridge, 0x8086, 0x29c0);
 	must(pci_plug(&m->root, &m->bridge, 0, false, NULL) == 0);
 	make_port(m, 0, "id=rp0");
 	make_port(m, 1, "id=rp1,native-hotplug=on");

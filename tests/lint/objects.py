@@ -29,7 +29,7 @@ FORBIDDEN = re.compile(
     r"printf|fprintf|vfprintf|puts|fputs|fwrite|perror|strerror|localtime\w*|gmtime\w*|getenv|"
     r"pthread_create|pthread_join|pthread_exit|pthread_cancel|pthread_cond_\w+|"
     r"exit|_exit|abort|__assert_fail|sleep|usleep|nanosleep|clock_nanosleep|"
-    r"ppoll|p?select|epoll_\w+|socket|send(to|m*sg)|recv\w*|kvm_slot_\w+|kvm_gsi_\w+|kvm_irqfd_\w+)$")
+    r"ppoll|p?select|epoll_\w+|socket|send(to|m*sg)|recv\w*|kvm_memslot_\w+|kvm_gsi_\w+|kvm_irqfd_\w+)$")
 
 # Writable data that is meant to be: (object, symbol).
 STATE = [

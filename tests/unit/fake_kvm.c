@@ -12,7 +12,7 @@ struct fake_kvm fake_kvm;
 void fake_kvm_clear(void)
 {
 	memset(&fake_kvm, 0, sizeof(fake_kvm));
-	fake_kvm.slot_limit = FAKE_KVM_SLOTS;
+	fake_kvm.memslot_limit = FAKE_KVM_MEMSLOTS;
 	fake_kvm.phys_bits = 40;
 }
 
@@ -28,9 +28,9 @@ int kvm_vm_init(struct kvm_vm *vm, struct err *err)
 	vm->kvm_fd = vm->vm_fd = vm->vfio_fd = -1;
 	vm->phys_bits = fake_kvm.phys_bits;
 	vm->max_vcpus = FAKE_KVM_VCPUS;
-	vm->max_slots = FAKE_KVM_SLOTS;
+	vm->max_memslots = FAKE_KVM_MEMSLOTS;
 	if (refused()) {
-		vm->max_slots = 0;
+		vm->max_memslots = 0;
 		return err_set(err, EACCES, "the fake KVM cannot be used");
 	}
 	fake_kvm.vms++;
@@ -39,8 +39,8 @@ int kvm_vm_init(struct kvm_vm *vm, struct err *err)
 
 void kvm_vm_release(struct kvm_vm *vm)
 {
-	fake_kvm.vms -= vm->max_slots > 0;
-	vm->max_slots = 0;
+	fake_kvm.vms -= vm->max_memslots > 0;
+	vm->max_memslots = 0;
 }
 
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
@@ -60,33 +60,33 @@ void kvm_vcpu_release(struct kvm_vcpu *vcpu)
 	fake_kvm.vcpus--;
 }
 
-int kvm_slot_add(
+int kvm_memslot_add(
 	struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly, unsigned *slot)
 {
 	(void)vm, (void)gpa, (void)hva, (void)size, (void)readonly;
 	if (refused())
 		return -ENOMEM;
-	for (unsigned i = 0; i < fake_kvm.slot_limit; i++) {
-		if (fake_kvm.slot[i])
+	for (unsigned i = 0; i < fake_kvm.memslot_limit; i++) {
+		if (fake_kvm.memslot[i])
 			continue;
-		fake_kvm.slot[i] = true;
-		fake_kvm.slots++;
+		fake_kvm.memslot[i] = true;
+		fake_kvm.memslots++;
 		*slot = i;
 		return 0;
 	}
 	return -ENOSPC;
 }
 
-void kvm_slot_del(struct kvm_vm *vm, unsigned slot)
+void kvm_memslot_del(struct kvm_vm *vm, unsigned slot)
 {
 	(void)vm;
-	fake_kvm.slots -= fake_kvm.slot[slot];
-	fake_kvm.slot[slot] = false;
+	fake_kvm.memslots -= fake_kvm.memslot[slot];
+	fake_kvm.memslot[slot] = false;
 }
 
-unsigned kvm_slots_free(const struct kvm_vm *vm)
+unsigned kvm_memslots_free(const struct kvm_vm *vm)
 {
-	return vm->max_slots - fake_kvm.slots;
+	return vm->max_memslots - fake_kvm.memslots;
 }
 
 int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)

@@ -11,13 +11,13 @@
 #include <portcullis/kvm.h>
 #include <portcullis/kvm_vcpu.h>
 
-#define FAKE_KVM_SLOTS 64
+#define FAKE_KVM_MEMSLOTS 64
 #define FAKE_KVM_VCPUS 64
 
 /* Main's, and what workers ask for as well: that is atomic. */
 struct fake_kvm {
-	bool slot[FAKE_KVM_SLOTS];
-	unsigned slots, slot_limit;
+	bool memslot[FAKE_KVM_MEMSLOTS];
+	unsigned memslots, memslot_limit;
 	int vms, vcpus;
 	uint8_t phys_bits;
 	atomic_bool gsi[KVM_GSI_MAX];

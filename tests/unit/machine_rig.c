@@ -106,7 +106,7 @@ void rig_start(struct machine_rig *rig, const char *words)
 	if (machine_realize(rig->m, &err))
 		fail_msg("%s", err.text);
 	rig->vcpu = rig->m->vcpus;
-	rig->slots_at_rest = fake_kvm.slots;
+	rig->slots_at_rest = fake_kvm.memslots;
 	rig->irqfds_at_rest = fake_kvm.irqfds;
 	assert_int_equal(machine_run(rig->m, NULL), 0);
 	machine_on_event(rig->m, on_event, rig);
@@ -231,7 +231,7 @@ uint32_t rig_slot_read(struct machine_rig *rig, unsigned offset, unsigned size)
 		.offset = offset, .size = (uint8_t)size, .request = &rig->request
 	};
 
-	return finish(rig, acpi_slots_access(&rig->m->slots, &access), &access);
+	return finish(rig, acpi_slots_access(&rig->m->acpi_slots, &access), &access);
 }
 
 void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uint32_t value)
@@ -242,7 +242,7 @@ void rig_slot_write(struct machine_rig *rig, unsigned offset, unsigned size, uin
 		.write = true,
 		.request = &rig->request };
 
-	finish(rig, acpi_slots_access(&rig->m->slots, &access), &access);
+	finish(rig, acpi_slots_access(&rig->m->acpi_slots, &access), &access);
 }
 
 #define SLOT_AT(reg) (0x800 + 8 * PORT_DEVFN + (reg))
@@ -277,7 +277,7 @@ void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, u
 
 bool rig_clean(const struct machine_rig *rig)
 {
-	return !rig->m->devices && fake_kvm.slots == rig->slots_at_rest && !fake_kvm.gsis &&
+	return !rig->m->devices && fake_kvm.memslots == rig->slots_at_rest && !fake_kvm.gsis &&
 	       fake_kvm.irqfds == rig->irqfds_at_rest && !fake_kvm.vfio_fds &&
 	       fake_vfio_idle(&rig->host);
 }

@@ -29,7 +29,7 @@ int topology_setup(void **state)
 
 	fake_sink_init(&t->fake);
 	pci_bus_init(&t->root, "pcie.0", NULL, &t->fake.sink);
-	pci_host_bridge_init(&t->host_bridge);
+	pci_host_bridge_init(&t->host_bridge, 0x8086, 0x29c0);
 	assert_int_equal(pci_plug(&t->root, &t->host_bridge, 0, false, NULL), 0);
 	t->windows = standard;
 	*state = t;

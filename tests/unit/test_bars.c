@@ -123,7 +123,7 @@ static int teardown(void **state)
 		pci_unplug(&card.fn);
 	pci_function_release(&card.fn);
 	bus_release(&m.bus);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.memslots, 0);
 	return 0;
 }
 
@@ -134,16 +134,16 @@ static void mapped_where_the_guest_puts_it(void **state)
 	assert_int_equal(card.moved, 0);
 	config_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	assert_int_equal(card.at, 0xe0000000);
-	assert_int_equal(fake_kvm.slots, 2);
+	assert_int_equal(fake_kvm.memslots, 2);
 	assert_int_equal(read_at(0xe0000000 + 0x2010), 0x2010);
 	config_write(PCI_BASE_ADDRESS_0, 4, 0xe8000000);
 	assert_int_equal(card.at, 0xe8000000);
-	assert_int_equal(fake_kvm.slots, 2);
+	assert_int_equal(fake_kvm.memslots, 2);
 	assert_int_equal(read_at(0xe8000000 + 0x3ffc), 0x3ffc);
 	assert_int_equal(read_at(0xe0000000 + 0x2010), 0xffffffff);
 	config_write(PCI_COMMAND, 2, 0);
 	assert_int_equal(card.at, 0);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.memslots, 0);
 	assert_int_equal(read_at(0xe8000000 + 0x3ffc), 0xffffffff);
 }
 
@@ -153,27 +153,27 @@ static void trapped_while_it_is_reset(void **state)
 	config_write(PCI_BASE_ADDRESS_0, 4, 0xe0000000);
 	config_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	m.sink.trap_bars(m.sink.opaque, &card.fn, true);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.memslots, 0);
 	assert_int_equal(read_at(0xe0000000), 0);
 	/* Moved meanwhile: still no memslot. */
 	config_write(PCI_BASE_ADDRESS_0, 4, 0xe8000000);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.memslots, 0);
 	m.sink.trap_bars(m.sink.opaque, &card.fn, false);
-	assert_int_equal(fake_kvm.slots, 2);
+	assert_int_equal(fake_kvm.memslots, 2);
 }
 
 static void without_memslots_it_traps(void **state)
 {
 	(void)state;
-	fake_kvm.slot_limit = 1;
+	fake_kvm.memslot_limit = 1;
 	config_write(PCI_BASE_ADDRESS_0, 4, 0xe0000000);
 	config_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	assert_int_equal(fake_kvm.slots, 1);
+	assert_int_equal(fake_kvm.memslots, 1);
 	assert_int_equal(read_at(0xe0000000 + 0x1004), 0x1004);
 	config_write(PCI_COMMAND, 2, 0);
 	card.no_areas = true;
 	config_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.memslots, 0);
 	assert_int_equal(read_at(0xe0000000 + 4), 4);
 }
 
@@ -184,7 +184,7 @@ static void gone_with_its_function(void **state)
 	config_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	pci_unplug(&card.fn);
 	assert_int_equal(card.at, 0);
-	assert_int_equal(fake_kvm.slots, 0);
+	assert_int_equal(fake_kvm.memslots, 0);
 	assert_int_equal(read_at(0xe0000000 + 4), 0xffffffff);
 	/* Nobody said what a BAR of this one is. */
 	assert_int_equal(

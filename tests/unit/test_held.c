@@ -152,7 +152,7 @@ static void eject(struct machine *m)
 		.offset = SLOT_EJECT, .size = 1, .data = 1, .write = true, .request = &request
 	};
 
-	assert_int_equal(acpi_slots_access(&m->slots, &access), IO_DEFER);
+	assert_int_equal(acpi_slots_access(&m->acpi_slots, &access), IO_DEFER);
 	io_post(&request);
 	while (!atomic_load(&request.done))
 		loop_step(&m->loop, -1);
@@ -266,9 +266,10 @@ static void the_end_completes_what_was_deferred(void **state)
 {
 	struct machine *m = ((struct machine_rig *)*state)->m;
 	struct io_request *request = &held.vcpu->request;
-	struct bus_region region = {
-		.base = 0xf0000000, .size = 0x1000, .fn = acpi_slots_access, .opaque = &m->slots
-	};
+	struct bus_region region = { .base = 0xf0000000,
+		.size = 0x1000,
+		.fn = acpi_slots_access,
+		.opaque = &m->acpi_slots };
 
 	assert_int_equal(bus_add(&m->bus, BUS_MMIO, &region), 0);
 	bus_publish(&m->bus);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_kvm_vm.c - slots, routes and host checks without a KVM: every call to the kernel fails here
+ * test_kvm_vm.c - memslots, routes and host checks without a KVM: every call to the kernel fails here
  * (the VM's fd is -1), which is what shows that a failure changes nothing, and that what needs no
  * call makes none.
  */
@@ -147,22 +147,22 @@ static void test_routes(void **state)
 static void test_slots(void **state)
 {
 	uint64_t used[2] = { 0, 0 };
-	struct kvm_vm vm = { .vm_fd = -1, .max_slots = 70, .slot_used = used };
+	struct kvm_vm vm = { .vm_fd = -1, .max_memslots = 70, .memslot_used = used };
 	unsigned slot = 1234;
 
 	(void)state;
-	assert_int_equal(kvm_slots_free(&vm), 70);
-	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 4096, false, &slot), -EBADF);
-	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 0, false, &slot), -EINVAL);
-	assert_int_equal(kvm_slots_free(&vm), 70);
+	assert_int_equal(kvm_memslots_free(&vm), 70);
+	assert_int_equal(kvm_memslot_add(&vm, 0, &vm, 4096, false, &slot), -EBADF);
+	assert_int_equal(kvm_memslot_add(&vm, 0, &vm, 0, false, &slot), -EINVAL);
+	assert_int_equal(kvm_memslots_free(&vm), 70);
 	assert_int_equal(slot, 1234);
 	used[0] = UINT64_MAX;
 	used[1] = 0x3f;
-	assert_int_equal(kvm_slots_free(&vm), 0);
-	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 4096, false, &slot), -ENOSPC);
-	kvm_slot_del(&vm, 69);
-	assert_int_equal(kvm_slots_free(&vm), 1);
-	assert_int_equal(kvm_slot_add(&vm, 0, &vm, 4096, false, &slot), -EBADF);
+	assert_int_equal(kvm_memslots_free(&vm), 0);
+	assert_int_equal(kvm_memslot_add(&vm, 0, &vm, 4096, false, &slot), -ENOSPC);
+	kvm_memslot_del(&vm, 69);
+	assert_int_equal(kvm_memslots_free(&vm), 1);
+	assert_int_equal(kvm_memslot_add(&vm, 0, &vm, 4096, false, &slot), -EBADF);
 	assert_int_equal(used[1], 0x1f);
 }
 

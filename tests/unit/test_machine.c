@@ -355,7 +355,7 @@ static void no_interrupt(void)
 
 static void no_memslot(void)
 {
-	fake_kvm.slot_limit = 0;
+	fake_kvm.memslot_limit = 0;
 }
 
 static void no_iommufd(void)

@@ -37,7 +37,7 @@ static int setup(void **state)
 
 	fake_sink_init(&f->fake);
 	pci_bus_init(&f->root, "pcie.0", NULL, &f->fake.sink);
-	pci_host_bridge_init(&f->hb);
+	pci_host_bridge_init(&f->hb, 0x8086, 0x29c0);
 	pci_function_init(&f->bridge, "rp", NULL, NULL);
 	pci_bridge_init(&f->bridge);
 	pci_bus_init(&f->child, "rp", &f->bridge, &f->fake.sink);

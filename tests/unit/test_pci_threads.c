@@ -99,7 +99,7 @@ static void machine_init(struct machine *m)
 		.main = &m->loop };
 	pci_bus_init(&m->root, "pcie.0", NULL, &m->sink);
 	m->host.root = &m->root;
-	pci_host_bridge_init(&m->bridge);
+	pci_host_bridge_init(&m->bridge, 0x8086, 0x29c0);
 	assert_int_equal(pci_plug(&m->root, &m->bridge, 0, false, NULL), 0);
 	assert_int_equal(props_new(&root_port_type, &options), 0);
 	assert_int_equal(props_parse(&root_port_type, options, "id=rp,native-hotplug=on", NULL), 0);

@@ -404,7 +404,7 @@ static void no_memslots_is_not_fatal(void **state)
 	struct machine_rig *rig = *state;
 	struct rig_op del;
 
-	fake_kvm.slot_limit = 0;
+	fake_kvm.memslot_limit = 0;
 	plug(rig);
 	rig_del(rig, &del, "d0", true);
 	rig_settle(rig);

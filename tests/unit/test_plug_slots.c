@@ -120,7 +120,7 @@ static void reset_shows_the_waiting_card(void **state)
 	struct machine_rig *rig = *state;
 
 	plug_pull_replace(rig);
-	slots_reset(rig->m);
+	hotplug_reset(rig->m);
 	assert_int_equal(rig_slot_read(rig, PRS, 1), 1);
 	assert_int_equal(rig_slot_read(rig, EJR, 1), 0);
 	assert_false(port_of(rig)->stale_end.armed);
@@ -416,7 +416,7 @@ static void guest_lets_go(struct machine_rig *rig)
 
 static void reset_end(struct machine_rig *rig)
 {
-	slots_reset(rig->m);
+	hotplug_reset(rig->m);
 	topology_program(rig->m);
 	rig->m->resetting = false;
 }
@@ -488,7 +488,7 @@ static void end(struct machine_rig *rig, struct rig_op *ops, const enum what *or
 	rig_settle(rig);
 	if (!rig_clean(rig))
 		fail_msg("left behind by %d %d %d %d", order[0], order[1], order[2], order[3]);
-	slots_reset(rig->m);
+	hotplug_reset(rig->m);
 	rig->n_events = 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slots.c - how the guest hears of hot plug: ACPI (acpi_slots.h registers and a GED interrupt), or
+ * hotplug.c - how the guest hears of hot plug: ACPI (acpi_slots.h registers and a GED interrupt), or
  * the root port's own slot registers (native, pciehp). One of the two per port.
  */
 #include <portcullis/log.h>
@@ -28,10 +28,10 @@ static void retry(void *opaque)
 	struct machine *m = opaque;
 
 	role_enter_main();
-	if (!acpi_slots_pending(&m->slots))
+	if (!acpi_slots_pending(&m->acpi_slots))
 		return;
 	ged_raise(&m->ged, GED_PCI_HOTPLUG);
-	loop_timer_set(&m->loop, &m->slots_retry, RETRY_MS);
+	loop_timer_set(&m->loop, &m->hotplug_retry, RETRY_MS);
 }
 
 /* The guest is done with a card that was pulled: what came since may be shown. */
@@ -39,8 +39,8 @@ static void stale_over(struct port *port) ON_MAIN
 {
 	loop_timer_cancel(&port->machine->loop, &port->stale_end);
 	port->stale = false;
-	slots_withdraw(port);
-	slots_show(port, true);
+	port_cancel_unplug(port);
+	port_update_presence(port, true);
 }
 
 static void stale_timeout(void *opaque)
@@ -59,7 +59,7 @@ static void acpi_eject(void *opaque, uint8_t devfn, uint8_t functions) ON_MAIN
 	if (port->stale)
 		stale_over(port);
 	else
-		port->machine->slots_ops->released(port, functions);
+		port->machine->hotplug_ops->released(port, functions);
 }
 
 static const struct acpi_slots_ops acpi_ops = { .eject = acpi_eject };
@@ -70,7 +70,7 @@ static void native_power(void *opaque, struct root_port *root, bool off) ON_MAIN
 
 	(void)root;
 	if (off)
-		port->machine->slots_ops->released(port, 0xff);
+		port->machine->hotplug_ops->released(port, 0xff);
 }
 
 static bool bus_reset(void *opaque, struct root_port *root, struct io_request *request) ON_MAIN
@@ -78,7 +78,7 @@ static bool bus_reset(void *opaque, struct root_port *root, struct io_request *r
 	struct port *port = opaque;
 
 	(void)root;
-	return port->machine->slots_ops->bus_reset(port, request);
+	return port->machine->hotplug_ops->bus_reset(port, request);
 }
 
 static const struct root_port_ops port_ops = { .on_power = native_power,
@@ -89,37 +89,37 @@ static bool native(const struct port *port)
 	return port->root.options->native_hotplug;
 }
 
-void slots_init(struct machine *m, const struct slots_ops *ops)
+void hotplug_init(struct machine *m, const struct hotplug_ops *ops)
 {
-	m->slots_ops = ops;
-	acpi_slots_init(&m->slots, &m->loop, &acpi_ops, m);
-	m->slots_retry = (struct loop_timer){ .fn = retry, .opaque = m };
+	m->hotplug_ops = ops;
+	acpi_slots_init(&m->acpi_slots, &m->loop, &acpi_ops, m);
+	m->hotplug_retry = (struct loop_timer){ .fn = retry, .opaque = m };
 	for (struct port *p = m->ports; p; p = p->next) {
 		p->root.ops = &port_ops;
 		p->root.opaque = p;
 		if (!native(p))
-			acpi_slots_add_port(&m->slots, p->root.function.devfn, p->root.number);
+			acpi_slots_add_port(&m->acpi_slots, p->root.function.devfn, p->root.number);
 	}
 }
 
-void slots_release(struct machine *m)
+void hotplug_release(struct machine *m)
 {
-	loop_timer_cancel(&m->loop, &m->slots_retry);
+	loop_timer_cancel(&m->loop, &m->hotplug_retry);
 	for (struct port *p = m->ports; p; p = p->next) {
 		loop_timer_cancel(&m->loop, &p->ask_again);
 		loop_timer_cancel(&m->loop, &p->stale_end);
 	}
-	acpi_slots_release(&m->slots);
+	acpi_slots_release(&m->acpi_slots);
 }
 
-void slots_reset(struct machine *m)
+void hotplug_reset(struct machine *m)
 {
-	acpi_slots_reset(&m->slots);
+	acpi_slots_reset(&m->acpi_slots);
 	for (struct port *p = m->ports; p; p = p->next) {
 		loop_timer_cancel(&m->loop, &p->stale_end);
 		p->stale = false;
-		slots_withdraw(p);
-		slots_show(p, false);
+		port_cancel_unplug(p);
+		port_update_presence(p, false);
 	}
 }
 
@@ -147,7 +147,7 @@ static void press(void *opaque)
 	root_port_press_attention(&port->root);
 }
 
-void slots_show(struct port *port, bool tell)
+void port_update_presence(struct port *port, bool tell)
 {
 	struct machine *m = port->machine;
 	uint8_t now = functions_of(port);
@@ -155,7 +155,7 @@ void slots_show(struct port *port, bool tell)
 	root_port_set_presence(&port->root, now & 1);
 	if (native(port) || port->stale)
 		return;
-	acpi_slots_set_present(&m->slots, port->root.function.devfn, now, tell);
+	acpi_slots_set_present(&m->acpi_slots, port->root.function.devfn, now, tell);
 	if (tell)
 		retry(m);
 }
@@ -165,30 +165,30 @@ void slots_show(struct port *port, bool tell)
  * would never be found. Natively the link going down tells it, and the slot's own state machine
  * holds a new card back.
  */
-void slots_pull(struct port *port)
+void port_surprise_removal(struct port *port)
 {
 	struct machine *m = port->machine;
 
 	if (native(port)) {
-		slots_show(port, false);
+		port_update_presence(port, false);
 		return;
 	}
 	root_port_set_presence(&port->root, false);
-	acpi_slots_pull(&m->slots, port->root.function.devfn);
+	acpi_slots_pull(&m->acpi_slots, port->root.function.devfn);
 	port->stale = true;
 	port->stale_end = (struct loop_timer){ .fn = stale_timeout, .opaque = port };
 	loop_timer_set(&m->loop, &port->stale_end, STALE_MS);
 	retry(m);
 }
 
-bool slots_guest_has(struct port *port)
+bool port_guest_has_card(struct port *port)
 {
 	if (!(functions_of(port) & 1) || port->stale)
 		return false;
 	return !native(port) || root_port_powered(&port->root);
 }
 
-void slots_ask(struct port *port)
+void port_request_unplug(struct port *port)
 {
 	struct machine *m = port->machine;
 
@@ -197,14 +197,14 @@ void slots_ask(struct port *port)
 		press(port);
 		return;
 	}
-	acpi_slots_request_eject(&m->slots, port->root.function.devfn, functions_of(port));
+	acpi_slots_request_eject(&m->acpi_slots, port->root.function.devfn, functions_of(port));
 	retry(m);
 }
 
-void slots_withdraw(struct port *port)
+void port_cancel_unplug(struct port *port)
 {
 	if (native(port))
 		loop_timer_cancel(&port->machine->loop, &port->ask_again);
 	else
-		acpi_slots_cancel_eject(&port->machine->slots, port->root.function.devfn);
+		acpi_slots_cancel_eject(&port->machine->acpi_slots, port->root.function.devfn);
 }
