@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct stat;
+
 enum fd_zone {
 	FD_ZONE_ANY = 3,	/* any number below the zones */
 	FD_ZONE_DEVICE = 0x200, /* VFIO device fds: pread/pwrite by vCPUs; 512 of them */
@@ -59,6 +61,13 @@ void sys_closep(int *fd);
  * -EOVERFLOW: does not fit.
  */
 int sys_read_file(const char *path, char *buf, size_t size);
+/* What a symbolic link says, whole or not at all (half a name is another name): -ENAMETOOLONG. */
+int sys_read_link(const char *path, char *buf, size_t size);
+/* What is there; follows links. */
+int sys_stat(const char *path, struct stat *out);
+/* Calls fn for every entry of an open directory but "." and "..". Borrows dir; does not allocate. */
+typedef void (*sys_entry_fn)(const char *name, void *opaque);
+int sys_list(int dir, sys_entry_fn fn, void *opaque);
 
 #ifdef PORTCULLIS_FAULTS
 void sys_fail_nth(unsigned long n); /* 0: never; counting starts anew */

@@ -2,6 +2,7 @@
 /* sys.c - the door to the kernel: zones for fds, errno as a return value, faults on demand. */
 #include <portcullis/sys.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -11,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Enough for every eventfd of a few devices with hundreds of vectors. */
@@ -257,4 +259,46 @@ int sys_read_file(const char *path, char *buf, size_t size)
 out:
 	sys_close(fd);
 	return ret;
+}
+
+int sys_read_link(const char *path, char *buf, size_t size)
+{
+	ssize_t len;
+
+	if (fault())
+		return -ENOMEM;
+	len = readlinkat(AT_FDCWD, path, buf, size);
+	if (len < 0)
+		return -errno;
+	if ((size_t)len >= size)
+		return -ENAMETOOLONG;
+	buf[len] = '\0';
+	return 0;
+}
+
+/* fstatat(), as the filters know it. */
+int sys_stat(const char *path, struct stat *out)
+{
+	if (fault())
+		return -ENOMEM;
+	return fstatat(AT_FDCWD, path, out, 0) < 0 ? -errno : 0;
+}
+
+int sys_list(int dir, sys_entry_fn fn, void *opaque)
+{
+	_Alignas(struct dirent64) char buf[4096];
+	ssize_t len;
+
+	if (fault())
+		return -ENOMEM;
+	while ((len = getdents64(dir, buf, sizeof(buf))) > 0) {
+		for (ssize_t at = 0; at < len;) {
+			const struct dirent64 *entry = (const void *)(buf + at);
+
+			at += entry->d_reclen;
+			if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+				fn(entry->d_name, opaque);
+		}
+	}
+	return len < 0 ? -errno : 0;
 }

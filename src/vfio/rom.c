@@ -7,7 +7,6 @@
  * not to be had, accesses are trapped and answered from the copy.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +18,7 @@
 #include <portcullis/sys.h>
 
 #include "device.h"
+#include "host/vfio_host.h"
 
 #define ROM_MIN 2048u	     /* the smallest a BAR can tell */
 #define ROM_MAX (16u << 20)  /* and the largest: address bits 24 and up are not its own */
@@ -70,12 +70,14 @@ static bool is_rom(const uint8_t *image, uint64_t size)
 	return at + 4 <= size && !memcmp(image + at, "PCIR", 4);
 }
 
-static int check_file(const char *path, uint64_t *size, struct err *err)
+static int check_file(
+	const struct vfio_host *host, const char *path, uint64_t *size, struct err *err)
 {
 	struct stat st;
+	int ret = host->ops->stat(host, path, &st);
 
-	if (fstatat(AT_FDCWD, path, &st, 0) < 0)
-		return err_set_errno(err, errno, "cannot open romfile '%s'", path);
+	if (ret < 0)
+		return err_set_errno(err, -ret, "cannot open romfile '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "romfile '%s' is not a file", path);
 	if (st.st_size < 1 || st.st_size > ROM_MAX)
@@ -86,17 +88,18 @@ static int check_file(const char *path, uint64_t *size, struct err *err)
 	return 0;
 }
 
-static int read_file(struct vfio_rom *rom, const char *path, struct err *err)
+static int read_file(
+	const struct vfio_host *host, struct vfio_rom *rom, const char *path, struct err *err)
 {
 	uint64_t size = 0;
-	int fd, ret = check_file(path, &size, err);
+	int fd, ret = check_file(host, path, &size, err);
 
 	if (ret < 0)
 		return ret;
 	ret = rom_alloc(rom, size);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "no memory for romfile '%s'", path);
-	fd = sys_open(path, O_RDONLY | O_NONBLOCK, 0);
+	fd = host->ops->open_file(host, path);
 	if (fd < 0)
 		return err_set_errno(err, -fd, "cannot open romfile '%s'", path);
 	ret = read_all(fd, rom->image, size);
@@ -129,7 +132,7 @@ int vfio_rom_open(struct vfio_pci *dev, struct err *err)
 	if (!options->rombar)
 		return err_set(err, EINVAL, "'romfile' needs rombar=on");
 	if (!dev->rom.image)
-		ret = read_file(&dev->rom, options->romfile, err);
+		ret = read_file(vfio_env_host(&dev->env), &dev->rom, options->romfile, err);
 	if (ret < 0)
 		vfio_rom_release(dev);
 	return ret;

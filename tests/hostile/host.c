@@ -52,6 +52,7 @@ static struct {
 	struct card card[CARDS];
 	const struct vfio_device_io_ops *card_base;
 	struct vfio_host lying;
+	struct vfio_host_ops lying_ops;
 } host = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static bool on_vcpu(void)
@@ -337,14 +338,17 @@ static void lying_sleep_ms(const struct vfio_host *h, unsigned ms)
 	sleep_ms(ms < 5 ? ms : 5);
 }
 
-static const struct vfio_host_ops lying_host = {
-	.open = lying_open,
-	.ioctl = lying_ioctl,
-	.close = lying_close,
-	.device_io = lying_device_io,
-	.adopt = lying_adopt,
-	.sleep_ms = lying_sleep_ms,
-};
+/* Files in sysfs say the truth. */
+static void set_lying_ops(struct vfio_host_ops *ops)
+{
+	*ops = *host.base;
+	ops->open = lying_open;
+	ops->ioctl = lying_ioctl;
+	ops->close = lying_close;
+	ops->device_io = lying_device_io;
+	ops->adopt = lying_adopt;
+	ops->sleep_ms = lying_sleep_ms;
+}
 
 /* --- how the machine comes by it --- */
 
@@ -433,7 +437,8 @@ void host_start(void)
 	fake_vfio_host_init(&host.fake);
 	host.base = host.fake.host.ops;
 	host.lying = host.fake.host;
-	host.lying.ops = &lying_host;
+	set_lying_ops(&host.lying_ops);
+	host.lying.ops = &host.lying_ops;
 	for (unsigned i = 0; i < CARDS; i++) {
 		struct card *card = &host.card[i];
 

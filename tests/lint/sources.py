@@ -99,6 +99,24 @@ def check_door(tree):
     yield from forbidden(tree, DOOR, DOOR_EXCEPTIONS, "src/base/sys.c")
 
 
+# What names a file or directory to the kernel: src/vfio asks struct vfio_host, so that somebody else can answer.
+BY_NAME = ("sys_open sys_openat sys_read_file sys_read_link sys_stat stat lstat fstatat statx access faccessat "
+           "readlink readlinkat realpath scandir ftw nftw glob").split()
+BY_NAME_HOME = "src/vfio/host/vfio_host.c"
+
+
+def check_by_name(tree):
+    """what src/vfio opens or reads by name it asks struct vfio_host for; getdents64 and its kin are base/sys.c's"""
+    for path in tree.glob("src/vfio/", ext=".c"):
+        for number, name in calls(tree, path, BY_NAME):
+            if path != BY_NAME_HOME:
+                yield f"{path}:{number}: {name}(): through struct vfio_host's ops"
+    for path in tree.glob("src/", ext=".c"):
+        for number, name in calls(tree, path, ["getdents64", "readlinkat"]):
+            if path != "src/base/sys.c":
+                yield f"{path}:{number}: {name}() has one door"
+
+
 def check_ends(tree):
     """no assert, exit or abort: nothing ends the process but main's return"""
     yield from forbidden(tree, ENDS, ENDS_EXCEPTIONS, None)
@@ -220,6 +238,10 @@ CHECKS = [
         "threads/planted.c": "int f(void) { return ioctl(1, 2, 3); }\n"}),
     ("one door: mmap", check_door, {
         "src/vfio/planted.c": "void *f(void)\n{\n\treturn mmap(0, 1, 0, 0, 0, 0);\n}\n"}),
+    ("the host by name", check_by_name, {
+        "src/vfio/planted.c": "int f(const char *path)\n{\n\treturn sys_open(path, 0, 0);\n}\n"}),
+    ("the host by name: in vfio/host too", check_by_name, {
+        "src/vfio/host/planted.c": "int f(char *out)\n{\n\treturn fstatat(1, \"/sys\", out, 0);\n}\n"}),
     ("nothing ends the process", check_ends, {
         "src/pci/planted.c": "void f(int x) { assert(x); }\n"}),
     ("names are whole", check_cuts, {

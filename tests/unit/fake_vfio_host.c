@@ -324,14 +324,17 @@ static void fake_sleep(const struct vfio_host *host, unsigned ms)
 	fake->slept_ms += ms;
 }
 
-static const struct vfio_host_ops fake_ops = {
-	.open = fake_open,
-	.ioctl = fake_ioctl,
-	.close = fake_close,
-	.device_io = fake_device_io,
-	.adopt = fake_adopt,
-	.sleep_ms = fake_sleep,
-};
+/* What is read by name are real files, in a temporary directory. */
+static void set_ops(struct vfio_host_ops *ops)
+{
+	*ops = *vfio_host_real.ops;
+	ops->open = fake_open;
+	ops->ioctl = fake_ioctl;
+	ops->close = fake_close;
+	ops->device_io = fake_device_io;
+	ops->adopt = fake_adopt;
+	ops->sleep_ms = fake_sleep;
+}
 
 static int fake_kvm_add(void *opaque, int number)
 {
@@ -378,7 +381,8 @@ void fake_vfio_host_init(struct fake_vfio_host *fake)
 	fake->pin_limit = UINT64_MAX;
 	fake->fail_errno = EIO;
 	fake_vfio_host_setup(fake);
-	fake->host = (struct vfio_host){ .ops = &fake_ops,
+	set_ops(&fake->ops);
+	fake->host = (struct vfio_host){ .ops = &fake->ops,
 		.sysfs = fake->sysfs,
 		.dev = fake->dev,
 		.proc = fake->proc,

@@ -66,6 +66,7 @@ struct fake_device {
 
 struct fake_vfio_host {
 	struct vfio_host host;
+	struct vfio_host_ops ops;
 	char root[64], sysfs[96], dev[96], proc[96];
 	struct fake_fd fds[FAKE_FDS_MAX];
 	struct fake_device devices[FAKE_DEVICES_MAX];

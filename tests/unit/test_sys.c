@@ -193,6 +193,42 @@ static void read_file(void **state)
 	assert_int_equal(sys_read_file("/", buf, sizeof(buf)), -EISDIR);
 }
 
+static void count_name(const char *name, void *opaque)
+{
+	assert_string_equal(name, "link");
+	(*(unsigned *)opaque)++;
+}
+
+static void looks_at_names(void **state)
+{
+	char path[] = "/tmp/test_sys.XXXXXX", link[64], buf[16];
+	unsigned names = 0;
+	struct stat st;
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	(void)snprintf(link, sizeof(link), "%s/link", path);
+	assert_int_equal(symlink("vfio-pci", link), 0);
+	assert_int_equal(sys_read_link(link, buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "vfio-pci");
+	assert_int_equal(sys_read_link(link, buf, 9), 0);
+	assert_int_equal(sys_read_link(link, buf, 8), -ENAMETOOLONG);
+	assert_int_equal(sys_read_link(path, buf, sizeof(buf)), -EINVAL);
+	assert_int_equal(sys_stat(path, &st), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	assert_int_equal(sys_stat(link, &st), -ENOENT); /* what it leads to */
+	dir = sys_open(path, O_RDONLY | O_DIRECTORY, 0);
+	assert_int_equal(sys_list(dir, count_name, &names), 0);
+	assert_int_equal(names, 1);
+	sys_close(dir);
+	assert_int_equal(unlink(link), 0);
+	dir = sys_open(path, O_RDONLY | O_DIRECTORY, 0);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(sys_list(dir, count_name, &names), -ENOENT);
+	sys_close(dir);
+}
+
 /* Every door fails in its turn, and says so in its own way. */
 static void nth_call_fails(void **state)
 {
@@ -274,6 +310,7 @@ int main(void)
 		cmocka_unit_test(eventfds),
 		cmocka_unit_test(reserve),
 		cmocka_unit_test(read_file),
+		cmocka_unit_test(looks_at_names),
 		cmocka_unit_test(nth_call_fails),
 		cmocka_unit_test(mmap_reports_errno),
 		cmocka_unit_test(fd_limit),

@@ -85,7 +85,7 @@ static int check_identity(const struct vfio_attachment *attachment,
 
 	if (!options->expect.set || !attachment->device.pci)
 		return 0;
-	ret = vfio_sysfs_ids(&attachment->device, &found, err);
+	ret = vfio_sysfs_ids(&attachment->context->host, &attachment->device, &found, err);
 	return ret ? ret : vfio_ids_check(&options->expect, &found, attachment->device.name, err);
 }
 
@@ -104,7 +104,7 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 	if (ret == 0 && attachment->device.pci && !options->allow_unsafe_interrupts)
 		ret = vfio_sysfs_check_interrupts(host, err);
 	if (ret == 0)
-		vfio_sysfs_reset_methods(&attachment->device, attachment->reset_methods,
+		vfio_sysfs_reset_methods(host, &attachment->device, attachment->reset_methods,
 			sizeof(attachment->reset_methods));
 	if (ret == 0)
 		ret = vfio_sysfs_reserved(host, attachment->device.group, attachment->reserved,

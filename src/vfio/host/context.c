@@ -18,7 +18,7 @@ int vfio_context_new(struct vfio_context **out, const struct vfio_env *env)
 	if (!context)
 		return -ENOMEM;
 	context->env = *env;
-	context->host = env->host ? *env->host : vfio_host_real;
+	context->host = *vfio_env_host(env);
 	atomic_init(&context->multi_reset, true);
 	ret = pthread_mutex_init(&context->lock, NULL);
 	if (ret) {

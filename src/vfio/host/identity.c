@@ -7,21 +7,20 @@
 #include <stdio.h>
 
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 
 #include "attach.h"
 #include "sysfs.h"
 #include "vfio_host.h"
 
-static int read_id(
-	const struct vfio_sysfs_device *device, const char *file, uint16_t *out, struct err *err)
+static int read_id(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	const char *file, uint16_t *out, struct err *err)
 {
 	char path[SYSFS_PATH_MAX], text[16];
 	uint64_t value;
 	int ret = -ENAMETOOLONG;
 
 	if (snprintf(path, sizeof(path), "%s/%s", device->path, file) < (int)sizeof(path))
-		ret = sys_read_file(path, text, sizeof(text));
+		ret = host->ops->read_file(host, path, text, sizeof(text));
 	if (!ret)
 		ret = parse_u64(text, &value);
 	if (!ret && value > UINT16_MAX)
@@ -32,18 +31,19 @@ static int read_id(
 	return 0;
 }
 
-int vfio_sysfs_ids(const struct vfio_sysfs_device *device, struct pci_ids *out, struct err *err)
+int vfio_sysfs_ids(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	struct pci_ids *out, struct err *err)
 {
 	int ret;
 
 	*out = (struct pci_ids){ .set = true, .has_sub = true };
-	ret = read_id(device, "vendor", &out->vendor, err);
+	ret = read_id(host, device, "vendor", &out->vendor, err);
 	if (!ret)
-		ret = read_id(device, "device", &out->device, err);
+		ret = read_id(host, device, "device", &out->device, err);
 	if (!ret)
-		ret = read_id(device, "subsystem_vendor", &out->subvendor, err);
+		ret = read_id(host, device, "subsystem_vendor", &out->subvendor, err);
 	if (!ret)
-		ret = read_id(device, "subsystem_device", &out->subdevice, err);
+		ret = read_id(host, device, "subsystem_device", &out->subdevice, err);
 	return ret;
 }
 

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 
 #include "context.h"
 
@@ -41,7 +40,7 @@ static int read_proc(const struct vfio_host *host, const char *name, char *buf)
 
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return -ENAMETOOLONG;
-	return sys_read_file(path, buf, PROC_FILE_MAX);
+	return host->ops->read_file(host, path, buf, PROC_FILE_MAX);
 }
 
 struct memlock {

@@ -3,13 +3,11 @@
  * open_error.c - why a node of VFIO could not be opened, and what to do.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 
 #include "context.h"
 
@@ -21,7 +19,7 @@ static long own_uid(const struct vfio_host *host)
 	long real, effective;
 
 	if (snprintf(path, sizeof(path), "%s/status", host->proc) >= (int)sizeof(path) ||
-		sys_read_file(path, text, sizeof(text)) < 0)
+		host->ops->read_file(host, path, text, sizeof(text)) < 0)
 		return -1;
 	line = strstr(text, "\nUid:");
 	return line && sscanf(line, "\nUid: %ld %ld", &real, &effective) == 2 ? effective : -1;
@@ -32,7 +30,7 @@ static int not_permitted(const struct vfio_host *host, const char *path, int cod
 	long uid = own_uid(host);
 	struct stat st;
 
-	if (fstatat(AT_FDCWD, path, &st, 0) < 0)
+	if (host->ops->stat(host, path, &st) < 0)
 		return err_set_errno(err, code, "cannot open '%s'", path);
 	err_set_errno(err, code, "cannot open '%s' (owner %u:%u, mode %04o) as uid %ld", path,
 		(unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)(st.st_mode & 07777), uid);

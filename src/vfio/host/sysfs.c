@@ -2,9 +2,7 @@
 /*
  * sysfs.c - reading /sys about a device that is to be passed through.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,10 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include <portcullis/err.h>
-#include <portcullis/sys.h>
 
 #include "vfio_host.h"
 #include "sysfs.h"
@@ -43,28 +39,16 @@ static int name_set(char out[static SYSFS_NAME_MAX], const char *name)
 	return 0;
 }
 
-static bool exists(const char *path)
+static bool exists(const struct vfio_host *host, const char *path)
 {
 	struct stat st;
 
-	return fstatat(AT_FDCWD, path, &st, 0) == 0;
-}
-
-/* What a link says, whole or not at all: half a driver's name is another driver's. */
-static int read_link(const char *at, char *out, size_t size)
-{
-	ssize_t len = readlinkat(AT_FDCWD, at, out, size);
-
-	if (len < 0)
-		return -errno;
-	if ((size_t)len >= size)
-		return -ENAMETOOLONG;
-	out[len] = '\0';
-	return 0;
+	return host->ops->stat(host, path, &st) == 0;
 }
 
 /* Last part of what PATH/LINK points to; "" when there is no such link. */
-static int link_name(const char *path, const char *link, char out[static SYSFS_NAME_MAX])
+static int link_name(const struct vfio_host *host, const char *path, const char *link,
+	char out[static SYSFS_NAME_MAX])
 {
 	char at[SYSFS_PATH_MAX], target[512];
 	const char *slash;
@@ -72,37 +56,11 @@ static int link_name(const char *path, const char *link, char out[static SYSFS_N
 
 	out[0] = '\0';
 	if (!ret)
-		ret = read_link(at, target, sizeof(target));
+		ret = host->ops->read_link(host, at, target, sizeof(target));
 	if (ret < 0)
 		return ret == -ENOENT ? 0 : ret;
 	slash = strrchr(target, '/');
 	return name_set(out, slash ? slash + 1 : target);
-}
-
-typedef void (*entry_fn)(const char *name, void *opaque);
-
-/* Calls fn for every entry of a directory but "." and "..", without allocating. */
-static int each_entry(const char *path, entry_fn fn, void *opaque)
-{
-	_Alignas(struct dirent64) char buf[4096];
-	int fd = sys_open(path, O_RDONLY | O_DIRECTORY, 0);
-	ssize_t len;
-	int ret;
-
-	if (fd < 0)
-		return fd;
-	while ((len = getdents64(fd, buf, sizeof(buf))) > 0) {
-		for (ssize_t at = 0; at < len;) {
-			const struct dirent64 *entry = (const void *)(buf + at);
-
-			at += entry->d_reclen;
-			if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-				fn(entry->d_name, opaque);
-		}
-	}
-	ret = len < 0 ? -errno : 0;
-	sys_close(fd);
-	return ret;
 }
 
 static void count_entry(const char *name, void *opaque)
@@ -121,7 +79,7 @@ static int node_device(const struct vfio_host *host, dev_t node, char out[static
 	int ret = path_set(at, "%s/dev/char/%u:%u", host->sysfs, major(node), minor(node));
 
 	if (!ret)
-		ret = read_link(at, target, sizeof(target));
+		ret = host->ops->read_link(host, at, target, sizeof(target));
 	if (ret < 0)
 		return ret;
 	end = strstr(target, "/vfio-dev/");
@@ -215,7 +173,7 @@ static int no_group(
 	unsigned count = 0;
 
 	if (path_set(groups, "%s/kernel/iommu_groups", host->sysfs) == 0)
-		(void)each_entry(groups, count_entry, &count);
+		(void)host->ops->list(host, groups, count_entry, &count);
 	if (count) {
 		err_set(err, ENODEV, "'%s' is in no IOMMU group: no IOMMU of this host covers it",
 			device->name);
@@ -246,7 +204,7 @@ static int find_group(
 	char number[SYSFS_NAME_MAX], path[SYSFS_PATH_MAX], name[SYSFS_NAME_MAX];
 	char *end;
 	long group;
-	int ret = link_name(device->path, "iommu_group", number);
+	int ret = link_name(host, device->path, "iommu_group", number);
 
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot read '%s/iommu_group'", device->path);
@@ -264,7 +222,7 @@ static int find_group(
 	if (path_set(path, "%s/kernel/iommu_groups/%d/name", host->sysfs, device->group) < 0)
 		return err_set(
 			err, ENAMETOOLONG, "sysfs path of group %d is too long", device->group);
-	ret = sys_read_file(path, name, sizeof(name));
+	ret = host->ops->read_file(host, path, name, sizeof(name));
 	if (ret < 0 && ret != -ENOENT)
 		return err_set_errno(err, -ret, "cannot read '%s'", path);
 	if (ret < 0 || strcmp(name, "vfio-noiommu"))
@@ -300,13 +258,13 @@ static int bad_driver(const struct vfio_sysfs_device *device, struct err *err)
  * vfio-pci, or one of the vendors' variants of it: they are told by their name, or by the vfio-dev
  * directory that VFIO gives each of its devices since Linux 6.1.
  */
-static bool is_vfio_driver(const struct vfio_sysfs_device *device)
+static bool is_vfio_driver(const struct vfio_host *host, const struct vfio_sysfs_device *device)
 {
 	char path[SYSFS_PATH_MAX];
 
 	if (strstr(device->driver, "vfio"))
 		return true;
-	return path_set(path, "%s/vfio-dev", device->path) == 0 && exists(path);
+	return path_set(path, "%s/vfio-dev", device->path) == 0 && exists(host, path);
 }
 
 int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
@@ -318,15 +276,15 @@ int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options 
 	ret = locate(host, options, node, out, err);
 	if (ret < 0)
 		return ret;
-	if (!exists(out->path))
+	if (!exists(host, out->path))
 		return missing_device(out, err);
 	ret = find_group(host, out, options->iommufd, err);
 	if (ret < 0)
 		return ret;
-	ret = link_name(out->path, "driver", out->driver);
+	ret = link_name(host, out->path, "driver", out->driver);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot read '%s/driver'", out->path);
-	return is_vfio_driver(out) ? 0 : bad_driver(out, err);
+	return is_vfio_driver(host, out) ? 0 : bad_driver(out, err);
 }
 
 static int check_interrupts(const struct vfio_host *host, const char *module, struct err *err)
@@ -337,7 +295,7 @@ static int check_interrupts(const struct vfio_host *host, const char *module, st
 	if (path_set(path, "%s/module/%s/parameters/allow_unsafe_interrupts", host->sysfs, module) <
 		0)
 		return err_set(err, ENAMETOOLONG, "sysfs path is too long");
-	ret = sys_read_file(path, value, sizeof(value));
+	ret = host->ops->read_file(host, path, value, sizeof(value));
 	if (ret == -ENOENT)
 		return 0;
 	if (ret < 0)
@@ -361,6 +319,7 @@ int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err)
 }
 
 struct group_list {
+	const struct vfio_host *host;
 	const char *directory;
 	struct err *err;
 	bool any;
@@ -372,7 +331,7 @@ static void append_member(const char *name, void *opaque)
 	struct group_list *list = opaque;
 
 	if (path_set(path, "%s/%s", list->directory, name) < 0 ||
-		link_name(path, "driver", driver) < 0)
+		link_name(list->host, path, "driver", driver) < 0)
 		driver[0] = '\0';
 	err_append(list->err, "%s%s (%s)", list->any ? ", " : "", name,
 		driver[0] ? driver : "no driver");
@@ -382,10 +341,10 @@ static void append_member(const char *name, void *opaque)
 void vfio_sysfs_append_group(const struct vfio_host *host, int group, struct err *err)
 {
 	char directory[SYSFS_PATH_MAX];
-	struct group_list list = { .directory = directory, .err = err };
+	struct group_list list = { .host = host, .directory = directory, .err = err };
 
 	if (path_set(directory, "%s/kernel/iommu_groups/%d/devices", host->sysfs, group) < 0 ||
-		each_entry(directory, append_member, &list) < 0 || !list.any)
+		host->ops->list(host, directory, append_member, &list) < 0 || !list.any)
 		err_append(err, "unknown devices ('%s' cannot be read)", directory);
 }
 
@@ -437,7 +396,7 @@ int vfio_sysfs_reserved(const struct vfio_host *host, int group,
 	*count = 0;
 	if (path_set(path, "%s/kernel/iommu_groups/%d/reserved_regions", host->sysfs, group) < 0)
 		return err_set(err, ENAMETOOLONG, "sysfs path of group %d is too long", group);
-	ret = sys_read_file(path, text, sizeof(text));
+	ret = host->ops->read_file(host, path, text, sizeof(text));
 	/* Mediated devices' groups have no such file. */
 	if (ret == -ENOENT)
 		return 0;
@@ -466,7 +425,7 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	int ret = path_set(directory, "%s/vfio-dev", device->path);
 
 	if (ret == 0)
-		ret = each_entry(directory, take_cdev, &search);
+		ret = host->ops->list(host, directory, take_cdev, &search);
 	if (ret < 0 && ret != -ENOENT)
 		return err_set_errno(err, -ret, "cannot read '%s'", directory);
 	if (!search.name[0] || path_set(out, "%s/vfio/devices/%s", host->dev, search.name) < 0) {
@@ -479,13 +438,14 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	return 0;
 }
 
-void vfio_sysfs_reset_methods(const struct vfio_sysfs_device *device, char *out, size_t size)
+void vfio_sysfs_reset_methods(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	char *out, size_t size)
 {
 	char path[SYSFS_PATH_MAX];
 
 	out[0] = '\0';
 	if (path_set(path, "%s/reset_method", device->path) < 0 ||
-		sys_read_file(path, out, size) < 0)
+		host->ops->read_file(host, path, out, size) < 0)
 		out[0] = '\0';
 	out[strcspn(out, "\n")] = '\0';
 }

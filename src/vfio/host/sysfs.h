@@ -44,7 +44,8 @@ int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err);
 void vfio_sysfs_append_group(const struct vfio_host *host, int group, struct err *err);
 
 /* identity.c: what a PCI device says it is; -errno with text. */
-int vfio_sysfs_ids(const struct vfio_sysfs_device *device, struct pci_ids *out, struct err *err);
+int vfio_sysfs_ids(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	struct pci_ids *out, struct err *err);
 
 #define SYSFS_RESERVED_MAX 64
 struct vfio_reserved {
@@ -63,6 +64,7 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	char out[static SYSFS_PATH_MAX], struct err *err);
 
 /* The kernel's ways to reset it, best first, "flr bus"; "": the kernel does not tell. */
-void vfio_sysfs_reset_methods(const struct vfio_sysfs_device *device, char *out, size_t size);
+void vfio_sysfs_reset_methods(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	char *out, size_t size);
 
 #endif

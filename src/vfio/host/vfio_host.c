@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include <portcullis/sys.h>
+#include <portcullis/vfio.h>
 
 #include "vfio_host.h"
 
@@ -57,6 +58,43 @@ static int real_adopt(const struct vfio_host *host, int fd, dev_t *node)
 	return copy;
 }
 
+static int real_read_file(const struct vfio_host *host, const char *path, char *buf, size_t size)
+{
+	(void)host;
+	return sys_read_file(path, buf, size);
+}
+
+static int real_stat(const struct vfio_host *host, const char *path, struct stat *out)
+{
+	(void)host;
+	return sys_stat(path, out);
+}
+
+static int real_read_link(const struct vfio_host *host, const char *path, char *buf, size_t size)
+{
+	(void)host;
+	return sys_read_link(path, buf, size);
+}
+
+static int real_list(const struct vfio_host *host, const char *path, sys_entry_fn fn, void *opaque)
+{
+	int ret, dir = sys_open(path, O_RDONLY | O_DIRECTORY, 0);
+
+	(void)host;
+	if (dir < 0)
+		return dir;
+	ret = sys_list(dir, fn, opaque);
+	sys_close(dir);
+	return ret;
+}
+
+/* A pipe that was put in the file's place meanwhile does not hold us up. */
+static int real_open_file(const struct vfio_host *host, const char *path)
+{
+	(void)host;
+	return sys_open(path, O_RDONLY | O_NONBLOCK, 0);
+}
+
 static void real_sleep_ms(const struct vfio_host *host, unsigned ms)
 {
 	struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
@@ -72,6 +110,11 @@ static const struct vfio_host_ops real_ops = {
 	.close = real_close,
 	.device_io = real_device_io,
 	.adopt = real_adopt,
+	.read_file = real_read_file,
+	.stat = real_stat,
+	.read_link = real_read_link,
+	.list = real_list,
+	.open_file = real_open_file,
 	.sleep_ms = real_sleep_ms,
 };
 
@@ -81,3 +124,8 @@ const struct vfio_host vfio_host_real = {
 	.dev = "/dev",
 	.proc = "/proc/thread-self",
 };
+
+const struct vfio_host *vfio_env_host(const struct vfio_env *env)
+{
+	return env->host ? env->host : &vfio_host_real;
+}
