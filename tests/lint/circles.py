@@ -75,13 +75,16 @@ def named(tree):
 
 def check_circles(tree):
     """no files of src/vfio and src/machine need each other in a circle, but those architecture.md names"""
+    unseen = named(tree)
     for graph in (references(tree), inclusions(tree)):
         for circle in circles(graph):
-            if any(all(any(fnmatch.fnmatch(f, n) for n in row) for f in circle) for row in named(tree)):
-                continue
-            for file in sorted(circle):
+            rows = [r for r in named(tree) if all(any(fnmatch.fnmatch(f, n) for n in r) for f in circle)]
+            unseen = [r for r in unseen if r not in rows]
+            for file in sorted(circle) if not rows else ():
                 for other in sorted(circle & set(graph[file])):
                     yield f"circle: {file} -> {other} ({', '.join(graph[file][other])})"
+    for row in unseen:
+        yield f"{DOCUMENT}: no circle any more, take it out of the table: {', '.join(sorted(row))}"
 
 
 CALLER = "void planted_{0}(void);\nvoid planted_{1}(void);\nvoid planted_{1}(void)\n{{\n\tplanted_{0}();\n}}\n"
@@ -95,6 +98,8 @@ CHECKS = [
     ("circles: tables of functions", check_circles, {
         "src/vfio/planted_a.c": TAKER.format("a", "table"),
         "src/vfio/planted_b.c": USER.format("table", "a")}),
+    ("circles: the table is true", check_circles, {
+        DOCUMENT: "| files | why |\n|---|---|\n| `src/machine/*.c` | x |\n| `src/vfio/rom.c`, `src/vfio/access.c` | y |\n"}),
     ("circles: includes", check_circles, {
         "src/vfio/planted_a.h": '#include "planted_b.h"\n',
         "src/vfio/planted_b.h": '#include "planted_a.h"\n'}),
