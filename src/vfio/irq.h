@@ -6,8 +6,7 @@
  *        function's leaf lock); the worker compares what the guest wants with what is armed and
  *        does what is missing. Doing so twice changes nothing, so no event can be lost or doubled.
  * Path:  VFIO signals a vector's eventfd. Unmasked ("connected"): KVM takes it (irqfd) and nobody
- *        wakes. Masked ("held"): the worker's loop waits for it, once, and sets the
- *        pending bit.
+ *        wakes. Masked: the worker's loop waits for it, once, and sets the pending bit.
  * Spec:  PCI 3.0 ch. 6.8; VFIO_DEVICE_SET_IRQS in linux/vfio.h.
  */
 #ifndef PORTCULLIS_VFIO_IRQ_H
@@ -42,7 +41,7 @@ struct vfio_vector {
 	bool armed;	       /* the kernel signals fd */
 	bool connected;	       /* KVM listens to fd */
 	bool watched;	       /* the worker's loop listens to fd */
-	bool pending;	       /* came while held */
+	bool pending;	       /* came while masked */
 	bool message_set;
 	struct msi_message message; /* what gsi's route says */
 	struct loop_fd watch;

@@ -62,7 +62,7 @@ static void set_pending(struct vfio_vector *v, bool pending)
 	show_pending(v->dev, v->index, pending);
 }
 
-/* A held vector's interrupt. Once pending, more of them say nothing new: stop listening. */
+/* A masked vector's interrupt. Once pending, more of them say nothing new: stop listening. */
 static void arrived(void *opaque, uint32_t events)
 {
 	struct vfio_vector *v = opaque;
