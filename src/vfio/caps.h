@@ -34,7 +34,7 @@ void caps_walk(const uint8_t *config, struct cap_list *out);
 void caps_walk_ext(const uint8_t *config, unsigned size, struct cap_list *out);
 const struct cap *caps_find(const struct cap_list *list, uint16_t id);
 
-/* What has to happen beyond the bits when a field is written; bits, see config.c. */
+/* What has to happen beyond the bits when a field is written; bits, see firewall.c. */
 enum cap_effect {
 	CAP_IRQ = 1 << 0,   /* interrupt mode or message may have changed */
 	CAP_FLR = 1 << 1,   /* the trigger bit resets the function */
@@ -70,7 +70,7 @@ const struct cap_policy *cap_policy_find_ext(uint16_t id);
 /* Bytes that a capability takes which guests are not shown. */
 unsigned cap_hidden_size(const struct cap *cap, bool ext);
 
-/* Offsets and bits that config.c itself has to know. */
+/* Offsets and bits that firewall.c itself has to know. */
 #define CAP_ID_PM 0x01
 #define CAP_ID_VPD 0x03
 #define CAP_ID_MSI 0x05

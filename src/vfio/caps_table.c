@@ -37,7 +37,7 @@ static const struct cap_field vpd[] = {
 	{ .size = 0 },
 };
 
-/* Address, data and mask depend on the flags: config.c opens them. */
+/* Address, data and mask depend on the flags: firewall.c opens them. */
 static const struct cap_field msi[] = {
 	{ .offset = 2, .size = 2, .hide = 0x0600, .keep = 0x0071, .effect = CAP_IRQ },
 	{ .size = 0 },

@@ -277,7 +277,7 @@ static void open_standard(
 	}
 }
 
-/* A second capability of a kind that config.c keeps one offset of would be half emulated. */
+/* A second capability of a kind of which one offset is kept would be half emulated. */
 static bool cap_repeated(const struct cap_list *list, unsigned i)
 {
 	if (list->cap[i].id == CAP_ID_VENDOR)
