@@ -56,7 +56,6 @@ struct pci_bar {
 	uint64_t addr; /* what is programmed in config space */
 	bool mapped;   /* main: sink->map_bar() was called with mapped_at */
 	uint64_t mapped_at;
-	struct pci_bar_place place;
 };
 
 /* What pci asks of the machine. All ON_MAIN unless said. */
@@ -109,6 +108,7 @@ struct pci_function {
 	uint8_t w1cmask[PCI_CONFIG_SIZE]; /* 1: writing one clears the bit */
 	uint8_t reset_config[PCI_CONFIG_SIZE];
 	struct pci_bar bar[PCI_BARS];
+	struct pci_bar_place place[PCI_BARS];
 	bool bars_trapped;     /* the sink's: it is being reset, no memslot */
 	struct pci_bus *child; /* root port: its secondary bus */
 	/* root port: room kept behind it for what may be plugged, bytes; PCI_RESERVE_AUTO */

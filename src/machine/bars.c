@@ -15,7 +15,7 @@
 
 static void memslots_add(struct machine *m, struct pci_function *fn, unsigned bar) ON_MAIN
 {
-	struct pci_bar_place *place = &fn->bar[bar].place;
+	struct pci_bar_place *place = &fn->place[bar];
 	struct pci_area area[PCI_AREAS_MAX];
 	unsigned n = place->space == BUS_PIO || !fn->ops->areas ? 0 : fn->ops->areas(fn, bar, area);
 
@@ -36,7 +36,7 @@ static void memslots_add(struct machine *m, struct pci_function *fn, unsigned ba
 
 static void memslots_del(struct machine *m, struct pci_function *fn, unsigned bar) ON_MAIN
 {
-	struct pci_bar_place *place = &fn->bar[bar].place;
+	struct pci_bar_place *place = &fn->place[bar];
 
 	for (unsigned i = 0; i < place->n_memslots; i++)
 		kvm_memslot_del(&m->vm, place->memslot[i]);
@@ -46,7 +46,7 @@ static void memslots_del(struct machine *m, struct pci_function *fn, unsigned ba
 int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 {
 	struct machine *m = opaque;
-	struct pci_bar_place *place = &fn->bar[bar].place;
+	struct pci_bar_place *place = &fn->place[bar];
 	struct bus_region region = { .base = addr, .size = fn->bar[bar].size, .name = "bar" };
 	int ret;
 
@@ -71,7 +71,7 @@ int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 {
 	struct machine *m = opaque;
-	struct pci_bar_place *place = &fn->bar[bar].place;
+	struct pci_bar_place *place = &fn->place[bar];
 
 	role_enter_main();
 	if (!fn->ops)
@@ -95,7 +95,7 @@ void bars_trap(void *opaque, struct pci_function *fn, bool trapped)
 	for (unsigned bar = 0; bar < PCI_BARS; bar++) {
 		if (trapped)
 			memslots_del(m, fn, bar);
-		else if (fn->bar[bar].place.on_bus)
+		else if (fn->place[bar].on_bus)
 			memslots_add(m, fn, bar);
 	}
 }

@@ -271,7 +271,7 @@ void machine_query_vfio(struct machine *m, machine_vfio_fn fn, void *opaque)
 		info.open = d->life.stage != DEVICE_NEW;
 		info.on_bus = device_on_bus(d);
 		for (unsigned i = 0; i < PCI_BARS; i++) {
-			info.bar_memslots[i] = function->bar[i].place.n_memslots;
+			info.bar_memslots[i] = function->place[i].n_memslots;
 			info.memslots += info.bar_memslots[i];
 		}
 		fn(&info, opaque);

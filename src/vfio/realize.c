@@ -16,9 +16,18 @@ static bool on_root_bus(const struct vfio_pci *dev)
 }
 
 /* A copy of config space; what cannot be read is zero. */
+/*
+ * In one piece, which the kernel cuts up as it must; where that fails, piece by piece: registers
+ * behind the header that cannot be read are not there.
+ */
 static int read_config(struct vfio_pci *dev, uint8_t raw[static PCI_CONFIG_SIZE])
 {
+	ssize_t got;
+
 	memset(raw, 0, PCI_CONFIG_SIZE);
+	got = dev->io->ops->pread(dev->io, raw, dev->config_size, dev->config_at);
+	if (got == (ssize_t)dev->config_size)
+		return 0;
 	for (unsigned at = 0; at < dev->config_size; at += 4) {
 		uint32_t value;
 		int ret = vfio_device_read(dev, at, 4, &value);

@@ -466,10 +466,10 @@ static void all_is_in_its_place(void **state)
 	assert_int_equal(rig.m->ram.layout.size, 128 << 20);
 	d = device_find(rig.m, "d0");
 	assert_true(rig_plugged(&rig, "d0") && d->port == rig.m->ports);
-	assert_true(vfio_pci_function(passthrough_card(d))->bar[0].place.on_bus);
+	assert_true(vfio_pci_function(passthrough_card(d))->place[0].on_bus);
 	d = device_find(rig.m, "d1");
 	assert_true(rig_plugged(&rig, "d1") && !d->port && d->devfn == PCI_DEVFN(3, 0));
-	assert_true(vfio_pci_function(passthrough_card(d))->bar[0].place.on_bus);
+	assert_true(vfio_pci_function(passthrough_card(d))->place[0].on_bus);
 	/* Each is in a group, and so in a container, of its own: all of RAM is there for both. */
 	assert_true(
 		fake_vfio_mapped(&rig.host, 1 << 20, 64 << 20, ram_hva(&rig.m->ram, 1 << 20, 1)));

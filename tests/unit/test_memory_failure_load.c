@@ -86,7 +86,7 @@ static bool bars_on_bus(const struct device *d)
 	bool any = false;
 
 	for (unsigned i = 0; i < PCI_BARS; i++)
-		any |= passthrough_card(d)->fn.bar[i].place.on_bus;
+		any |= passthrough_card(d)->fn.place[i].on_bus;
 	return any;
 }
 

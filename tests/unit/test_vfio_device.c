@@ -77,7 +77,7 @@ static void faults(void (*fill)(struct fake_card *), int code)
 	}
 	/* Info, nine regions, five interrupt kinds, the reset ... */
 	assert_true(failed > 10);
-	assert_true(n > 1000);
+	assert_true(n > 20);
 }
 
 static void test_faults(void **state)
@@ -406,11 +406,46 @@ static void test_threads(void **state)
 
 #define CASE(name, start) cmocka_unit_test_prestate_setup_teardown(name, start, fake_rig_stop, &rig)
 
+static ssize_t (*whole_pread)(struct vfio_device_io *, void *, size_t, uint64_t);
+static int refusal; /* of more than four bytes; 0: only four of them are given */
+
+static ssize_t pread_in_pieces(struct vfio_device_io *io, void *buf, size_t len, uint64_t offset)
+{
+	if (len > 4 && refusal)
+		return refusal;
+	return whole_pread(io, buf, len > 4 ? 4 : len, offset);
+}
+
+/* A driver that gives config space in no larger pieces than registers are. */
+static void test_config_in_pieces(void **state)
+{
+	static const int refusals[] = { 0, -EINVAL };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct vfio_device_io_ops ops;
+		struct err err = { 0 };
+
+		refusal = refusals[i];
+		prepare(&rig, fake_card_e1000e);
+		ops = *rig.card.io.ops;
+		whole_pread = ops.pread;
+		ops.pread = pread_in_pieces;
+		rig.card.io.ops = &ops;
+		assert_int_equal(fake_rig_realize(&rig, "pcie.0", &err), 0);
+		assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
+		assert_int_equal(fake_config_read(&rig, 0xa0, 1), PCI_CAP_ID_MSIX);
+		assert_int_equal(fake_config_read(&rig, 0x100, 2), PCI_EXT_CAP_ID_ERR);
+		fake_rig_release(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_no_gsis),
+		cmocka_unit_test(test_config_in_pieces),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad_table),
 		CASE(test_fence, e1000e),
