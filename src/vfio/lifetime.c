@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lifetime.c - who refers to the device object: its owner, mail under way, accesses that were deferred.
+ * lifetime.c - who refers to the device object: its owner, mail under way, deferred accesses.
  */
 #include <stdlib.h>
 

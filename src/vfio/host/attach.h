@@ -56,9 +56,10 @@ void vfio_attachment_cancel(struct vfio_attachment *attachment);
 #define VFIO_P2P_BARS 6
 /*
  * Peer to peer: the mapped pieces of a BAR (0..5), which the guest has at addr, are to be mapped
- * for DMA in every address space that another device is in; no areas: the BAR is unmapped. What it
- * was before is unmapped at once, mapping is done by p2p_map(). The memory behind the areas must stay
- * until the BAR is unmapped; vfio_detach() unmaps what is left. -EAGAIN: somebody is at it, try later.
+ * for DMA in every address space that another device is in; no areas: the BAR is unmapped. What was
+ * there before is unmapped at once, mapping is vfio_attachment_p2p_map()'s. The memory behind the
+ * areas must stay until the BAR is unmapped; vfio_detach() unmaps what is left. -EAGAIN: somebody is
+ * at it, try later.
  */
 int vfio_attachment_p2p_set(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct pci_area *areas, unsigned n) ON_WORKER;

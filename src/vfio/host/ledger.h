@@ -4,8 +4,8 @@
  * (private to src/vfio/host and tests)
  *
  * Pure data, no lock inside, no system call. Entries are sorted by IOVA and never overlap.
- * Entries are reserved ahead: adding within what was reserved allocates nothing, so that a BAR that the
- * guest moves can always be entered.
+ * Entries are reserved ahead: adding within what was reserved allocates nothing, so that a BAR that
+ * the guest moves can always be entered.
  */
 #ifndef PORTCULLIS_VFIO_LEDGER_H
 #define PORTCULLIS_VFIO_LEDGER_H

@@ -2,8 +2,8 @@
 /*
  * peers.c - peer to peer: one passed-through device's BARs as targets of another one's DMA.
  *
- * What should be mapped follows from which BARs are set and who is attached; each step maps a part of
- * what is missing, and a step with nothing missing changes nothing. A BAR is mapped only where
+ * What should be mapped follows from which BARs are set and who is attached; each step maps a part
+ * of what is missing, and a step with nothing missing changes nothing. A BAR is mapped only where
  * another device is: a lone one has no use for it. It then stays, until it moves or its owner goes.
  *
  * Older kernels map device memory page by page, seconds for a large BAR. Therefore: pieces,

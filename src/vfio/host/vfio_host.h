@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vfio_host.h - the host kernel as the attach code sees it: where sysfs and the device nodes are, and
- * the calls made on them, so that tests can put a fake kernel in the real one's place.
+ * vfio_host.h - the host kernel as src/vfio sees it: where sysfs and the device nodes are, and the
+ * calls made on them, so that tests can put a fake kernel in the real one's place.
  * (private to src/vfio and tests)
  *
  * Role:   worker (vfio_context_new(): main).
