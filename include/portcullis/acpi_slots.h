@@ -10,7 +10,7 @@
  * 0..255: the ASL needs no table to find the registers of the device object with a given _ADR. A
  * bitmap of functions has bit f for function f (0..7) behind the port.
  *
- * Page at ACPI_SLOTS_BASE, little-endian (offset, name, width, access):
+ * A page, little-endian (offset, name, width, access):
  *
  *   0x000         NEXT  32  R     lowest port with a bit set in INS or EJR; 0xffffffff: none
  *   0x004..0x7ff  -               reads 0, writes ignored
@@ -38,7 +38,6 @@
 #include <portcullis/bus.h>
 #include <portcullis/role.h>
 
-#define ACPI_SLOTS_BASE 0xfeb01000ull /* GPA_PLATFORM, behind the GED's page */
 #define ACPI_SLOTS_SIZE 0x1000
 #define ACPI_SLOTS_PORTS 256
 

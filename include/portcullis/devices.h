@@ -29,8 +29,6 @@
  * Main is told only of what it would look at too late: writing the same again wakes nobody, nor
  * does a periodic interrupt that the guest never acknowledges.
  */
-#define RTC_PORT 0x70
-#define RTC_GSI 8
 #define RTC_CENTURY 0x32 /* for FADT */
 struct rtc {
 	pthread_mutex_t lock;
@@ -52,8 +50,6 @@ void rtc_reset(struct rtc *rtc);
 enum io_status rtc_access(void *rtc, struct io_access *access);
 
 /* --- power.c: sleep control (ACPI 6.4 4.8.3.7), the reset register, the keyboard's reset --- */
-#define POWER_SLEEP_CONTROL 0x600 /* SLEEP_CONTROL_REG, SLEEP_STATUS_REG: 2 ports */
-#define POWER_RESET_REG 0xcf9
 enum power_event { POWER_OFF, POWER_RESET };
 struct power {
 	struct loop *main;
@@ -91,9 +87,7 @@ void debug_exit_init(struct debug_exit *debug_exit, struct loop *main,
 enum io_status debug_exit_access(void *debug_exit, struct io_access *access);
 
 /* --- ged.c: generic event device (ACPI0013): which events wait; reading clears --- */
-#define GED_BASE 0xfeb00000ull /* GPA_PLATFORM; 4-byte event register */
-#define GED_SIZE 0x1000
-#define GED_GSI 9
+#define GED_SIZE 0x1000 /* 4-byte event register */
 enum ged_event { GED_POWER_BUTTON = 1u << 0, GED_PCI_HOTPLUG = 1u << 1 };
 struct ged {
 	_Atomic uint32_t events;

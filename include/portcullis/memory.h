@@ -17,18 +17,6 @@
 
 struct err;
 
-/* The platform's fixed addresses (q35-like, no firmware). */
-#define GPA_LOW_RAM_END 0xc0000000ull /* RAM below 4 GiB stops here: 3 GiB */
-#define GPA_ECAM 0xc0000000ull	      /* 256 buses, 256 MiB */
-#define GPA_ECAM_SIZE 0x10000000ull
-#define GPA_PCI32 0xd0000000ull	    /* 32-bit BAR window */
-#define GPA_PCI32_END 0xfeb00000ull /* exclusive */
-#define GPA_PLATFORM 0xfeb00000ull  /* our own MMIO registers (hot plug, GED): 1 MiB */
-#define GPA_IOAPIC 0xfec00000ull
-#define GPA_LAPIC 0xfee00000ull
-#define GPA_KVM_IDENTITY 0xfeffc000ull /* KVM_SET_IDENTITY_MAP_ADDR, then 3 TSS pages */
-#define GPA_HIGH_RAM 0x100000000ull    /* RAM above 4 GiB starts here */
-
 #define RAM_SEGMENTS_MAX 32
 #define RAM_REPLACED_MAX 256
 
@@ -46,7 +34,7 @@ struct ram_layout {
 	unsigned count;
 	struct ram_segment segment[RAM_SEGMENTS_MAX]; /* ascending gpa */
 	uint64_t size;				      /* sum */
-	uint64_t top; /* exclusive end of the highest segment, >= 4 GiB */
+	uint64_t top; /* exclusive end of the highest segment, or of the hole above it */
 };
 
 /* Where DMA of devices may go (n_usable 0: anywhere), and where RAM for it must not lie. */
@@ -59,15 +47,14 @@ struct dma_limits {
 void dma_limits_join(struct dma_limits *limits, const struct dma_limits *with);
 
 /*
- * Lays out size bytes (page multiple) from GPA 0, leaving out [GPA_LOW_RAM_END, 4 GiB), everything
- * reserved (holes are rounded out to 2 MiB), everything that is not usable, and everything from
- * gpa_limit (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in
- * any order and overlap. Errors: -ERANGE with text naming the range that is in the way; -E2BIG when
+ * Lays out size bytes (page multiple) from GPA 0, leaving out the board's hole, everything reserved
+ * (holes are rounded out to 2 MiB), everything that is not usable, and everything from gpa_limit
+ * (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in any order and overlap. Errors: -ERANGE with text naming the range that is in the way; -E2BIG when
  * more than RAM_SEGMENTS_MAX segments would be needed; -EINVAL for a size that is 0 or no page
  * multiple.
  */
-int ram_layout(struct ram_layout *out, uint64_t size, const struct dma_limits *limits,
-	uint64_t gpa_limit, struct err *err);
+int ram_layout(struct ram_layout *out, uint64_t size, const struct range *hole,
+	const struct dma_limits *limits, uint64_t gpa_limit, struct err *err);
 
 struct ram_options {
 	const char *path; /* -mem-path: hugetlbfs or a directory; NULL: anonymous memory */

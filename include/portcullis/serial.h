@@ -17,8 +17,6 @@
 #include <portcullis/bus.h>
 #include <portcullis/loop.h>
 
-#define SERIAL_PORT 0x3f8
-#define SERIAL_GSI 4
 #define SERIAL_RING 65536 /* bytes to the outside kept; when full the guest sees THR not empty */
 
 #define SERIAL_FIFO 16

@@ -36,7 +36,7 @@
 
 #include <stdio.h>
 
-#include <portcullis/acpi_slots.h>
+#include <portcullis/q35.h>
 
 #define SLOTS_PORT0 (ACPI_SLOTS_BASE + 0x800)
 #define SLOT_REGISTERS 8

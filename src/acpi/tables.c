@@ -13,6 +13,7 @@
 #include <portcullis/devices.h>
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
+#include <portcullis/q35.h>
 
 #include "dsdt.h"
 #include "ssdt.h"

@@ -15,6 +15,7 @@
 
 #include <portcullis/boot.h>
 #include <portcullis/memory.h>
+#include <portcullis/q35.h>
 
 struct err;
 

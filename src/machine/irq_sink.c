@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* irq_sink.c - what devices ask of the interrupt controllers, in KVM. */
+#include <portcullis/board.h>
+
 #include "state.h"
 
 static int gsi_alloc(void *opaque, uint32_t *gsi)
@@ -47,7 +49,7 @@ static uint32_t intx_gsi(void *opaque, const struct pci_function *fn, unsigned p
 		line += fn->devfn >> 3;
 		fn = fn->bus ? fn->bus->bridge : NULL;
 	}
-	return m->acpi.intx_gsi[line & 3];
+	return m->board->intx_gsi[line & 3];
 }
 
 void irq_sink_init(struct machine *m)

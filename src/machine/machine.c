@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/board.h>
 #include <portcullis/log.h>
 #include <portcullis/policy.h>
 #include <portcullis/sys.h>
@@ -16,11 +17,11 @@
 static int vcpus_init(struct machine *m, struct err *err) ON_MAIN
 {
 	const struct config *config = m->config;
-	struct kvm_topology topology = { .cpus = config->cpus,
+
+	m->topology = (struct kvm_topology){ .cpus = config->cpus,
 		.sockets = config->sockets,
 		.cores = config->cores,
 		.threads = config->threads };
-
 	m->vcpus = calloc(config->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return err_set(err, ENOMEM, "no memory for %u vCPUs", config->cpus);
@@ -32,13 +33,12 @@ static int vcpus_init(struct machine *m, struct err *err) ON_MAIN
 		v->gate = &m->gate;
 		v->machine = m;
 		atomic_store(&v->request.done, 1);
-		ret = kvm_vcpu_init(&v->kvm, &m->vm, i, &topology, err);
+		ret = kvm_vcpu_init(&v->kvm, &m->vm, i, &m->topology, err);
 		if (ret)
 			return ret;
 		m->n_vcpus = i + 1;
 		if (bus_add_reader(&m->bus, &v->reader))
 			return err_set(err, ENOMEM, "no memory for the address map");
-		m->apic_ids[i] = (uint8_t)kvm_apic_id(&topology, i);
 	}
 	return 0;
 }
@@ -66,20 +66,6 @@ static int workers_init(struct machine *m, struct err *err)
 		m->n_workers = i + 1;
 	}
 	return 0;
-}
-
-static void describe_acpi(struct machine *m)
-{
-	m->acpi.cpus = m->config->cpus;
-	m->acpi.apic_ids = m->apic_ids;
-	m->acpi.ecam = GPA_ECAM;
-	m->acpi.mem32_start = m->windows.mem32_start;
-	m->acpi.mem32_end = m->windows.mem32_end;
-	m->acpi.io_start = (uint16_t)m->windows.io_start;
-	m->acpi.ports = m->port_devfns;
-	m->acpi.native_hotplug = m->ports && m->ports->root.options->native_hotplug;
-	for (unsigned i = 0; i < 4; i++)
-		m->acpi.intx_gsi[i] = 16 + i;
 }
 
 /* Ctrl-A X on the terminal. */
@@ -152,6 +138,7 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	if (!m)
 		return err_set(err, ENOMEM, "no memory for the machine");
 	m->config = config;
+	m->board = &q35_board;
 	m->vm.kvm_fd = m->vm.vm_fd = m->vm.vfio_fd = -1;
 	m->ram.fd = -1;
 	m->loop.epoll_fd = m->loop.wake_fd = m->memory.wake_fd = -1;
@@ -184,7 +171,6 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	if (ret)
 		goto fail;
 	plug_init(m);
-	describe_acpi(m);
 	*out = m;
 	return 0;
 fail:

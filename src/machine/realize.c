@@ -5,8 +5,8 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include <portcullis/board.h>
 #include <portcullis/log.h>
 
 #include "plug.h"
@@ -105,7 +105,8 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 	if (!limits)
 		return err_set(err, ENOMEM, "no memory to lay out the guest's memory");
 	collect_limits(m, limits);
-	ret = ram_layout(&layout, config->ram_size, limits, 1ull << m->vm.phys_bits, err);
+	ret = ram_layout(&layout, config->ram_size, &m->board->ram_hole, limits,
+		1ull << m->vm.phys_bits, err);
 	m->iova_end = UINT64_MAX;
 	if (limits->n_usable && limits->usable[limits->n_usable - 1].end < UINT64_MAX)
 		m->iova_end = limits->usable[limits->n_usable - 1].end + 1;
@@ -135,8 +136,6 @@ static int place_mem64(struct machine *m, struct err *err)
 		return err_set(err, E2BIG,
 			"%llu MiB of memory leave no room for PCI devices in the %u address bits of this CPU",
 			(unsigned long long)(m->ram.layout.size >> 20), m->vm.phys_bits);
-	m->acpi.mem64_start = m->windows.mem64_start;
-	m->acpi.mem64_end = m->windows.mem64_end;
 	return 0;
 }
 
@@ -158,43 +157,4 @@ int machine_realize(struct machine *m, struct err *err)
 		ret = map_memory(m, err);
 	passthrough_set_multi_reset(m, false);
 	return ret;
-}
-
-/*
- * Where a PC's firmware starts, and where a kernel jumps in real mode when it knows no better way
- * to reset: Linux does on a hardware-reduced machine without EFI, asking neither ACPI nor the
- * keyboard controller. There is no firmware, so what it would do stands here.
- */
-#define RESET_VECTOR 0xffff0ull /* f000:fff0 */
-static const uint8_t reset_vector[] = {
-	0xba, POWER_RESET_REG & 0xff, POWER_RESET_REG >> 8, /* mov dx, 0xcf9 */
-	0xb0, ACPI_RESET_VALUE,				    /* mov al, 6 */
-	0xee,						    /* out dx, al */
-	0xf4,						    /* hlt */
-	0xeb, 0xfd,					    /* jmp to the hlt */
-};
-
-static void place_reset_vector(struct machine *m)
-{
-	void *at = ram_hva(&m->ram, RESET_VECTOR, sizeof(reset_vector));
-
-	if (at)
-		memcpy(at, reset_vector, sizeof(reset_vector));
-}
-
-int machine_load(struct machine *m, struct err *err)
-{
-	uint64_t rsdp = 0;
-	int ret;
-
-	memory_failures_mend(m);
-	topology_program(m);
-	ret = acpi_place(&m->acpi, &m->ram, &rsdp, err);
-	if (!ret)
-		ret = smbios_place(m->config->uuid, &m->ram, err);
-	if (!ret)
-		ret = boot_place(&m->boot, &m->ram, rsdp, &m->gate.load, &m->gate.entry, err);
-	place_reset_vector(m);
-	vcpus_reset(m);
-	return ret ? ret : memory_failures_check(m, err);
 }

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include <portcullis/board.h>
 #include <portcullis/log.h>
 
 #include "plug.h"
@@ -39,7 +40,8 @@ static void reset_finish(struct machine *m) ON_MAIN
 {
 	struct err err = { 0 };
 
-	platform_reset(m);
+	hotplug_reset(m);
+	m->board->reset(m);
 	if (kvm_vm_reset(&m->vm))
 		log_guest("cannot reset the interrupt controllers");
 	if (machine_load(m, &err))

@@ -8,7 +8,6 @@
 #ifndef PORTCULLIS_MACHINE_STATE_H
 #define PORTCULLIS_MACHINE_STATE_H
 
-#include <portcullis/acpi.h>
 #include <portcullis/acpi_slots.h>
 #include <portcullis/boot.h>
 #include <portcullis/bus.h>
@@ -124,14 +123,13 @@ struct memory_failures {
 
 struct machine {
 	struct config *config; /* borrowed; device options are moved out of it */
+	const struct board *board;
 	struct loop loop;
 	struct kvm_vm vm;
 	struct bus bus;
 	struct ram ram;
 	bool ram_ready;
 	struct boot_image boot;
-	struct acpi_desc acpi;
-	uint8_t port_devfns[256], apic_ids[MACHINE_CPUS_MAX];
 
 	struct pci_sink sink;
 	struct irq_sink irq_sink;
@@ -161,6 +159,7 @@ struct machine {
 	unsigned n_unnamed;
 
 	struct vcpu_gate gate;
+	struct kvm_topology topology;
 	struct vcpu *vcpus;
 	unsigned n_vcpus;
 	struct worker *workers;
@@ -189,10 +188,11 @@ struct machine {
 	void *on_event_opaque;
 };
 
-/* platform.c: the emulated devices and their places in the address maps. */
+/* platform.c: the board's devices and their places in the address maps. */
 int platform_init(struct machine *m, struct err *err) ON_MAIN;
 void platform_release(struct machine *m);
-void platform_reset(struct machine *m) ON_MAIN;
+/* power_init()'s on_event: the guest powers off or resets. opaque is the machine. */
+void platform_power(void *opaque, enum power_event event);
 
 /* panic.c: what guests say by pvpanic-pci. */
 void panic_init(struct machine *m);
@@ -212,8 +212,7 @@ bool topology_has_port(const struct machine *m, const char *id);
 int topology_place(struct pci_bus *bus, int32_t addr, struct err *err);
 /* Addresses for everything, as firmware would, and mapped. */
 void topology_program(struct machine *m) ON_MAIN;
-
-/* windows.c: the 64-bit window, above memory and if possible where DMA reaches. Pure. */
+/* The 64-bit window, above memory and if possible where DMA reaches. Pure. */
 void windows_place(struct pci_windows *windows, uint64_t ram_top, uint64_t iova_end);
 
 /* passthrough.c: VFIO, whose devices share a context. */
@@ -316,9 +315,10 @@ void vcpus_go(struct machine *m);
  * have. False: look again later.
  */
 bool vcpus_finished(struct machine *m);
+
+/* load.c */
 /* All are parked: they start anew when the gate opens; what they reported before is void. */
 void vcpus_reset(struct machine *m) ON_MAIN;
-
 /* Kernel, tables and registers for a fresh start; vCPUs are stopped. */
 int machine_load(struct machine *m, struct err *err) ON_MAIN;
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* topology.c - pcie.0 and its root ports: who sits where. */
+/* topology.c - pcie.0 and its root ports: who sits where, and where BARs go. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/board.h>
 #include <portcullis/log.h>
 
 #include "state.h"
 
-#define PCI_IO_START 0x1000u /* ports below belong to the platform */
-#define PCI_IO_END 0x10000u
+#define GIB (1ull << 30)
+/* What must be left below the IOMMU's limit for it to be kept: a 64 GiB BAR and its neighbours. */
+#define ROOM (128 * GIB)
 
 struct pci_bus *topology_find_bus(struct machine *m, const char *name)
 {
@@ -111,15 +113,27 @@ static void set_windows(struct machine *m)
 {
 	unsigned bits = m->vm.phys_bits < 46 ? m->vm.phys_bits : 46;
 
-	m->windows = (struct pci_windows){
-		.io_start = PCI_IO_START,
-		.io_end = PCI_IO_END,
-		.mem32_start = GPA_PCI32,
-		.mem32_end = GPA_PCI32_END,
-		/* The upper half of the address space; windows_place() has the last word. */
-		.mem64_start = 1ull << (bits - 1),
-		.mem64_end = 1ull << bits,
-	};
+	m->windows = m->board->windows;
+	/* The upper half of the address space; windows_place() has the last word. */
+	m->windows.mem64_start = 1ull << (bits - 1);
+	m->windows.mem64_end = 1ull << bits;
+}
+
+/*
+ * An IOMMU may have fewer address bits than the CPU (39 beside 46 is sold in numbers). A BAR above
+ * its limit cannot be reached by other devices' DMA, so BARs go below it while there is room.
+ */
+void windows_place(struct pci_windows *w, uint64_t ram_top, uint64_t iova_end)
+{
+	uint64_t low = ram_top > 4 * GIB ? (ram_top + GIB - 1) & ~(GIB - 1) : 4 * GIB;
+
+	iova_end &= ~(GIB - 1);
+	if (iova_end < w->mem64_end && iova_end > low && iova_end - low >= ROOM) {
+		w->mem64_start = low;
+		w->mem64_end = iova_end;
+	}
+	if (w->mem64_start < ram_top)
+		w->mem64_start = low;
 }
 
 int topology_init(struct machine *m, struct err *err)
@@ -130,7 +144,8 @@ int topology_init(struct machine *m, struct err *err)
 	set_windows(m);
 	pci_bus_init(&m->pcie0, "pcie.0", NULL, &m->sink);
 	m->host.root = &m->pcie0;
-	pci_host_bridge_init(&m->host_bridge, 0x8086, 0x29c0);
+	pci_host_bridge_init(
+		&m->host_bridge, m->board->host_bridge_vendor, m->board->host_bridge_device);
 	ret = pci_plug(&m->pcie0, &m->host_bridge, 0, false, err);
 	for (unsigned i = 0; !ret && i < config->n_devices; i++) {
 		struct root_port_options *options = config->devices[i].options;
@@ -146,8 +161,6 @@ int topology_init(struct machine *m, struct err *err)
 			ret = err_set(err, EINVAL,
 				"pcie-root-port '%s': native-hotplug differs from that of '%s': it is one for all ports",
 				p->root.options->device.id, m->ports->root.options->device.id);
-	for (struct port *p = m->ports; p; p = p->next)
-		m->port_devfns[m->acpi.n_ports++] = p->root.function.devfn;
 	return ret;
 }
 

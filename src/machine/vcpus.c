@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vcpus.c - starting and stopping the vCPUs at their gate, and what one reports that cannot go on.
+ * vcpus.c - starting and stopping the vCPUs at their gate, and how one reports that it cannot go on.
  *
  * Main closes the gate, interrupts KVM_RUN and asks from time to time; it never waits for a vCPU,
  * which the kernel may hold in an access to a device for as long as that is reset.
@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include <portcullis/futex.h>
-#include <portcullis/log.h>
 
 #include "state.h"
 
@@ -80,31 +79,10 @@ void vcpus_end(struct machine *m)
 	futex_wake_all(&m->gate.others);
 }
 
-/* A vCPU cannot go on: on main, posted by vcpu_report(). */
-static void reported(struct mail *mail)
-{
-	struct vcpu *v = container_of(mail, struct vcpu, stopped);
-	struct machine *m = v->machine;
-
-	role_enter_main();
-	if (m->resetting)
-		return;
-	if (v->exit_kind == KVM_EXITED_POWEROFF)
-		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
-	if (v->exit_kind == KVM_EXITED_RESET)
-		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	/* As often as the guest likes: it may go through this in a loop. */
-	log_guest("vcpu%u: %s", v->kvm.index, v->why);
-	if (v->exit_kind == KVM_EXITED_SHUTDOWN)
-		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	machine_stop(m, RUNSTATE_INTERNAL_ERROR, NULL);
-}
-
 void vcpu_report(struct vcpu *v, int exit_kind, const char *why)
 {
 	v->exit_kind = exit_kind;
 	snprintf(v->why, sizeof(v->why), "%s", why);
-	v->stopped.run = reported;
 	loop_post(&v->machine->loop, &v->stopped);
 }
 
@@ -128,19 +106,4 @@ bool vcpus_finished(struct machine *m)
 		futex_wake_all(&m->gate.open);
 	}
 	return all;
-}
-
-void vcpus_reset(struct machine *m)
-{
-	uint32_t others = 0;
-
-	for (unsigned i = 0; i < m->n_vcpus; i++) {
-		struct vcpu *v = &m->vcpus[i];
-
-		(void)loop_take_back(&m->loop, &v->stopped);
-		memory_failures_forget(v);
-		atomic_store(&v->needs_reset, true);
-		others += i > 0;
-	}
-	atomic_store(&m->gate.others, others);
 }

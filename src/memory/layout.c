@@ -17,6 +17,7 @@
 #define GPA_BITS_MAX 52
 
 struct plan {
+	const struct range *hole; /* the board's */
 	const struct dma_limits *dma;
 	uint64_t limit; /* exclusive */
 };
@@ -66,12 +67,10 @@ static struct span usable_span(const struct plan *plan, const struct range *r)
 	return s;
 }
 
-static const struct range pci_hole = { GPA_LOW_RAM_END, GPA_HIGH_RAM - 1 };
-
 /* Where the block that pos lies in ends; pos itself when it lies in none. */
 static uint64_t leave_holes(const struct plan *plan, uint64_t pos)
 {
-	struct span s = hole_span(plan, &pci_hole);
+	struct span s = hole_span(plan, plan->hole);
 
 	if (pos >= s.start && pos < s.end)
 		return s.end;
@@ -122,7 +121,7 @@ static uint64_t nearer(uint64_t end, uint64_t start, uint64_t candidate)
 /* How far RAM that starts at start (an address from find_start()) may reach, exclusive. */
 static uint64_t find_end(const struct plan *plan, uint64_t start)
 {
-	uint64_t end = nearer(plan->limit, start, hole_span(plan, &pci_hole).start), reach = start;
+	uint64_t end = nearer(plan->limit, start, hole_span(plan, plan->hole).start), reach = start;
 	bool grown;
 
 	for (unsigned i = 0; i < plan->dma->n_reserved; i++) {
@@ -182,11 +181,11 @@ static int refuse_size(
 	return ret;
 }
 
-int ram_layout(struct ram_layout *out, uint64_t size, const struct dma_limits *limits,
-	uint64_t gpa_limit, struct err *err)
+int ram_layout(struct ram_layout *out, uint64_t size, const struct range *hole,
+	const struct dma_limits *limits, uint64_t gpa_limit, struct err *err)
 {
 	const uint64_t max = 1ull << GPA_BITS_MAX;
-	struct plan plan = { limits, gpa_limit < max ? round_down(gpa_limit) : max };
+	struct plan plan = { hole, limits, gpa_limit < max ? round_down(gpa_limit) : max };
 	uint64_t pos = 0;
 
 	memset(out, 0, sizeof(*out));
@@ -217,8 +216,8 @@ int ram_layout(struct ram_layout *out, uint64_t size, const struct dma_limits *l
 		out->top = s->gpa + s->size;
 		out->count++;
 	}
-	if (out->top < GPA_HIGH_RAM)
-		out->top = GPA_HIGH_RAM;
+	if (out->top <= hole->end)
+		out->top = hole->end + 1;
 	return 0;
 }
 

@@ -13,6 +13,8 @@
 #include <linux/pci_regs.h>
 #include <valgrind/callgrind.h>
 
+#include <portcullis/q35.h>
+
 #include "../unit/machine_rig.h"
 
 /* tests/bench/run divides by these. */

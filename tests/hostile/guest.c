@@ -11,6 +11,7 @@
 #include <portcullis/acpi_slots.h>
 #include <portcullis/devices.h>
 #include <portcullis/memory.h>
+#include <portcullis/q35.h>
 #include <portcullis/serial.h>
 
 #include "hostile.h"

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <portcullis/memory.h>
+#include <portcullis/q35.h>
 #include <portcullis/sys.h>
 
 #include "hostile.h"

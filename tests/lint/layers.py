@@ -7,16 +7,17 @@ from tree import module, product
 # module -> what it may include besides itself. Order: lower layers first.
 LAYERS = {
     "base": set(),
+    "q35": set(),                                      # addresses; for x86 files only (FENCES)
     "policy": set(),                                   # the contract of seccomp/
     "memory": {"base"},
-    "kvm": {"base", "memory"},
+    "kvm": {"base", "q35"},
     "bus": {"base"},
     "pci": {"base", "bus"},
     "vfio": {"base", "memory", "bus", "pci"},          # not kvm: it is handed a vfio_env, irq_sink
     "devices": {"base", "bus", "pci"},
-    "acpi": {"base", "memory", "pci", "devices"},      # register addresses only
-    "boot": {"base", "memory", "kvm"},
-    "machine": {"base", "policy", "memory", "kvm", "bus", "pci", "vfio", "devices", "acpi", "boot"},
+    "acpi": {"base", "q35", "memory", "devices"},      # of devices, register numbers only
+    "boot": {"base", "q35", "memory", "kvm"},
+    "machine": {"base", "policy", "q35", "memory", "kvm", "bus", "pci", "vfio", "devices", "acpi", "boot"},
     "qmp": {"base", "pci", "vfio", "machine"},         # the lower two are looked at only
     "cli": {"base", "machine", "qmp"},
     "threads": {"base", "policy", "bus", "kvm", "memory", "pci", "machine", "qmp", "cli", "vfio"},
@@ -29,7 +30,7 @@ HEADERS = {
     "sys": "base", "closer": "base", "container_of": "base", "futex": "base", "scm": "base",
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
     "serial": "devices", "pvpanic": "devices",
-    "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
+    "board": "machine", "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
     "thread": "threads", "machine_vfio": "machine",
     "vfio_options": "vfio", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
@@ -46,6 +47,8 @@ FENCES = [
      "VFIO's interface is for src/vfio and seccomp"),
     (r"portcullis/vfio(_fault)?\.h$", r"(src/machine/passthrough\.c|src/vfio/|src/qmp/|include/)",
      "in the machine, passthrough.c is the only file that knows VFIO devices"),
+    (r"portcullis/q35\.h$", r"src/(kvm/x86|boot|acpi)/|src/machine/q35\.c$",
+     "a board's addresses are for the files that are its architecture's; others ask struct board"),
     (r"sys/ioctl\.h$", r"(src/base/sys|seccomp/\w+)\.c$", "ioctl only through base/sys.c"),
 ]
 
@@ -171,5 +174,6 @@ CHECKS = [
     ("fence: VFIO devices", check_fences, {
         "src/machine/planted.c": "#include <portcullis/vfio.h>\n",
     }),
+    ("fence: the board", check_fences, {"src/machine/planted.c": "#include <portcullis/q35.h>\n"}),
     ("no included .c", check_no_included_c, {"src/pci/planted.c": '#include "x.c"\n'}),
 ]

@@ -10,6 +10,7 @@
 
 #include <portcullis/acpi.h>
 #include <portcullis/memory.h>
+#include <portcullis/q35.h>
 
 struct acpi_fixture {
 	struct ram ram;

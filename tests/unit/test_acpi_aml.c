@@ -14,6 +14,7 @@
 
 #include <portcullis/acpi_slots.h>
 #include <portcullis/devices.h>
+#include <portcullis/q35.h>
 #include <portcullis/serial.h>
 
 #include "../../src/acpi/aml.h"

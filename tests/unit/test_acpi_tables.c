@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <portcullis/devices.h>
+#include <portcullis/q35.h>
 
 #include "acpi_fixture.h"
 

@@ -16,6 +16,8 @@
 
 #include <linux/pci_regs.h>
 
+#include <portcullis/q35.h>
+
 #include "../../src/vfio/device.h"
 #include "machine_rig.h"
 

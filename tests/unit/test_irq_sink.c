@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <portcullis/board.h>
+
 #include "../../src/machine/state.h"
 
 /* What KVM was asked last; it answers answer. */
@@ -127,6 +129,7 @@ static void test_forwards(void **state)
  */
 static void test_intx(void **state)
 {
+	static const struct board board = { .intx_gsi = { 20, 21, 22, 23 } };
 	const struct irq_sink *irq = &m->irq_sink;
 	struct pci_function port = { .devfn = PCI_DEVFN(6, 1) }, below = { .devfn = 0 };
 	struct pci_function inner = { .devfn = PCI_DEVFN(3, 0) },
@@ -135,8 +138,7 @@ static void test_intx(void **state)
 	struct pci_bus grandchild = { .bridge = &inner };
 
 	(void)state;
-	for (uint32_t i = 0; i < 4; i++)
-		m->acpi.intx_gsi[i] = 20 + i;
+	m->board = &board;
 	for (unsigned slot = 0; slot < 32; slot++) {
 		struct pci_function fn = { .devfn = PCI_DEVFN(slot, slot % 8) };
 

@@ -14,6 +14,7 @@
 
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
+#include <portcullis/q35.h>
 
 #define MIB 0x100000ull
 #define GIB 0x40000000ull
@@ -80,6 +81,8 @@ static const struct layout_case cases[] = {
 		.top = 1032 * GIB },
 };
 
+static const struct range hole = { GPA_LOW_RAM_END, GPA_HIGH_RAM - 1 };
+
 static int lay_out(struct ram_layout *l, uint64_t size, const struct range *usable,
 	unsigned n_usable, const struct range *reserved, unsigned n_reserved, uint64_t limit,
 	struct err *err)
@@ -91,7 +94,7 @@ static int lay_out(struct ram_layout *l, uint64_t size, const struct range *usab
 		dma.usable[i] = usable[i];
 	for (unsigned i = 0; i < n_reserved; i++)
 		dma.reserved[i] = reserved[i];
-	return ram_layout(l, size, &dma, limit, err);
+	return ram_layout(l, size, &hole, &dma, limit, err);
 }
 
 static void check_case(const struct layout_case *c)
@@ -290,10 +293,10 @@ static void test_several_devices(void **state)
 	}
 	/* None in common is not the same as no limit. */
 	dma_limits_join(&all, &nowhere);
-	assert_int_equal(ram_layout(&l, GIB, &all, LIMIT, &err), -ERANGE);
+	assert_int_equal(ram_layout(&l, GIB, &hole, &all, LIMIT, &err), -ERANGE);
 	assert_non_null(strstr(err.text, "in common"));
 	dma_limits_join(&all, &one);
-	assert_int_equal(ram_layout(&l, GIB, &all, LIMIT, &err), -ERANGE);
+	assert_int_equal(ram_layout(&l, GIB, &hole, &all, LIMIT, &err), -ERANGE);
 }
 
 int main(void)

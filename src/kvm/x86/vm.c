@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include <portcullis/err.h>
-#include <portcullis/memory.h>
+#include <portcullis/q35.h>
 #include <portcullis/sys.h>
 
 #include "x86.h"
