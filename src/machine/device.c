@@ -13,14 +13,6 @@
 
 #define MS_PER_S 1000u
 
-struct device *device_find(struct machine *m, const char *id)
-{
-	for (struct device *d = m->devices; d; d = d->next)
-		if (!strcmp(d->id, id))
-			return d;
-	return NULL;
-}
-
 static void job_done(struct mail *mail)
 {
 	struct job *job = container_of(mail, struct job, mail);
@@ -42,16 +34,6 @@ static void job_run(struct mail *mail)
 	job->status = job->work(job->device, &job->err);
 	mail->run = job_done;
 	loop_post(&job->device->machine->loop, mail);
-}
-
-bool device_on_bus(const struct device *device)
-{
-	return device->life.stage == DEVICE_PLUGGED || device->life.stage == DEVICE_REQUESTED;
-}
-
-bool device_leaving(const struct device *device)
-{
-	return device->life.work >= LIFE_FENCING;
 }
 
 /* done NULL: it is a job of its life. */
@@ -298,23 +280,4 @@ void device_event(struct device *device, enum life_event event)
 		place(device);
 	else if (effects & LIFE_TELLS)
 		tell(device, was, effects);
-}
-
-void ops_push(struct machine_op **ops, struct machine_op *op)
-{
-	while (*ops)
-		ops = &(*ops)->next;
-	op->next = NULL;
-	*ops = op;
-}
-
-void ops_done(struct machine_op **ops, const struct err *err)
-{
-	struct machine_op *op = *ops, *next;
-
-	*ops = NULL;
-	for (; op; op = next) {
-		next = op->next; /* done() may free it */
-		op->done(op, err);
-	}
 }

@@ -3,16 +3,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "plug.h"
 
-static const struct device_class *const classes[] = { &passthrough_class, &pvpanic_class };
-
-const struct device_class *device_class_find(const struct prop_type *type)
+struct device *device_find(struct machine *m, const char *id)
 {
-	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
-		if (classes[i]->type == type)
-			return classes[i];
+	for (struct device *d = m->devices; d; d = d->next)
+		if (!strcmp(d->id, id))
+			return d;
 	return NULL;
 }
 

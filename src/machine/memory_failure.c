@@ -23,7 +23,7 @@
 #include <portcullis/mce.h>
 #include <portcullis/sys.h>
 
-#include "state.h"
+#include "plug.h"
 
 /* The same thing is told once in this time: a guest can meet the same page as often as it likes. */
 #define TELL_AGAIN_MS 1000

@@ -7,7 +7,7 @@
 
 #include <portcullis/log.h>
 
-#include "state.h"
+#include "plug.h"
 
 /* A guest may say so in a loop: clients hear of what changes nothing once in that time. */
 #define TELL_AGAIN_MS 1000

@@ -57,7 +57,8 @@ void plug_host_request(struct device *device) ON_MAIN;
 /* The device reported an error, or was lost in a reset: what its on-error says is done. */
 void device_failed(struct device *device, const char *severity, bool lost) ON_MAIN;
 
-/* device.c */
+/* clients.c */
+void machine_emit(struct machine *m, const struct machine_event *event);
 /* Answers every operation on the list and empties it. See above: state first. */
 void ops_done(struct machine_op **ops, const struct err *err);
 void ops_push(struct machine_op **ops, struct machine_op *op);

@@ -1,23 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run.c - the run state, and what clients are told of it. */
+/* run.c - the run state, and what changes it. */
 #include <errno.h>
 
 #include "plug.h"
 
 #define STOP_POLL_MS 1
-
-void machine_emit(struct machine *m, const struct machine_event *event)
-{
-	if (m->on_event)
-		m->on_event(m->on_event_opaque, event);
-}
-
-void machine_on_event(
-	struct machine *m, void (*fn)(void *, const struct machine_event *), void *opaque)
-{
-	m->on_event = fn;
-	m->on_event_opaque = opaque;
-}
 
 /* The run state alone: who waits for it is answered by the caller, last. */
 static void set_stopped(struct machine *m) ON_MAIN

@@ -253,8 +253,18 @@ bool device_job(struct device *device, struct job *job, int (*work)(struct devic
  * whoever waits for it. May free it. Debug builds stop where there is no such step.
  */
 void device_event(struct device *device, enum life_event event) ON_MAIN;
-bool device_leaving(const struct device *device); /* it is being fenced or closed */
-bool device_on_bus(const struct device *device);  /* the guest's, asked to let go or not */
+/* It is being fenced or closed. */
+static inline bool device_leaving(const struct device *device)
+{
+	return device->life.work >= LIFE_FENCING;
+}
+
+/* It is the guest's, asked to let go or not. */
+static inline bool device_on_bus(const struct device *device)
+{
+	return device->life.stage == DEVICE_PLUGGED || device->life.stage == DEVICE_REQUESTED;
+}
+
 /* Was the guest asked to let go of what is behind port? */
 bool port_asked(const struct port *port);
 bool device_busy(const struct device *device); /* a job of its is under way */
@@ -272,7 +282,6 @@ struct device *device_find(struct machine *m, const char *id);
 bool port_bus_reset(struct port *port, struct io_request *request) ON_MAIN;
 
 /* realize.c, run.c, reset.c */
-void machine_emit(struct machine *m, const struct machine_event *event);
 const char *shutdown_reason(enum shutdown_cause cause);
 bool shutdown_by_guest(enum shutdown_cause cause);
 /*
