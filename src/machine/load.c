@@ -7,21 +7,6 @@
 
 #include "state.h"
 
-void vcpus_reset(struct machine *m)
-{
-	uint32_t others = 0;
-
-	for (unsigned i = 0; i < m->n_vcpus; i++) {
-		struct vcpu *v = &m->vcpus[i];
-
-		(void)loop_take_back(&m->loop, &v->stopped);
-		memory_failures_forget(v);
-		atomic_store(&v->needs_reset, true);
-		others += i > 0;
-	}
-	atomic_store(&m->gate.others, others);
-}
-
 int machine_load(struct machine *m, struct err *err)
 {
 	int ret;
@@ -29,6 +14,7 @@ int machine_load(struct machine *m, struct err *err)
 	memory_failures_mend(m);
 	topology_program(m);
 	ret = m->board->load(m, err);
+	memory_failures_forget(m);
 	vcpus_reset(m);
 	return ret ? ret : memory_failures_check(m, err);
 }

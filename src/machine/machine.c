@@ -32,6 +32,7 @@ static int vcpus_init(struct machine *m, struct err *err) ON_MAIN
 		v->bus = &m->bus;
 		v->gate = &m->gate;
 		v->machine = m;
+		v->stopped.run = guest_vcpu_reported;
 		atomic_store(&v->request.done, 1);
 		ret = kvm_vcpu_init(&v->kvm, &m->vm, i, &m->topology, err);
 		if (ret)

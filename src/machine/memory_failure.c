@@ -458,12 +458,16 @@ int memory_failures_check(struct machine *m, struct err *err)
 	return judge(m, code, page, err);
 }
 
-void memory_failures_forget(struct vcpu *v)
+void memory_failures_forget(struct machine *m)
 {
-	atomic_store(&v->memory.asked, 0);
-	atomic_store(&v->memory.required, 0);
-	atomic_store(&v->memory.optional, 0);
-	atomic_fetch_and(&v->memory.news, ~FATAL_NEWS);
+	for (unsigned i = 0; i < m->n_vcpus; i++) {
+		struct vcpu_memory *memory = &m->vcpus[i].memory;
+
+		atomic_store(&memory->asked, 0);
+		atomic_store(&memory->required, 0);
+		atomic_store(&memory->optional, 0);
+		atomic_fetch_and(&memory->news, ~FATAL_NEWS);
+	}
 }
 
 int memory_failures_init(struct machine *m, struct err *err)

@@ -46,45 +46,10 @@ static int places_init(struct machine *m, struct err *err) ON_MAIN
 	return 0;
 }
 
-void platform_power(void *opaque, enum power_event event)
-{
-	struct machine *m = opaque;
-
-	role_enter_main();
-	if (m->resetting)
-		return;
-	if (event == POWER_OFF)
-		machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
-	else
-		machine_reset(m, SHUTDOWN_GUEST_RESET);
-}
-
-/* A vCPU cannot go on: on main, posted by vcpu_report(). */
-static void vcpu_stopped(struct mail *mail)
-{
-	struct vcpu *v = container_of(mail, struct vcpu, stopped);
-	struct machine *m = v->machine;
-
-	role_enter_main();
-	if (m->resetting)
-		return;
-	if (v->exit_kind == KVM_EXITED_POWEROFF)
-		return machine_shutdown(m, SHUTDOWN_GUEST_POWEROFF);
-	if (v->exit_kind == KVM_EXITED_RESET)
-		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	/* As often as the guest likes: it may go through this in a loop. */
-	log_guest("vcpu%u: %s", v->kvm.index, v->why);
-	if (v->exit_kind == KVM_EXITED_SHUTDOWN)
-		return machine_reset(m, SHUTDOWN_GUEST_RESET);
-	machine_stop(m, RUNSTATE_INTERNAL_ERROR, NULL);
-}
-
 int platform_init(struct machine *m, struct err *err)
 {
 	int ret = irqs_init(m, err);
 
-	for (unsigned i = 0; i < m->n_vcpus; i++)
-		m->vcpus[i].stopped.run = vcpu_stopped;
 	if (!ret)
 		ret = m->board->init(m, err);
 	return ret ? ret : places_init(m, err);

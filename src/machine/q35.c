@@ -37,7 +37,7 @@ static int q35_init(struct machine *m, struct err *err)
 		ret = rtc_init(&m->rtc, m->irq_fd[RTC_GSI], &m->loop);
 	if (ret)
 		return err_set_errno(err, -ret, "cannot create the platform devices");
-	power_init(&m->power, &m->loop, platform_power, m);
+	power_init(&m->power, &m->loop, guest_power_event, m);
 	ged_init(&m->ged, m->irq_fd[GED_GSI]);
 	m->host.cf9 = power_reset_access;
 	m->host.cf9_opaque = &m->power;

@@ -191,11 +191,13 @@ struct machine {
 /* platform.c: the board's devices and their places in the address maps. */
 int platform_init(struct machine *m, struct err *err) ON_MAIN;
 void platform_release(struct machine *m);
-/* power_init()'s on_event: the guest powers off or resets. opaque is the machine. */
-void platform_power(void *opaque, enum power_event event);
 
 /* panic.c: what guests say by pvpanic-pci. */
 void panic_init(struct machine *m);
+
+/* guest_requests.c: struct vcpu's stopped.run; power_init()'s on_event, opaque is the machine. */
+void guest_vcpu_reported(struct mail *mail);
+void guest_power_event(void *opaque, enum power_event event);
 
 /* debug_exit.c: isa-debug-exit devices; after topology_init(). */
 int debug_exits_init(struct machine *m, struct err *err) ON_MAIN;
@@ -305,8 +307,8 @@ int memory_failures_check(struct machine *m, struct err *err) ON_MAIN;
  */
 void memory_failures_follow(
 	struct machine *m, void (*then)(struct machine *m, const struct err *err)) ON_MAIN;
-/* A vCPU's errors do not outlive its reset. */
-void memory_failures_forget(struct vcpu *v);
+/* vCPUs' errors do not outlive their reset. */
+void memory_failures_forget(struct machine *m);
 
 /* vcpus.c */
 /* Gets a vCPU out of KVM_RUN; what it is to see there was written before. */

@@ -107,3 +107,17 @@ bool vcpus_finished(struct machine *m)
 	}
 	return all;
 }
+
+void vcpus_reset(struct machine *m)
+{
+	uint32_t others = 0;
+
+	for (unsigned i = 0; i < m->n_vcpus; i++) {
+		struct vcpu *v = &m->vcpus[i];
+
+		(void)loop_take_back(&m->loop, &v->stopped);
+		atomic_store(&v->needs_reset, true);
+		others += i > 0;
+	}
+	atomic_store(&m->gate.others, others);
+}

@@ -44,6 +44,7 @@ static void found_while_it_stands(void **state)
 	/* What it was to be told does not outlive a reset. */
 	send_sigbus(BUS_MCEERR_AO, hva(2 * BAD_GPA));
 	loop_step(&rig->m->loop, 100);
+	memory_failures_forget(rig->m);
 	vcpus_reset(rig->m);
 	run(rig);
 	fake_vcpu_wait("OrRr");
