@@ -5,7 +5,7 @@
  *
  * Layer: L4, src/machine alone includes it. A board is one file there (q35.c); the others work on
  *        whichever they were given. Another architecture's (virt.c, say) is another of these.
- * Who:   constant; the functions are main's.
+ * Who:   constant; its functions are called on main alone.
  */
 #ifndef PORTCULLIS_BOARD_H
 #define PORTCULLIS_BOARD_H
@@ -16,7 +16,6 @@
 #include <portcullis/bus.h>
 #include <portcullis/memory.h>
 #include <portcullis/pci_host.h>
-#include <portcullis/role.h>
 
 struct err;
 struct machine;
@@ -43,15 +42,15 @@ struct board {
 	unsigned n_pulses;
 
 	/* The devices at those places; interrupts are wired. Before anything may be plugged. */
-	int (*init)(struct machine *m, struct err *err) ON_MAIN;
+	int (*init)(struct machine *m, struct err *err);
 	void (*release)(struct machine *m);
 	/* They are as at power-on. */
-	void (*reset)(struct machine *m) ON_MAIN;
+	void (*reset)(struct machine *m);
 	/*
 	 * Writes what firmware leaves in memory, finds the kernel's place and says how it is
 	 * entered (machine.gate). At the start and at every reset.
 	 */
-	int (*load)(struct machine *m, struct err *err) ON_MAIN;
+	int (*load)(struct machine *m, struct err *err);
 };
 
 extern const struct board q35_board;
