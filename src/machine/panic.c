@@ -44,9 +44,7 @@ static void panicked(struct machine *m) ON_MAIN
 		tell(m, MACHINE_GUEST_PANICKED, "pause");
 		machine_stop(m, RUNSTATE_GUEST_PANICKED, NULL);
 		break;
-	case PANIC_EXIT_FAILURE:
-		m->guest_status = 1;
-		/* fall through */
+	case PANIC_EXIT_FAILURE: /* machine_shutdown() knows */
 	case PANIC_SHUTDOWN:
 		tell(m, MACHINE_GUEST_PANICKED, "poweroff");
 		machine_shutdown(m, SHUTDOWN_GUEST_PANIC);

@@ -29,16 +29,27 @@ static void stop_poll(void *opaque)
 	ops_done(&m->stop_ops, NULL);
 }
 
+static bool needs_reset(enum runstate state)
+{
+	return state == RUNSTATE_INTERNAL_ERROR || state == RUNSTATE_SHUTDOWN;
+}
+
+/* Stopped twice: cont goes on from a panic, but not from what came with it and needs a reset. */
+static enum runstate stopped_as(enum runstate was, enum runstate as)
+{
+	if (as == RUNSTATE_PAUSED || (as == RUNSTATE_GUEST_PANICKED && needs_reset(was)))
+		return was;
+	return as;
+}
+
 void machine_stop(struct machine *m, enum runstate as, struct machine_op *op)
 {
-	const bool error = as != RUNSTATE_PAUSED;
-
 	if (op)
 		ops_push(&m->stop_ops, op);
 	if (m->ending) { /* nobody would look again */
 		ops_done(&m->stop_ops, NULL);
 	} else if (m->stopping) {
-		m->stop_as = error ? as : m->stop_as;
+		m->stop_as = stopped_as(m->stop_as, as);
 	} else if (m->runstate == RUNSTATE_RUNNING) {
 		m->stopping = true;
 		m->stop_as = as;
@@ -46,7 +57,7 @@ void machine_stop(struct machine *m, enum runstate as, struct machine_op *op)
 		vcpus_stop(m);
 		stop_poll(m);
 	} else {
-		m->runstate = error ? as : m->runstate;
+		m->runstate = stopped_as(m->runstate, as);
 		ops_done(&m->stop_ops, NULL);
 	}
 }
@@ -62,7 +73,7 @@ static int may_run(const struct machine *m, struct err *err)
 
 	if (m->ending)
 		return err_set(err, EBUSY, "the machine is ending");
-	if (state == RUNSTATE_INTERNAL_ERROR || state == RUNSTATE_SHUTDOWN)
+	if (needs_reset(state))
 		return err_set(err, EPERM, "Resetting the Virtual Machine is required");
 	return 0;
 }
@@ -127,6 +138,16 @@ bool shutdown_by_guest(enum shutdown_cause cause)
 	return causes[cause].guest;
 }
 
+/* Of the cause that ends the process: a panic that did not is forgotten (QEMU). */
+static int exit_status(const struct machine *m, enum shutdown_cause cause)
+{
+	const bool failed =
+		cause == SHUTDOWN_HOST_ERROR ||
+		(cause == SHUTDOWN_GUEST_PANIC && m->config->panic_action == PANIC_EXIT_FAILURE);
+
+	return failed ? 1 : m->guest_status;
+}
+
 void machine_shutdown(struct machine *m, enum shutdown_cause cause)
 {
 	const bool stays = m->config->no_shutdown && shutdown_by_guest(cause);
@@ -135,7 +156,7 @@ void machine_shutdown(struct machine *m, enum shutdown_cause cause)
 		return;
 	if (!stays) {
 		m->ending = true;
-		m->exit_status = cause == SHUTDOWN_HOST_ERROR ? 1 : m->guest_status;
+		m->exit_status = exit_status(m, cause);
 		m->loop.stop = true;
 	}
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_SHUTDOWN,

@@ -28,6 +28,7 @@
 #define PORT " -device pcie-root-port,id=rp1,addr=1"
 #define CARD " -device vfio-pci,id=d0,host=0000:01:00.0,bus=rp1"
 #define CARD2 " -device vfio-pci,id=d1,host=0000:02:00.0,addr=3"
+#define PANIC " -device pvpanic-pci,addr=5"
 #define IOMMUFD " -object iommufd,id=iommu0"
 #define DEBUG_EXIT " -device isa-debug-exit,iobase=0xf4,iosize=4"
 
@@ -283,7 +284,7 @@ static unsigned each_call_fails(const char *words, enum fault fault)
 }
 
 static const char *const machines[] = {
-	"-smp 2 -append x" PORT DEBUG_EXIT CARD CARD2,
+	"-smp 2 -append x" PORT DEBUG_EXIT CARD CARD2 PANIC,
 	IOMMUFD PORT CARD ",iommufd=iommu0",
 };
 
@@ -406,6 +407,8 @@ static const struct {
 	{ PORT CARD ",iommufd=iommu1", NULL, true, "'iommu1'" },
 	{ PORT " -device vfio-pci,id=d0,host=0000:0f:00.0,bus=rp1", NULL, true, "0000:0f:00.0" },
 	{ CARD, NULL, true, "vfio-pci 'd0': bus 'rp1' not found" },
+	{ PANIC ",bus=rp1", NULL, true, "bus 'rp1' not found" },
+	{ PANIC PANIC, NULL, true, "pvpanic-pci" },
 	{ PORT CARD, no_driver, true, "0000:01:00.0" },
 	{ PORT CARD, first_open_fails, true, "vfio-pci 'd0': " },
 	{ "-device vfio-pci,id=d0,host=0000:01:00.0,on-error=unplug", NULL, true,
@@ -455,9 +458,10 @@ static void all_is_in_its_place(void **state)
 {
 	struct err err = { 0 };
 	const struct device *d;
+	const struct pci_function *panic;
 
 	(void)state;
-	begin("-smp 2" PORT CARD CARD2);
+	begin("-smp 2" PORT CARD CARD2 PANIC);
 	assert_int_equal(make(&err), 0);
 	workers_start();
 	assert_int_equal(machine_realize(rig.m, &err), 0);
@@ -470,6 +474,8 @@ static void all_is_in_its_place(void **state)
 	d = device_find(rig.m, "d1");
 	assert_true(rig_plugged(&rig, "d1") && !d->port && d->devfn == PCI_DEVFN(3, 0));
 	assert_true(vfio_pci_function(passthrough_card(d))->place[0].on_bus);
+	panic = atomic_load(&rig.m->pcie0.function[PCI_DEVFN(5, 0)]);
+	assert_true(panic && panic->place[0].on_bus && !panic->place[0].n_memslots);
 	/* Each is in a group, and so in a container, of its own: all of RAM is there for both. */
 	assert_true(
 		fake_vfio_mapped(&rig.host, 1 << 20, 64 << 20, ram_hva(&rig.m->ram, 1 << 20, 1)));

@@ -4,7 +4,9 @@
  * is no VFIO device; and what is done when a guest says by it that it has crashed.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -148,6 +150,55 @@ static void reset_with_its_bus(void **state)
 	assert_true(rig_clean(rig));
 }
 
+/* With the machine: it is stopped, and its BAR where firmware puts it. */
+static void reset_with_the_machine(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op op;
+	uint64_t bar;
+
+	rig->m->config->panic_action = PANIC_PAUSE;
+	add(rig, &op, "id=p,bus=rp1");
+	map(rig);
+	put(rig, BAR, PVPANIC_PANICKED);
+	assert_int_equal(rig->m->runstate, RUNSTATE_GUEST_PANICKED);
+	machine_reset(rig->m, SHUTDOWN_HOST_RESET);
+	while (rig->m->resetting)
+		rig_step(rig);
+	assert_int_equal(rig->m->runstate, RUNSTATE_PRELAUNCH);
+	bar = config(rig, PCI_BASE_ADDRESS_0, 4);
+	assert_true(bar && bar != BAR);
+	assert_int_equal(get(rig, bar), 7);
+	assert_int_equal(get(rig, BAR), 0xff);
+	rig_del(rig, &op, "p", true);
+	rig_settle(rig);
+	assert_true(op.done && rig_clean(rig));
+}
+
+/* Who panicked while a reset was under way did so before it. */
+static void void_in_a_reset(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op op;
+
+	add(rig, &op, "id=p,bus=rp1");
+	map(rig);
+	(void)signal(SIGUSR1, SIG_IGN);
+	rig->vcpu->thread = pthread_self();
+	atomic_store(&rig->vcpu->state, VCPU_RUNNING);
+	machine_reset(rig->m, SHUTDOWN_HOST_RESET);
+	assert_true(rig->m->resetting);
+	put(rig, BAR, PVPANIC_PANICKED);
+	assert_int_equal(rig->n_events, 0);
+	assert_false(rig->m->ending);
+	atomic_store(&rig->vcpu->state, VCPU_PARKED);
+	while (rig->m->resetting)
+		rig_step(rig);
+	assert_int_equal(rig->event[0].kind, MACHINE_RESET);
+	rig_del(rig, &op, "p", true);
+	rig_settle(rig);
+}
+
 /* A vCPU left the map with an event, and had not posted it when the card went. */
 static void gone_before_it_is_told(void **state)
 {
@@ -185,6 +236,7 @@ static void what_is_done(void **state)
 		{ PANIC_SHUTDOWN, true, false, "pause", RUNSTATE_GUEST_PANICKED, 0 },
 		{ PANIC_PAUSE, false, false, "pause", RUNSTATE_GUEST_PANICKED, 0 },
 		{ PANIC_EXIT_FAILURE, false, true, "poweroff", RUNSTATE_RUNNING, 1 },
+		{ PANIC_EXIT_FAILURE, true, false, "poweroff", RUNSTATE_SHUTDOWN, 0 },
 		{ PANIC_NONE, false, false, "run", RUNSTATE_RUNNING, 0 },
 	};
 
@@ -213,6 +265,11 @@ static void what_is_done(void **state)
 			/* As with QEMU it may go on. */
 			assert_string_equal(runstate_name(rig.m->runstate), "guest-panicked");
 			assert_int_equal(machine_run(rig.m, &err), 0);
+		} else if (cases[i].runstate == RUNSTATE_SHUTDOWN) {
+			/* What ends the process later is no panic. */
+			machine_shutdown(rig.m, SHUTDOWN_HOST_QUIT);
+			assert_true(rig.m->ending);
+			assert_int_equal(rig.m->exit_status, 0);
 		}
 		rig.m->ending = false;
 		rig_del(&rig, &op, "p", true);
@@ -273,6 +330,8 @@ int main(void)
 		CASE(without_a_name),
 		CASE(wrong_places),
 		CASE(reset_with_its_bus),
+		CASE(reset_with_the_machine),
+		CASE(void_in_a_reset),
 		CASE(gone_before_it_is_told),
 		cmocka_unit_test(what_is_done),
 		CASE(not_without_bound),

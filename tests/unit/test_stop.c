@@ -107,6 +107,39 @@ static void an_error_outweighs_a_stop(void **state)
 	assert_int_equal(events(rig, MACHINE_STOP), 1);
 }
 
+/* From a panic the guest may go on; not from what needs a reset, whichever came first. */
+static void a_panic_outweighs_a_stop_alone(void **state)
+{
+	static const struct {
+		enum runstate first, second, then;
+		int run;
+	} cases[] = {
+		{ RUNSTATE_PAUSED, RUNSTATE_GUEST_PANICKED, RUNSTATE_GUEST_PANICKED, 0 },
+		{ RUNSTATE_GUEST_PANICKED, RUNSTATE_PAUSED, RUNSTATE_GUEST_PANICKED, 0 },
+		{ RUNSTATE_INTERNAL_ERROR, RUNSTATE_GUEST_PANICKED, RUNSTATE_INTERNAL_ERROR,
+			-EPERM },
+		{ RUNSTATE_GUEST_PANICKED, RUNSTATE_INTERNAL_ERROR, RUNSTATE_INTERNAL_ERROR,
+			-EPERM },
+		{ RUNSTATE_SHUTDOWN, RUNSTATE_GUEST_PANICKED, RUNSTATE_SHUTDOWN, -EPERM },
+	};
+	struct machine_rig *rig = *state;
+
+	for (unsigned i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		const bool stopped = i % 2; /* before the second one comes */
+		struct err err = { 0 };
+
+		rig->m->runstate = RUNSTATE_RUNNING;
+		atomic_store(&rig->vcpu->state, VCPU_RUNNING);
+		machine_stop(rig->m, cases[i / 2].first, NULL);
+		if (stopped)
+			park(rig);
+		machine_stop(rig->m, cases[i / 2].second, NULL);
+		park(rig);
+		assert_int_equal(machine_runstate(rig->m), cases[i / 2].then);
+		assert_int_equal(machine_run(rig->m, &err), cases[i / 2].run);
+	}
+}
+
 static void finish_reset(struct machine *m)
 {
 	while (m->resetting)
@@ -215,6 +248,8 @@ int main(void)
 			stop_is_answered_when_nobody_executes, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(cont_overtakes_a_stop, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(an_error_outweighs_a_stop, setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_panic_outweighs_a_stop_alone, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_stop_is_told_before_the_reset_behind_it, setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(the_end_answers_a_stop, setup, rig_teardown),
