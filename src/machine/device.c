@@ -246,9 +246,11 @@ static void tell(struct device *device, enum device_stage was, unsigned effects)
 	/* Whoever took away what was still being added hears of it as of any other. */
 	const bool deleted = freed && ((effects & LIFE_EMIT_DELETED) || del);
 	struct err err; /* for whom it failed; large, so filled only then */
-	char id[PROP_ID_SIZE];
+	char path[PROP_ID_SIZE];
+	const char *id; /* what clients know it by: NULL, the user gave none */
 
-	prop_id_copy(id, device->id);
+	prop_id_copy(path, device->id);
+	id = device->id == device->unnamed ? NULL : path;
 	err.code = err.text[0] = err.hint[0] = 0;
 	if (effects & LIFE_EMIT_NOT_RELEASED)
 		late_error(device, was, &err);
@@ -257,13 +259,13 @@ static void tell(struct device *device, enum device_stage was, unsigned effects)
 	if (freed)
 		device_free(device);
 	if (deleted)
-		machine_emit(m, &(struct machine_event){ .kind = MACHINE_DEVICE_DELETED,
-					.device = id[0] == '#' ? NULL : id,
-					.path = id });
+		machine_emit(
+			m, &(struct machine_event){
+				   .kind = MACHINE_DEVICE_DELETED, .device = id, .path = path });
 	if (effects & LIFE_EMIT_NOT_RELEASED)
 		machine_emit(m, &(struct machine_event){ .kind = MACHINE_DEVICE_UNPLUG_GUEST_ERROR,
 					.device = id,
-					.path = id,
+					.path = path,
 					.reason = life_stage_name(was) });
 	ops_done(&add, freed ? &err : NULL);
 	ops_done(&del, freed ? NULL : &err);

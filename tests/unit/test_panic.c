@@ -119,6 +119,26 @@ static void without_a_name(void **state)
 	assert_true(rig_clean(rig));
 }
 
+/* What the machine calls it is a path, not an id: in no event. */
+static void without_a_name_held_back(void **state)
+{
+	struct machine_rig *rig = *state;
+	struct rig_op op;
+	char path[PROP_ID_SIZE];
+
+	add(rig, &op, "bus=rp1");
+	prop_id_copy(path, rig->m->devices->id);
+	rig_del(rig, &op, path, false);
+	rig_settle(rig);
+	rig_deadline(rig, path);
+	assert_true(op.done && op.err.code);
+	assert_int_equal(rig->event[0].kind, MACHINE_DEVICE_UNPLUG_GUEST_ERROR);
+	assert_string_equal(rig->event[0].device, "");
+	rig_del(rig, &op, path, true);
+	rig_settle(rig);
+	assert_true(op.done && rig_clean(rig));
+}
+
 static void wrong_places(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -328,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(plugged_like_any_other),
 		CASE(without_a_name),
+		CASE(without_a_name_held_back),
 		CASE(wrong_places),
 		CASE(reset_with_its_bus),
 		CASE(reset_with_the_machine),
