@@ -93,12 +93,14 @@ class Host:
     devices: tuple
     memory: int = 4096          # MiB
     append: str = "intel_iommu=on iommu=nopt"
-    kernel: str = "debian"      # or "iommufd" (labkit/iommufd_kernel.py)
+    kernel: str = "debian"      # or "iommufd" (labkit/iommufd_kernel.py), "bochs" (labkit/bochs.py: Intel's VMX)
     accel: str = "tcg,thread=multi"
     extra: tuple = ()           # further QEMU arguments
     heartbeat: int = 25         # seconds without a sign of life after which L1 counts as dead
     silence: int = 0            # the same without a word of the case (lab.l0.say); 0: cases may be silent
     reruns: int = 2             # of one case, after lab faults
+    pace: float = 1             # seconds here that one of L1's may take; deadlines are L1's
+    one_boot: bool = False      # booting takes longer than its cases: one L1 at a time, and before all others
 
 
 # One of everything the cases of cold plug need. The pair shares a slot and so an IOMMU group
@@ -154,6 +156,12 @@ def zoo(models):
     return Host(tuple(devices), memory=2048, extra=("-audiodev", "none,id=quiet"))
 
 
+def bochs(kvm_intel=""):
+    """L1's clock counts instructions, 20 ns each, of which Bochs does some 25 million a second."""
+    return Host((), memory=1024, append=f"lab_kvm_intel={kvm_intel}", kernel="bochs", heartbeat=300, reruns=1, pace=10,
+                one_boot=True)
+
+
 HOSTS = {
     "zoo": zoo(ZOO),
     "zoo-two": zoo(ZOO_TWO),
@@ -192,4 +200,6 @@ HOSTS = {
                      Device("twin1", "e1000", sibling="twin0", network=True),
                      MANY_VECTORS), memory=3072, kernel="iommufd"),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
+    # An Intel processor, in Bochs, with what KVM there makes of it by default.
+    "intel": bochs(),
 }

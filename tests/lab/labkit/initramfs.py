@@ -52,22 +52,28 @@ def _build(name, kernel, sources, modules, on_demand, extras):
 
     def build(path):
         report.progress(f"building {name.upper()}'s initramfs")
-        archive = cpio.Archive()
-        for folder in ("bin", "dev", "proc", "sys", "tmp", "root", "mnt", "run"):
-            archive.folder(folder)
-        archive.char_device("dev/console", 5, 1)
-        archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
-        archive.symlink("bin/sh", "busybox")
-        archive.symlink("sbin", "bin")
-        archive.file("init", sources[0].read_bytes(), 0o755)
-        _add_modules(archive, kernel, modules, on_demand)
+        archive = base(sources[0])
+        add_modules(archive, kernel, modules, on_demand)
         extras(archive, sources[1:], path)
         path.write_bytes(archive.bytes())
 
     return paths.make_once(target, build)
 
 
-def _add_modules(archive, kernel, modules, on_demand):
+def base(init):
+    """An archive with what every initramfs has."""
+    archive = cpio.Archive()
+    for folder in ("bin", "dev", "proc", "sys", "tmp", "root", "mnt", "run"):
+        archive.folder(folder)
+    archive.char_device("dev/console", 5, 1)
+    archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+    archive.symlink("bin/sh", "busybox")
+    archive.symlink("sbin", "bin")
+    archive.file("init", init.read_bytes(), 0o755)
+    return archive
+
+
+def add_modules(archive, kernel, modules, on_demand):
     """Module files, and lists of them in the order insmod needs: `boot`, and one for each on demand."""
     added = set()
     for name, members in [("boot", modules), *((module, [module]) for module in on_demand)]:

@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent():
+def die_with_parent():
     """In the new process: an L1 must not outlive the run that started it, however that ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -50,7 +50,7 @@ class Channel:
                 return None
             data = self._sock.recv(1 << 16)
             if not data:
-                raise LabFault("QEMU closed the channel")
+                raise LabFault("the channel was closed")
             self._pending += data
         row, _, self._pending = self._pending.partition(b"\n")
         return json.loads(row)
@@ -77,11 +77,14 @@ class Qmp:
 
 
 class L1:
+    emulator = "QEMU"
+
     def __init__(self, host, kernel, folder, repo_overrides=None):
         self.host = host
         self.kernel = kernel
         self.folder = folder
         self.console = folder / "l1-console.log"
+        self.qmp = None             # where there is one
         self._process = None
         self._overrides = repo_overrides or {}
 
@@ -98,7 +101,7 @@ class L1:
                 command, pass_fds=(theirs.fileno(), their_monitor.fileno()),
                 stdin=None if interactive else subprocess.DEVNULL,
                 stdout=None if interactive else log, stderr=log,
-                start_new_session=not interactive, preexec_fn=_die_with_parent)
+                start_new_session=not interactive, preexec_fn=die_with_parent)
         self.clock = steal.Clock(self._process.pid)
         theirs.close()
         their_monitor.close()
@@ -108,19 +111,22 @@ class L1:
         self.mended = svm_fix.apply(self._process.pid)      # long before L1 runs its first guest
 
     def wait_ready(self):
-        end = self.clock.now() + BOOT_DEADLINE
+        self._wait_ready(BOOT_DEADLINE)
+
+    def _wait_ready(self, seconds):
+        end = self.clock.now() + seconds
         while self.clock.now() < end:
             if (message := self.receive(1)) and message["type"] == "ready":
                 return
-        raise LabFault(f"L1 did not boot within {BOOT_DEADLINE} s")
+        raise LabFault(f"L1 did not boot within {seconds} s")
 
     def receive(self, timeout):
         try:
             message = self.channel.receive(timeout)
         except (LabFault, ConnectionError):
-            raise LabFault(f"L0's QEMU ended with status {self._status()}") from None
+            raise LabFault(f"L0's {self.emulator} ended with status {self._status()}") from None
         if message is None and self._process.poll() is not None:
-            raise LabFault(f"L0's QEMU ended with status {self._process.returncode}")
+            raise LabFault(f"L0's {self.emulator} ended with status {self._process.returncode}")
         return message
 
     def _status(self):
@@ -145,6 +151,10 @@ class L1:
 
     def wait(self):
         return self._process.wait()
+
+    def stolen(self):
+        """Seconds of L1's own clock in which it had no processor."""
+        return self.clock.stolen
 
     def where(self):
         """What L1's processor does: with nokaslr, RIP is a line of System.map; while L2 runs, it is L2's."""

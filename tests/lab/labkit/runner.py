@@ -4,13 +4,14 @@
 import collections
 import dataclasses
 import hashlib
+import math
 import threading
 import time
 
-from . import report
+from . import bochs, l0, report
 from .hosts import HOSTS
 from .iommufd_kernel import Unavailable
-from .l0 import L1, LabFault
+from .l0 import LabFault
 
 NUDGE = 1 / 6           # of the time without a sign of life after which L1 counts as dead
 GRACE = 60              # seconds beyond a case's deadline for L1's agent to end it by itself
@@ -107,13 +108,18 @@ class Runner:
 
     def _choose(self, names):
         with self._lock:
-            waiting = [(len(self._queues[name]) / (1 + self._working[name]), name)
-                       for name in names if self._queues[name]]
+            waiting = [(self._share(name), name) for name in names if self._queues[name]]
             share, name = max(waiting, default=(0, None))
             if name is None or (self._working[name] and share < 0.5):
                 return None
             self._working[name] += 1
             return name
+
+    def _share(self, name):
+        """What one more L1 of this host would have to do; the lock is held."""
+        if HOSTS[name].one_boot:
+            return 0 if self._working[name] else math.inf
+        return len(self._queues[name]) / (1 + self._working[name])
 
     def _next_case(self, host):
         with self._lock:
@@ -142,7 +148,7 @@ class Runner:
             self._boots += 1
             folder = self._settings.folder / f"l1-{self._boots}-{host_name}"
         host = HOSTS[host_name]
-        l1 = L1(host, self._kernel(host_name), folder)
+        l1 = self._make_l1(host, self._kernel(host_name), folder)
         case = first
         try:
             self._doing(worker, f"booting L1 ({host_name})")
@@ -165,6 +171,11 @@ class Runner:
         finally:
             l1.stop()
 
+    def _make_l1(self, host, kernel, folder):
+        if host.kernel == "bochs":
+            return bochs.L1(host, kernel, folder, self._settings.paths)
+        return l0.L1(host, kernel, folder)
+
     def _doing(self, worker, what):
         with self._lock:
             self._now[worker] = (what, time.monotonic())
@@ -174,7 +185,7 @@ class Runner:
     def _run_case(self, l1, case):
         started = last_alive = last_word = l1.clock.now()
         deadline = case.deadline * self._settings.scale
-        l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
+        l1.channel.send({"type": "stolen", "seconds": l1.stolen()})
         l1.channel.send({"type": "run", "case": case.name, "vmm": self._settings.vmm, "deadline": deadline,
                          "paths": self._settings.paths, "l2_append": self._settings.l2_append,
                          "devices": {device.name: device.where() for device in l1.host.devices}})
@@ -184,7 +195,7 @@ class Runner:
             if message:
                 last_alive = now
                 if message["type"] == "alive":
-                    l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
+                    l1.channel.send({"type": "stolen", "seconds": l1.stolen()})
                 elif message["type"] == "request":
                     last_word = now
                     l1.channel.send({"type": "answer", "value": _answer(l1, message)})
@@ -194,21 +205,21 @@ class Runner:
                                   message["note"], said, self._faults[case.name]), message["dirty"]
             elif now - last_alive > l1.host.heartbeat * NUDGE:
                 # L1 may have lost its timer's interrupt, and halted: any other one wakes it (docs/lab.md).
-                l1.channel.send({"type": "stolen", "seconds": l1.clock.stolen})
+                l1.channel.send({"type": "stolen", "seconds": l1.stolen()})
                 self.woken.add(case.name)
             if now - last_alive > l1.host.heartbeat:
                 raise LabFault(f"no heartbeat from L1 for {l1.host.heartbeat} s ({l1.where()})")
             if l1.host.silence and now - last_word > l1.host.silence:
                 raise LabFault(f"no word of the case for {l1.host.silence} s")
-            if now - started > deadline + GRACE:
-                text = f"still running {GRACE} s after its deadline of {deadline} s, with L1 alive"
+            if now - started > deadline * l1.host.pace + GRACE:
+                text = f"still running {GRACE} s after its deadline of {deadline * l1.host.pace} s, with L1 alive"
                 return Result(case.name, "fail", now - started, text, said=l1.said()), True
 
     def _lab_fault(self, case, fault, l1):
         """Run the case again in a fresh L1, unless it had its chances."""
         name = case.name if case else "(between cases)"
         self._faults[name] += 1
-        fault = f"{fault}{_first_line(l1.said()['L0 (QEMU)'])}"
+        fault = f"{fault}{_first_line(l1.said()[f'L0 ({l1.emulator})'])}"
         self.fault_texts.append(f"{name}: {fault} (logs in {l1.folder.name})")
         report.line(f"LAB FAULT  {name}: {fault}")
         if case is None:
@@ -275,6 +286,8 @@ def _answer(l1, message):
 
 
 def _qmp(l1, message):
+    if l1.qmp is None:
+        raise ValueError(f"{l1.emulator} has no QMP")
     reply = l1.qmp.command(message["command"], message["arguments"])
     if "error" in reply:
         raise ValueError(reply["error"]["desc"])

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from . import initramfs, iommufd_kernel, kernel, paths
+from . import bochs, bochs_image, initramfs, iommufd_kernel, kernel, paths
 
 
 def output_folder():
@@ -31,16 +31,18 @@ def prepare(folder, vmm, program=None):
 class HostKernel:
     """One of L1's kernels, which may be some minutes in the making; others' cases run meanwhile."""
 
-    def __init__(self, fetch):
+    def __init__(self, fetch, prepare=initramfs.l1):
         self._fetch = fetch
+        self._prepare = prepare
         self._value = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
         try:
-            self._value = self._fetch()
-            initramfs.l1(self._value)
+            value = self._fetch()
+            self._prepare(value)
+            self._value = value
         except Exception as error:      # whoever wants the kernel tells of it
             self._value = error
 
@@ -52,8 +54,9 @@ class HostKernel:
 
 def host_kernels(names, debian):
     """L1's kernels by their names in labkit.hosts."""
-    fetch = {"debian": lambda: debian, "iommufd": iommufd_kernel.fetch}
-    return {name: HostKernel(fetch[name]) for name in {"debian", *names}}
+    ways = {"debian": (lambda: debian,), "iommufd": (iommufd_kernel.fetch,),
+            "bochs": (lambda: bochs.fetch(debian), bochs_image.kernel)}
+    return {name: HostKernel(*ways[name]) for name in {"debian", *names}}
 
 
 def _snapshot(program, folder):
