@@ -49,6 +49,7 @@ FENCES = [
      "in the machine, passthrough.c is the only file that knows VFIO devices"),
     (r"portcullis/q35\.h$", r"src/(kvm/x86|boot|acpi)/|src/machine/q35\.c$",
      "a board's addresses are for the files that are its architecture's; others ask struct board"),
+    (r"portcullis/board\.h$", r"src/machine/", "which board it is matters to the machine alone"),
     (r"sys/ioctl\.h$", r"(src/base/sys|seccomp/\w+)\.c$", "ioctl only through base/sys.c"),
 ]
 
@@ -174,6 +175,7 @@ CHECKS = [
     ("fence: VFIO devices", check_fences, {
         "src/machine/planted.c": "#include <portcullis/vfio.h>\n",
     }),
-    ("fence: the board", check_fences, {"src/machine/planted.c": "#include <portcullis/q35.h>\n"}),
+    ("fence: the board", check_fences, {"src/qmp/planted.c": "#include <portcullis/board.h>\n"}),
+    ("fence: its addresses", check_fences, {"src/machine/planted.c": "#include <portcullis/q35.h>\n"}),
     ("no included .c", check_no_included_c, {"src/pci/planted.c": '#include "x.c"\n'}),
 ]

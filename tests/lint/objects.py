@@ -173,7 +173,8 @@ def check_uncalled(tree):
 
 def role_errors(tree, path):
     done = subprocess.run(
-        [CLANG, *FLAGS, "-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety", "-x", "c", "-"],
+        [CLANG, *FLAGS, "-fsyntax-only", "-Wthread-safety", "-Werror=thread-safety",
+         "-Werror=ignored-attributes", "-x", "c", "-"],
         input=f'#line 1 "{path}"\n' + tree.read(path), text=True, stderr=subprocess.PIPE,
         cwd=os.path.join(ROOT, os.path.dirname(path)) if path not in tree.overlay else ROOT,
         check=False)
@@ -205,6 +206,9 @@ CHECKS = [
         "src/devices/planted.c": "int planted_count = 3;\n"}),
     ("uncalled functions", check_uncalled, {
         "src/devices/planted.c": "int planted_lonely(void) { return 3; }\n"}),
+    ("thread roles: none on a pointer, which clang refuses", check_roles, {
+        "src/devices/planted.c": "#include <portcullis/role.h>\n"
+        "struct planted {\n\tvoid (*fn)(void) ON_MAIN;\n};\n"}),
     ("thread roles", check_roles, {
         "src/devices/planted.c": "#include <portcullis/bus.h>\n"
         "int f(struct bus *bus);\nint f(struct bus *bus) { return bus_publish(bus); }\n"}),
