@@ -67,7 +67,7 @@ struct vcpu {
 	_Atomic bool needs_reset;
 	_Atomic bool finish; /* main's wish: finish the access that KVM holds, at the gate */
 	_Atomic bool halted; /* cannot go on before a reset */
-	struct mail stopped; /* how it reports why it cannot go on (platform.c hears of it) */
+	struct mail stopped; /* how it reports why it cannot go on (guest_requests.c hears of it) */
 	struct vcpu_memory memory;
 	char why[256];
 	int exit_kind; /* enum kvm_exit_kind that stopped it */

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * platform.c - the board's devices, put where it says, and what the machine does of what they, and
- * vCPUs that cannot go on, report.
- */
+/* platform.c - the board's devices, put where it says, and their interrupts. */
 #include <portcullis/board.h>
 
 #include <errno.h>
 
-#include <portcullis/log.h>
 #include <portcullis/sys.h>
 
-#include "plug.h"
+#include "state.h"
 
 static int irqs_init(struct machine *m, struct err *err)
 {
