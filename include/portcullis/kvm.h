@@ -31,6 +31,8 @@ struct kvm_vm {
 	size_t run_size;	    /* of struct kvm_run's mapping */
 	unsigned max_vcpus, max_memslots;
 	uint8_t phys_bits; /* guest physical address width */
+	/* No device's DMA reaches it on this host, whichever comes later; end inclusive, 0: none. */
+	uint64_t dma_hole_start, dma_hole_end;
 	struct kvm_vm_arch arch;
 	uint64_t *memslot_used;	  /* bitmap of max_memslots bits */
 	pthread_mutex_t irq_lock; /* routes */

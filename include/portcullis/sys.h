@@ -30,6 +30,8 @@ enum fd_zone {
  * Raises RLIMIT_NOFILE's soft limit so that the zones exist. -ERANGE with the hard limit too low.
  */
 int sys_fd_limit(void);
+/* x86: ARCH_REQ_XCOMP_GUEST_PERM and its kind. */
+int sys_arch_prctl(int operation, unsigned long argument);
 
 /* -EMFILE also when the number would lie inside a zone. */
 int sys_open(const char *path, int flags, mode_t mode);

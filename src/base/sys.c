@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Enough for every eventfd of a few devices with hundreds of vectors. */
@@ -46,6 +47,11 @@ static inline bool fault(void)
 	return false;
 }
 #endif
+
+int sys_arch_prctl(int operation, unsigned long argument)
+{
+	return syscall(SYS_arch_prctl, operation, argument) < 0 ? -errno : 0;
+}
 
 int sys_fd_limit(void)
 {

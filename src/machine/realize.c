@@ -89,6 +89,9 @@ static int map_memory(struct machine *m, struct err *err) ON_MAIN
 static void collect_limits(struct machine *m, struct dma_limits *limits)
 {
 	*limits = (struct dma_limits){ .n_usable = 0 };
+	if (m->vm.dma_hole_end)
+		limits->reserved[limits->n_reserved++] =
+			(struct range){ m->vm.dma_hole_start, m->vm.dma_hole_end };
 	for (struct device *d = m->devices; d; d = d->next)
 		if (d->class->dma_limits)
 			d->class->dma_limits(d, limits);

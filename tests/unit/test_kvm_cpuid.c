@@ -194,7 +194,7 @@ static void test_not_offered(void **state)
 	assert_null(get(c, 0x12, 0));
 	assert_int_equal(get(c, 7, 0)->ebx, 0xfffffffb);
 	assert_int_equal(get(c, 7, 0)->ecx, 0xbfffffff);
-	assert_int_equal(get(c, 7, 0)->edx, 0xffffffff);
+	assert_int_equal(get(c, 7, 0)->edx, 0xfcbfffff);
 	/* KVM's own leaves are untouched. */
 	assert_int_equal(get(c, 0x40000000, 0)->ebx, 0x4b4d564b);
 	assert_int_equal(get(c, 0x40000001, 0)->eax, 0x01007efb);
@@ -254,6 +254,61 @@ static void test_phys_bits(void **state)
 	free(c);
 }
 
+/* A host with AMX, as Linux 6.1 tells of it: cfg is XTILE_CFG's bit, data XTILE_DATA's. */
+static struct kvm_cpuid2 *sapphire_rapids(bool cfg, bool data)
+{
+	struct kvm_cpuid2 *c = table_new();
+
+	add(c, 0, 0, 0x20, 0x756e6547, 0x6c65746e, 0x49656e69);
+	add(c, 1, 0, 0x806f8, 0x100800, 0xfffa3203, 0x0f8bfbff);
+	add(c, 7, 0, 2, 0xf1bf07ab, 0x1b415f6e, 0xffdd4432);
+	add(c, 7, 1, 0x00201c30, 0, 0, 1u << 8);
+	add(c, 0xd, 0, 0x2e7 | (uint32_t)cfg << 17 | (uint32_t)data << 18, 0xa88, 0x2b00, 0);
+	add(c, 0xd, 1, 0x1f, 0, 0, 0);
+	add(c, 0xd, 17, 0x40, 0xac0, 2, 0);
+	add(c, 0xd, 18, 0x2000, 0xb00, 6, 0);
+	add(c, 0x1d, 0, 1, 0, 0, 0);
+	add(c, 0x1d, 1, 0x4002000, 0x80040, 0x10, 0);
+	add(c, 0x1e, 0, 0, 0x4010, 0, 0);
+	return c;
+}
+
+static void test_tiles(void **state)
+{
+	(void)state;
+	/* Granted: all of it. Not granted, in each way kernels say it: none of it. */
+	for (unsigned i = 0; i < 3; i++) {
+		const bool all = i == 2;
+		struct kvm_cpuid2 *out = build(sapphire_rapids(i > 0, all), 1, 2, 1, 0, true);
+
+		assert_int_equal(get(out, 7, 0)->edx, all ? 0xffdd4432 : 0xfc9d4432);
+		assert_int_equal(get(out, 7, 1)->eax, all ? 0x00201c30 : 0x00001c30);
+		assert_int_equal(get(out, 7, 1)->edx, all ? 1u << 8 : 0);
+		assert_int_equal(get(out, 0xd, 0)->eax, all ? 0x602e7 : 0x2e7);
+		for (unsigned leaf = 17; leaf <= 18; leaf++)
+			assert_int_equal(get(out, 0xd, leaf) != NULL, all);
+		assert_int_equal(get(out, 0x1d, 1) != NULL, all);
+		assert_int_equal(get(out, 0x1e, 0) != NULL, all);
+		assert_non_null(get(out, 0xd, 1));
+		free(out);
+	}
+}
+
+static void test_dma_hole(void **state)
+{
+	struct kvm_cpuid2 *of_amd = amd(), *of_intel = intel();
+	uint64_t start = 0, end = 0;
+
+	(void)state;
+	assert_false(kvm_cpuid_dma_hole(of_intel, &start, &end));
+	assert_int_equal(end, 0);
+	assert_true(kvm_cpuid_dma_hole(of_amd, &start, &end));
+	assert_int_equal(start, 0xfd00000000);
+	assert_int_equal(end, 0xffffffffff);
+	free(of_amd);
+	free(of_intel);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +319,8 @@ int main(void)
 		cmocka_unit_test(test_amd_topology),
 		cmocka_unit_test(test_old_host),
 		cmocka_unit_test(test_phys_bits),
+		cmocka_unit_test(test_tiles),
+		cmocka_unit_test(test_dma_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

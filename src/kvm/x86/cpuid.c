@@ -13,12 +13,17 @@
 
 #include "x86.h"
 
+/* asm/prctl.h since Linux 5.17 */
+#ifndef ARCH_REQ_XCOMP_GUEST_PERM
+#define ARCH_REQ_XCOMP_GUEST_PERM 0x1025
+#endif
+
 #define CPUID_ENTRIES_FIRST 128
 #define CPUID_ENTRIES_LAST 4096
 
 /* Features taken away: (function, index, register) bits. */
 enum { EAX, EBX, ECX, EDX };
-static const struct {
+static const struct drop {
 	uint32_t function, index;
 	int reg;
 	uint32_t bits;
@@ -29,10 +34,33 @@ static const struct {
 	{ 7, 0, ECX, 1u << 30 }, /* SGX launch control */
 };
 
+/* The same, of AMX: taken away where this process may not use tile data. */
+#define XTILE_CFG 17
+#define XTILE_DATA 18
+static const struct drop amx[] = {
+	{ 7, 0, EDX, 1u << 22 | 1u << 24 | 1u << 25 }, /* BF16, TILE, INT8 */
+	{ 7, 1, EAX, 1u << 21 },		       /* FP16 */
+	{ 7, 1, EDX, 1u << 8 },			       /* COMPLEX */
+	{ 0xd, 0, EAX, 1u << XTILE_CFG | 1u << XTILE_DATA },
+};
+
 /* Leaves that are ours alone or not offered at all. */
-static bool leaf_dropped(uint32_t function)
+static bool leaf_dropped(const struct kvm_cpuid_entry2 *e, bool tiles)
 {
-	return function == 5 || function == 0xb || function == 0x12 || function == 0x1f;
+	const bool tile = e->function == 0x1d || e->function == 0x1e ||
+			  (e->function == 0xd && (e->index == XTILE_CFG || e->index == XTILE_DATA));
+
+	return e->function == 5 || e->function == 0xb || e->function == 0x12 ||
+	       e->function == 0x1f || (tile && !tiles);
+}
+
+/*
+ * Guests have AMX's tiles only if the process was granted them. Kernels that know no such grant
+ * refuse; Linux 5.17 to 6.3 then leaves a half of the state in CPUID, by which Linux guests die.
+ */
+void kvm_cpuid_request_tiles(void)
+{
+	(void)sys_arch_prctl(ARCH_REQ_XCOMP_GUEST_PERM, XTILE_DATA);
 }
 
 int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out)
@@ -209,27 +237,47 @@ bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid)
 	return false;
 }
 
-static void drop_features(struct kvm_cpuid_entry2 *e)
+static void drop_features(struct kvm_cpuid_entry2 *e, const struct drop *drops, size_t n)
 {
 	uint32_t *reg[] = { &e->eax, &e->ebx, &e->ecx, &e->edx };
 
-	for (unsigned i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
-		if (dropped[i].function == e->function && dropped[i].index == e->index)
-			*reg[dropped[i].reg] &= ~dropped[i].bits;
+	for (size_t i = 0; i < n; i++) {
+		if (drops[i].function == e->function && drops[i].index == e->index)
+			*reg[drops[i].reg] &= ~drops[i].bits;
 	}
+}
+
+/* Were the tiles granted? */
+static bool has_tiles(const struct kvm_cpuid2 *c)
+{
+	for (uint32_t i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 0xd && c->entries[i].index == 0)
+			return c->entries[i].eax >> XTILE_DATA & 1;
+	return false;
+}
+
+/* AMD's HyperTransport addresses, which their IOMMUs do not translate (AMD IOMMU 3.09, 2.1.2). */
+bool kvm_cpuid_dma_hole(const struct kvm_cpuid2 *cpuid, uint64_t *start, uint64_t *end)
+{
+	if (!kvm_cpuid_is_amd(cpuid))
+		return false;
+	*start = 0xfd00000000;
+	*end = 0xffffffffff;
+	return true;
 }
 
 void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
 	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out)
 {
 	struct place p = place_of(topology, index);
+	const bool tiles = has_tiles(supported);
 	struct kvm_cpuid_entry2 *leaf0;
 	bool amd;
 
 	out->nent = 0;
 	out->padding = 0;
 	for (uint32_t i = 0; i < supported->nent; i++) {
-		if (!leaf_dropped(supported->entries[i].function))
+		if (!leaf_dropped(&supported->entries[i], tiles))
 			out->entries[out->nent++] = supported->entries[i];
 	}
 	leaf0 = find(out, 0, 0);
@@ -239,7 +287,9 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topolo
 	for (uint32_t i = 0; i < out->nent; i++) {
 		struct kvm_cpuid_entry2 *e = &out->entries[i];
 
-		drop_features(e);
+		drop_features(e, dropped, sizeof(dropped) / sizeof(dropped[0]));
+		if (!tiles)
+			drop_features(e, amx, sizeof(amx) / sizeof(amx[0]));
 		if (e->function == 1)
 			set_leaf_1(e, &p, tsc_deadline);
 		else if (e->function == 4 && !amd)

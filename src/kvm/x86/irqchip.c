@@ -44,6 +44,7 @@ static int create_chips(struct kvm_vm *vm, struct err *err)
 {
 	/* The speaker's port is polled by kernels that calibrate clocks with the PIT. */
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_reinject_control no_reinject = { .pit_reinject = 0 };
 	struct kvm_irq_routing_entry pins[KVM_PIN_ROUTES];
 	long r = sys_ioctl_int(vm->vm_fd, KVM_CREATE_IRQCHIP, 0);
 	int ret;
@@ -53,6 +54,11 @@ static int create_chips(struct kvm_vm *vm, struct err *err)
 	r = sys_ioctl(vm->vm_fd, KVM_CREATE_PIT2, &pit);
 	if (r < 0)
 		return err_set_errno(err, (int)-r, "KVM_CREATE_PIT2");
+	/*
+	 * Ticks that a busy host lost are not made up for: guests with devices have clocks of their
+	 * own, and while KVM would do it, AMD's AVIC is off, and with it posted interrupts.
+	 */
+	(void)sys_ioctl(vm->vm_fd, KVM_REINJECT_CONTROL, &no_reinject);
 	kvm_pin_routes(pins);
 	ret = kvm_routes_init(vm, pins);
 	if (ret < 0)

@@ -29,8 +29,10 @@ static int set_addresses(struct kvm_vm *vm, struct err *err)
 static int read_limits(struct kvm_vm *vm, struct err *err)
 {
 	struct kvm_vm_arch *arch = &vm->arch;
-	int cap = kvm_check_extension(vm->vm_fd, KVM_CAP_XSAVE2), ret;
+	int cap, ret;
 
+	kvm_cpuid_request_tiles(); /* they count in a vCPU's state */
+	cap = kvm_check_extension(vm->vm_fd, KVM_CAP_XSAVE2);
 	arch->xsave_size =
 		cap > (int)sizeof(struct kvm_xsave) ? (size_t)cap : sizeof(struct kvm_xsave);
 	cap = kvm_check_extension(vm->vm_fd, KVM_CAP_NESTED_STATE);
@@ -41,6 +43,7 @@ static int read_limits(struct kvm_vm *vm, struct err *err)
 	if (ret < 0)
 		return err_set_errno(err, -ret, "KVM_GET_SUPPORTED_CPUID");
 	vm->phys_bits = kvm_cpuid_phys_bits(arch->cpuid);
+	(void)kvm_cpuid_dma_hole(arch->cpuid, &vm->dma_hole_start, &vm->dma_hole_end);
 	kvm_mce_read_host(vm);
 	return 0;
 }

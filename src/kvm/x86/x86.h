@@ -20,6 +20,10 @@ int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out);
 void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
 	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out);
 bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid);
+/* Before kvm_cpuid_read(), and before any vCPU: what cannot be had is not in CPUID then. */
+void kvm_cpuid_request_tiles(void);
+/* Does the host's IOMMU leave addresses untranslated? end inclusive. */
+bool kvm_cpuid_dma_hole(const struct kvm_cpuid2 *cpuid, uint64_t *start, uint64_t *end);
 /* Guest-physical address width, 36 when the leaf is missing. */
 uint8_t kvm_cpuid_phys_bits(const struct kvm_cpuid2 *cpuid);
 
