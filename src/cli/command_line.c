@@ -62,8 +62,11 @@ static int unknown_option(struct parse *p, const char *arg)
 	for (const struct option *o = options; o->name; o++) {
 		if (equals && !strncmp(o->name, name, (size_t)(equals - name)) &&
 			!o->name[equals - name]) {
-			err_hint(p->err, "an option and its argument are two words: -%s %s",
-				o->name, equals + 1);
+			if (o->arg)
+				err_hint(p->err, "an option and its argument are two words: -%s %s",
+					o->name, equals + 1);
+			else
+				err_hint(p->err, "it takes no argument: -%s", o->name);
 			return -EINVAL;
 		}
 		if (o->help && n < OPTIONS_MAX - 1)

@@ -20,7 +20,8 @@ static const struct {
 	[REBOOT] = { reboots, "reboot is reset or shutdown" },
 	[SHUTDOWN] = { shutdowns, "shutdown is poweroff or pause" },
 	[PANIC] = { panic_action_names, "panic is shutdown, pause, exit-failure or none" },
-	[WATCHDOG] = { watchdogs, "there is no watchdog: any of QEMU's actions will do" },
+	[WATCHDOG] = { watchdogs,
+		"there is no watchdog; reset, shutdown, poweroff, pause, debug, none and inject-nmi are taken" },
 };
 
 /* The index of word; -1: it is none of them. */
@@ -38,8 +39,11 @@ static int action_pair(struct parse *p, const char *key, const char *value, void
 	int action;
 
 	(void)opaque;
-	if (occasion < 0)
-		return unknown_key(p, key, occasions);
+	if (occasion < 0) {
+		unknown_key(p, key, occasions);
+		err_hint(p->err, "it takes panic=, reboot= and shutdown=");
+		return -EINVAL;
+	}
 	action = find(choices[occasion].actions, value);
 	if (action < 0) {
 		option_error(p, "'%s=%s' means nothing", key, value);

@@ -115,13 +115,13 @@ static int global_pair(struct parse *p, const char *key, const char *value, void
 	return unknown_key(p, key, keys);
 }
 
-/* DRIVER.PROPERTY=VALUE; a driver's name has no dot. VALUE may be empty, as in romfile= (none). */
+/* TYPE.PROPERTY=VALUE; a type's name has no dot. VALUE may be empty, as in romfile= (none). */
 static int split_global(struct parse *p, const char *text, struct config_global *global)
 {
 	const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
 
 	if (!dot || !equals || dot > equals || dot == text || equals == dot + 1)
-		return option_error(p, "'%s' is not DRIVER.PROPERTY=VALUE", text);
+		return option_error(p, "'%s' is not TYPE.PROPERTY=VALUE", text);
 	global->driver = strndup(text, (size_t)(dot - text));
 	global->property = strndup(dot + 1, (size_t)(equals - dot - 1));
 	global->value = strdup(equals + 1);

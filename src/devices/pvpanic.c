@@ -32,7 +32,7 @@ const struct prop_type pvpanic_type = {
 	.props = props,
 };
 
-/* On main. The card may be gone; its sink is not. */
+/* On main. The card may be off its bus, but is not freed yet (bus.h, Life). */
 static void finish(struct io_request *request)
 {
 	struct pvpanic_sink *sink = request->opaque;

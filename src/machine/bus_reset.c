@@ -45,6 +45,8 @@ bool port_bus_reset(struct port *port, struct io_request *request)
 			continue;
 		if (d->class->reset_prepare)
 			d->class->reset_prepare(d);
+		else
+			pci_function_reset(d->class->function(d));
 		port->bus_resets_left +=
 			device_job(d, &d->reset_job, device_reset_job, function_was_reset);
 	}

@@ -36,7 +36,8 @@ struct device_class {
 	void (*close)(struct device *device); /* no vCPU is in it any more */
 	/* main */
 	void (*cancel)(struct device *device); /* realize is under way, and is to end early */
-	void (*reset_prepare)(struct device *device); /* around a reset under a running guest */
+	/* Around a reset of its bus; NULL: registers are as at power-on, by pci_function_reset(). */
+	void (*reset_prepare)(struct device *device);
 	void (*reset_done)(struct device *device);
 	/* Takes from limits what this device cannot reach: dma_limits_join(). */
 	void (*dma_limits)(const struct device *device, struct dma_limits *limits);

@@ -71,7 +71,7 @@ int device_check_policy(
 }
 
 /* Checks the words of the options against the machine; opens nothing. */
-static int place(struct device *device, const struct device_options *options, struct err *err)
+static int find_place(struct device *device, const struct device_options *options, struct err *err)
 {
 	const char *name = device->class->type->name;
 	struct machine *m = device->machine;
@@ -116,7 +116,8 @@ struct device *device_new(struct machine *m, const struct device_class *class, v
 		snprintf(device->unnamed, sizeof(device->unnamed), "#%s%u", class->type->name,
 			m->n_unnamed++);
 	device->id = common->id ? common->id : device->unnamed;
-	if (device_reserve(m, err) || place(device, common, err) || (check && check(device, err)))
+	if (device_reserve(m, err) || find_place(device, common, err) ||
+		(check && check(device, err)))
 		goto fail;
 	device->worker = worker_take(m, device);
 	if (!device->worker) {

@@ -85,8 +85,8 @@ static int create(struct device *device, void *options, struct err *err)
 	struct pvpanic *card;
 	int ret = pvpanic_new(&card, options, &m->pvpanic, &m->closer);
 
-	if (ret)
-		return err_set(err, -ret, "no memory for device '%s'", device->id);
+	if (ret) /* the id went with the options */
+		return err_set(err, -ret, "no memory for a pvpanic-pci device");
 	card->function.id = device->id;
 	device->card = card;
 	return 0;
@@ -104,17 +104,10 @@ static struct pci_function *function(const struct device *device)
 	return &card->function;
 }
 
-/* Nothing to ask a kernel for: its registers are as at power-on when the wire says so. */
-static void reset_prepare(struct device *device) ON_MAIN
-{
-	pci_function_reset(function(device));
-}
-
 const struct device_class pvpanic_class = {
 	.type = &pvpanic_type,
 	.hot_pluggable = true,
 	.create = create,
 	.free = card_free,
 	.function = function,
-	.reset_prepare = reset_prepare,
 };

@@ -31,12 +31,6 @@ static int wait_for_devices(struct machine *m, struct err *err) ON_MAIN
 	return 0;
 }
 
-/* On the bus at once: the next device's slot check must see it. */
-static int place(struct device *device, struct err *err) ON_MAIN
-{
-	return device_plug(device, err);
-}
-
 /* One after the other, so that the error named is that of the first device on the command line. */
 static int open_devices(struct machine *m, struct err *err) ON_MAIN
 {
@@ -55,7 +49,8 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 		device = device_new(m, class, options, NULL, err);
 		if (!device)
 			return -err->code;
-		device->place = place;
+		/* On the bus at once: the next device's slot check must see it. */
+		device->place = device_plug;
 		device_event(device, LIFE_ADD_COLD);
 		ret = wait_for_devices(m, err);
 		if (ret)

@@ -19,15 +19,15 @@ static const char intro[] =
 	"and every\n"
 	"event.\n\n"
 	"```\n"
-	"<- {\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
+	"-> {\"execute\": \"device_add\", \"arguments\": {\"driver\": \"vfio-pci\", \"id\": "
 	"\"vfio-0\",\n"
 	"    \"bus\": \"pcie.1\", \"addr\": \"0x0\", \"host\": \"0000:1a:00.3\"}, \"id\": 1}\n"
-	"-> {\"return\": {}, \"id\": 1}\n"
-	"<- {\"execute\": \"device_del\", \"arguments\": {\"id\": \"vfio-0\"}}\n"
-	"-> {\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"vfio-0\", \"path\": "
+	"<- {\"return\": {}, \"id\": 1}\n"
+	"-> {\"execute\": \"device_del\", \"arguments\": {\"id\": \"vfio-0\"}}\n"
+	"<- {\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"vfio-0\", \"path\": "
 	"\"vfio-0\"},\n"
 	"    \"timestamp\": {\"seconds\": 1614310541, \"microseconds\": 554250}}\n"
-	"-> {\"return\": {}}\n"
+	"<- {\"return\": {}}\n"
 	"```\n\n"
 	"An error is `{\"error\": {\"class\": CLASS, \"desc\": TEXT}}`. The class is "
 	"`GenericError`,\n"
@@ -71,8 +71,7 @@ static void print_commands(void)
 			print_members(c->args);
 		}
 		if (c->open_args)
-			printf("- every other property of the driver "
-			       "(`device-list-properties`), as string, number or boolean\n");
+			printf("- every other property of the type (`-device TYPE,help`, `-object TYPE,help`), as string, number or boolean\n");
 		if (c->returns)
 			printf("\nReturns: %s\n", c->returns);
 	}

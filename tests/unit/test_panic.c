@@ -219,7 +219,7 @@ static void void_in_a_reset(void **state)
 	rig_settle(rig);
 }
 
-/* A vCPU left the map with an event, and had not posted it when the card went. */
+/* Later than bus.h allows: an event is told by what outlives the card. */
 static void gone_before_it_is_told(void **state)
 {
 	struct machine_rig *rig = *state;
