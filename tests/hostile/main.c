@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,6 +88,18 @@ static const char help[] =
 	"  --machine N  only the Nth machine of that seed, as a failure names it\n"
 	"  --verbose    tell each machine's plan, and what it did\n";
 
+static unsigned long long number(const char *text)
+{
+	char *end;
+	unsigned long long value = strtoull(text, &end, 0);
+
+	if (!*text || *end) {
+		fprintf(stderr, "hostile_machine: '%s' is no number\n%s", text, help);
+		exit(2);
+	}
+	return value;
+}
+
 static void parse(struct options *o, int argc, char *argv[])
 {
 	static const struct option longs[] = { { "help", no_argument, NULL, 'h' },
@@ -98,11 +111,11 @@ static void parse(struct options *o, int argc, char *argv[])
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) >= 0)
 		if (c == 's')
-			o->seconds = (unsigned)atoi(optarg);
+			o->seconds = (unsigned)number(optarg);
 		else if (c == 'r')
-			o->seed = strtoull(optarg, NULL, 0);
+			o->seed = number(optarg);
 		else if (c == 'm')
-			o->machine = atol(optarg);
+			o->machine = (long)number(optarg);
 		else if (c == 'v')
 			o->verbose = true;
 		else {
@@ -166,6 +179,9 @@ static bool run(const struct plan *plan, bool verbose)
 	int status = 0;
 
 	if (child == 0) {
+		/* Whoever ends us ends it: nothing else reaches it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		block_signals();
 		machine_life(plan);
 		if (verbose)
 			print_counts();
@@ -192,7 +208,6 @@ int main(int argc, char *argv[])
 	o.seed >>= 32;
 	parse(&o, argc, argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	block_signals();
 	if (sys_fd_limit())
 		return 2;
 	printf("hostile_machine --seed %llu\n", (unsigned long long)o.seed);
