@@ -35,12 +35,13 @@ int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, u
 	msix->table_end = msix->table_at + msix_table_size(msix->n);
 	msix->pba_end = msix->pba_at + msix_pba_size(msix->n);
 	/* The whole table of the device, also what the kernel offers no vectors for. */
-	if (!inside(msix->table_at, msix_table_size(n), bar_size[msix->table_bar]) ||
-		!inside(msix->pba_at, msix_pba_size(msix->n), bar_size[msix->pba_bar]) ||
-		!msix->n) {
+	if (!inside(msix->table_at, msix_table_size(n), bar_size[msix->table_bar]) || !msix->n) {
 		msix->n = 0;
 		return -EINVAL;
 	}
+	/* Cards that misplace it are sold (Chelsio T5's VFs, Kunlun), and nobody reads it there. */
+	if (!inside(msix->pba_at, msix_pba_size(msix->n), bar_size[msix->pba_bar]))
+		msix->pba_at = msix->pba_end = 0;
 	return 0;
 }
 

@@ -96,12 +96,13 @@ static unsigned find_msix(struct vfio_pci *dev, const uint8_t *raw)
 	if (offered > MSIX_VECTORS_MAX)
 		offered = MSIX_VECTORS_MAX;
 	if (vfio_msix_locate(msix, raw, cap->offset, offered, bar_size)) {
-		log_warn("vfio-pci '%s': MSI-X table or PBA lies outside its BAR: MSI-X hidden",
+		log_warn("vfio-pci '%s': the MSI-X table lies outside its BAR: MSI-X hidden",
 			dev->options->device.id);
 		return 0;
 	}
 	region_hole(&dev->region[msix->table_bar], msix->table_at, msix_table_size(msix->n));
-	region_hole(&dev->region[msix->pba_bar], msix->pba_at, msix_pba_size(msix->n));
+	if (msix->pba_end)
+		region_hole(&dev->region[msix->pba_bar], msix->pba_at, msix_pba_size(msix->n));
 	return msix->n;
 }
 

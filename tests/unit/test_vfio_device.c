@@ -158,6 +158,31 @@ static void test_bad_table(void **state)
 	fake_rig_release(&rig);
 }
 
+/* Chelsio's T5 VFs say that the PBA begins where its BAR ends; their drivers need the vectors. */
+static void fill_misplaced_pba(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	pci_put(card->config, 0x40 + PCI_MSIX_PBA, 4, 0x8000);
+}
+
+static void test_misplaced_pba(void **state)
+{
+	(void)state;
+	assert_int_equal(fake_rig_init(&rig, fill_misplaced_pba, "rp1"), 0);
+	assert_int_equal(rig.dev->irqs.msix.n, 65);
+	assert_int_equal(fake_config_read(&rig, 0x40, 1), PCI_CAP_ID_MSIX);
+	fake_config_write(&rig, 0x40 + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	fake_bar_write(&rig, 0, 0x2000, 4, 0xfee00000);
+	fake_bar_write(&rig, 0, 0x200c, 4, 0);
+	fake_step(&rig);
+	assert_int_equal(rig.card.type, VFIO_PCI_MSIX_IRQ_INDEX);
+	/* Where one would have been is the card's. */
+	rig.card.region[0].bytes[0x3000] = 0x5a;
+	assert_int_equal(fake_bar_read(&rig, 0, 0x3000, 1), 0x5a);
+	assert_int_equal(fake_bar_read(&rig, 0, 0, 1), rig.card.region[0].bytes[0]);
+	fake_rig_release(&rig);
+}
+
 static void use_it(void)
 {
 	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
@@ -448,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_config_in_pieces),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad_table),
+		cmocka_unit_test(test_misplaced_pba),
 		CASE(test_fence, e1000e),
 		CASE(test_fence_dead, e1000e),
 		CASE(test_close_dead, e1000e),

@@ -572,9 +572,9 @@ static void test_locate(void **state)
 	} cases[] = {
 		{ 64, 0x2000, 0x3000, 0 },
 		{ 64, 0x2000, 0x2800, 0 },
-		{ 64, 0x7c00, 0x3000, -EINVAL }, /* past the end */
-		{ 63, 0x7c00, 0x3000, 0 },	 /* just fits */
-		{ 64, 0x2000, 0x8000, -EINVAL },
+		{ 64, 0x7c00, 0x3000, -EINVAL },     /* past the end */
+		{ 63, 0x7c00, 0x3000, 0 },	     /* just fits */
+		{ 64, 0x2000, 0x8000, 0 },	     /* no PBA, but vectors */
 		{ 64, 0x2000 | 1, 0x3000, -EINVAL }, /* BAR that is not there */
 		{ 64, 0x2000 | 6, 0x3000, -EINVAL }, /* reserved BIR */
 		{ 64, 0x2000, 0x3000 | 7, -EINVAL },
@@ -593,6 +593,9 @@ static void test_locate(void **state)
 		pci_put(raw, PCI_MSIX_PBA, 4, cases[i].pba);
 		assert_int_equal(vfio_msix_locate(&msix, raw, 0, 2048, bar_size), cases[i].want);
 		assert_int_equal(msix.n, cases[i].want ? 0 : cases[i].flags + 1);
+		assert_false(vfio_msix_covers(&msix, 0, cases[i].pba & ~7u, 4) &&
+			     cases[i].pba >= 0x8000);
+		assert_false(vfio_msix_covers(&msix, 0, 0, 4));
 	}
 }
 
