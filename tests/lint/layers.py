@@ -45,7 +45,7 @@ FENCES = [
     (r"linux/kvm\.h$", r"(src/kvm|seccomp)/", "KVM's interface is for src/kvm and seccomp"),
     (r"linux/(vfio|iommufd)\w*\.h$", r"(src/vfio|seccomp)/",
      "VFIO's interface is for src/vfio and seccomp"),
-    (r"portcullis/vfio(_fault)?\.h$", r"(src/machine/passthrough\.c|src/vfio/|src/qmp/|include/)",
+    (r"portcullis/(vfio|vfio_query|machine_vfio)\.h$", r"(src/machine/passthrough\.c|src/vfio/|src/qmp/|include/)",
      "in the machine, passthrough.c is the only file that knows VFIO devices"),
     (r"portcullis/q35\.h$", r"src/(kvm/x86|boot|acpi)/|src/machine/q35\.c$",
      "a board's addresses are for the files that are its architecture's; others ask struct board"),
@@ -174,6 +174,12 @@ CHECKS = [
     ("fence: VFIO", check_fences, {"src/machine/planted.c": "#include <linux/vfio.h>\n"}),
     ("fence: VFIO devices", check_fences, {
         "src/machine/planted.c": "#include <portcullis/vfio.h>\n",
+    }),
+    ("fence: what is asked about VFIO devices", check_fences, {
+        "src/machine/planted.c": "#include <portcullis/vfio_query.h>\n",
+    }),
+    ("fence: what is asked about them from above", check_fences, {
+        "src/machine/planted.c": "#include <portcullis/machine_vfio.h>\n",
     }),
     ("fence: the board", check_fences, {"src/qmp/planted.c": "#include <portcullis/board.h>\n"}),
     ("fence: its addresses", check_fences, {"src/machine/planted.c": "#include <portcullis/q35.h>\n"}),
