@@ -9,6 +9,7 @@
  * Owner: GSIs are the device's from gsi_alloc to gsi_free, and have no irqfd any more when they are
  *        freed. Fds stay the device's: they are open until irqfd_del.
  * Errors: negative errno.
+ * No ioeventfds (doorbells that KVM answers): they come with their first user.
  */
 #ifndef PORTCULLIS_IRQ_SINK_H
 #define PORTCULLIS_IRQ_SINK_H

@@ -2,7 +2,7 @@
 /*
  * machine.h - the machine object: everything one guest is made of, and what can be done to it.
  *
- * Layer: L4, the only place that wires modules together. Includes everything below.
+ * Layer: L4, the only place that wires modules together. May include any lower layer.
  * Who:   the main thread owns it; vCPUs and workers see only their own struct vcpu / struct worker
  *        and the objects those point to. No other mutable global state exists.
  */
@@ -98,8 +98,9 @@ struct closer *machine_closer(struct machine *machine);
 void machine_policy_fds(struct machine *machine, int fds[]) ON_MAIN;
 
 /*
- * After the workers run: opens and plugs the -device vfio-pci devices, lays out RAM around their
- * constraints, finds room for the kernel, which the first vCPU loads. Then the machine can run.
+ * After the workers run: opens and plugs the -device devices, of every class, lays out RAM around
+ * their constraints, finds room for the kernel, which the first vCPU loads. Then the machine can
+ * run.
  */
 int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
 /*

@@ -15,7 +15,10 @@
 #include <portcullis/pci.h>
 #include <portcullis/role.h>
 
-/* QEMU's RunState: "prelaunch", "running", "paused", "shutdown", "internal-error". */
+/*
+ * QEMU's RunState: "prelaunch", "running", "paused", "shutdown", "guest-panicked",
+ * "internal-error".
+ */
 const char *runstate_name(enum runstate state);
 
 struct machine_cpu {

@@ -11,7 +11,8 @@
  *
  * main    owns the topology: bus map, memslots, the device tree, QMP. Never waits for a device.
  * vcpu    runs the guest and dispatches its accesses. Owns nothing, changes nothing.
- * worker  one per VFIO device: attach, DMA map, interrupts, reset, close. May block for seconds.
+ * worker  one per PCI device, whatever its class: attach, DMA map, interrupts, reset, close. May
+ *         block for seconds.
  * closer  closes what clients handed over; nothing is marked as its own.
  *
  * Before threads are started (and after they are joined) the starting thread holds every role.

@@ -64,7 +64,8 @@ void *closer_thread(void *closer);
 /*
  * Runs the machine from start to end on the calling thread, which becomes main. Takes qmp (may be
  * NULL), whose clients are served once the guest runs (or waits, with -S) and let go of when the
- * machine has ended. Exit status (0, 1), or a negative errno with err set.
+ * machine has ended. The exit status (machine_exit_status(): 0, 1, or what the guest wrote to
+ * isa-debug-exit), or a negative errno with err set.
  */
 int main_loop(struct machine *machine, struct qmp *qmp, struct err *err) ON_MAIN;
 

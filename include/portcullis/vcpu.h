@@ -60,7 +60,7 @@ struct vcpu {
 	struct io_request request;
 	struct bus *bus;
 	struct vcpu_gate *gate;
-	struct machine *machine; /* only for vcpu_report() */
+	struct machine *machine; /* only for vcpu_report() and memory_failure.c */
 	pthread_t thread;
 	_Atomic int tid;	/* of that thread, for query-cpus-fast */
 	_Atomic uint32_t state; /* enum vcpu_state */
@@ -96,7 +96,7 @@ static inline unsigned gate_state(uint32_t open)
 	return open % GATE_STATES;
 }
 
-/* A loop that some thread runs for the VFIO device it is given. */
+/* A loop that some thread runs for the device, of any class, that it is given. */
 struct worker {
 	struct loop loop;
 	pthread_t thread;

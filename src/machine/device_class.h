@@ -5,7 +5,9 @@
  *
  * Layer: L4. Static tables, one per kind; an operation that is NULL has nothing to do.
  * Order: create -> open -> (dma_limits) -> realize -> main plugs function() -> ... -> main unplugs
- *        -> fence -> close -> free. close and free take half-built devices.
+ *        -> fence -> close -> free. close and free take half-built devices. After a create() that
+ *        failed, the options are gone, and device->id and device->options with them.
+ * Errors of the device at work: passthrough.c alone reports any today (device_notices.failed).
  */
 #ifndef PORTCULLIS_MACHINE_DEVICE_CLASS_H
 #define PORTCULLIS_MACHINE_DEVICE_CLASS_H

@@ -243,10 +243,15 @@ void irq_sink_init(struct machine *m);
 struct device *device_new(struct machine *m, const struct device_class *class, void *options,
 	int (*check)(const struct device *device, struct err *err), struct err *err) ON_MAIN;
 void device_free(struct device *device); /* idle, closed or never opened */
+/* Is there a way to do what on-error says, where the device goes? */
+int device_check_policy(
+	const struct device *device, const struct device_options *options, struct err *err);
+struct device *device_find(struct machine *m, const char *id);
+
 /*
- * Posts work to the device's worker; job is one of the device's and not running, nor is the device
- * leaving: it is freed then, and nothing is posted behind that. False: one of these rules is
- * broken, and nothing was posted.
+ * device.c: posts work to the device's worker; job is one of the device's and not running, nor is
+ * the device leaving: it is freed then, and nothing is posted behind that. False: one of these
+ * rules is broken, and nothing was posted.
  */
 bool device_job(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int));
@@ -275,15 +280,11 @@ bool device_jobs_running(const struct machine *m);
 int device_memory_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);
 int device_plug(struct device *device, struct err *err) ON_MAIN;
-/* Is there a way to do what on-error says, where the device goes? */
-int device_check_policy(
-	const struct device *device, const struct device_options *options, struct err *err);
-struct device *device_find(struct machine *m, const char *id);
 
 /* bus_reset.c: root_port_ops.on_bus_reset() */
 bool port_bus_reset(struct port *port, struct io_request *request) ON_MAIN;
 
-/* realize.c, run.c, reset.c */
+/* run.c */
 const char *shutdown_reason(enum shutdown_cause cause);
 bool shutdown_by_guest(enum shutdown_cause cause);
 /*
@@ -326,10 +327,10 @@ void vcpus_go(struct machine *m);
  * have. False: look again later.
  */
 bool vcpus_finished(struct machine *m);
-
-/* load.c */
 /* All are parked: they start anew when the gate opens; what they reported before is void. */
 void vcpus_reset(struct machine *m) ON_MAIN;
+
+/* load.c */
 /* Kernel, tables and registers for a fresh start; vCPUs are stopped. */
 int machine_load(struct machine *m, struct err *err) ON_MAIN;
 

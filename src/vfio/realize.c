@@ -15,10 +15,9 @@ static bool on_root_bus(const struct vfio_pci *dev)
 	return !dev->options->device.bus || !strcmp(dev->options->device.bus, "pcie.0");
 }
 
-/* A copy of config space; what cannot be read is zero. */
 /*
- * In one piece, which the kernel cuts up as it must; where that fails, piece by piece: registers
- * behind the header that cannot be read are not there.
+ * A copy of config space, in one piece, which the kernel cuts up as it must; where that fails,
+ * piece by piece: what cannot be read behind the header is zero.
  */
 static int read_config(struct vfio_pci *dev, uint8_t raw[static PCI_CONFIG_SIZE])
 {
