@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may include whom: higher includes lower only (DESIGN: the tree is the architecture)."""
+"""Who may include whom: higher includes lower only (docs/architecture.md: the tree is the architecture)."""
 import re
 
 from tree import module, product
