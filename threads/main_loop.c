@@ -73,7 +73,7 @@ static int signals_init(struct main_thread *t, struct err *err)
 {
 	struct sigaction kick = { .sa_handler = kick_handler };
 	sigset_t set;
-	int fd;
+	int fd, ret;
 
 	sigaction(THREAD_KICK_SIGNAL, &kick, NULL);
 	sigbus_init();
@@ -88,7 +88,8 @@ static int signals_init(struct main_thread *t, struct err *err)
 	if (fd < 0)
 		return err_set_errno(err, errno, "cannot watch signals");
 	t->signals = (struct loop_fd){ .fd = fd, .fn = on_signal, .opaque = t };
-	return loop_fd_add(machine_loop(t->machine), &t->signals, EPOLLIN);
+	ret = loop_fd_add(machine_loop(t->machine), &t->signals, EPOLLIN);
+	return ret ? err_set_errno(err, -ret, "cannot watch signals") : 0;
 }
 
 static int filters_build(struct main_thread *t, struct err *err) ON_MAIN
@@ -201,7 +202,7 @@ static int run(struct main_thread *t, struct err *err) ON_MAIN
 		ret = err_set(err, EPERM, "cannot install the main thread's seccomp filter");
 	if (machine_ending(t->machine))
 		return 0; /* it was told to, while it was being made */
-	if (!ret && !machine_config(t->machine)->freeze)
+	if (!ret && !machine_config(t->machine)->freeze && !machine_held(t->machine))
 		ret = machine_run(t->machine, err);
 	if (ret)
 		return ret;

@@ -139,6 +139,8 @@ struct machine_actions {
 };
 struct machine_actions machine_actions(const struct machine *machine) ON_MAIN;
 void machine_set_actions(struct machine *machine, const struct machine_actions *actions) ON_MAIN;
+/* Did a device with on-error=stop fail before the guest began? It is not to be run then. */
+bool machine_held(const struct machine *machine) ON_MAIN;
 bool machine_ending(const struct machine *machine) ON_MAIN;
 enum runstate machine_runstate(const struct machine *machine) ON_MAIN;
 const struct config *machine_config(const struct machine *machine);

@@ -66,6 +66,8 @@ void vfio_context_set_multi_reset(struct vfio_context *context, bool allowed) ON
 /* -object iommufd,... Takes options. -EEXIST: the id is taken. */
 int vfio_context_add_iommufd(struct vfio_context *context, struct vfio_iommufd_options *options,
 	struct err *err) ON_MAIN;
+/* The fd of an object that nobody uses, the caller's; -1: there is none (left). */
+int vfio_context_take_iommufd(struct vfio_context *context) ON_MAIN;
 /* *fd: the caller's, who closes it; -1: none. -ENOENT, -EBUSY (text names it). */
 int vfio_context_del_iommufd(
 	struct vfio_context *context, const char *id, int *fd, struct err *err) ON_MAIN;

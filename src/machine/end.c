@@ -104,6 +104,8 @@ bool machine_end_clients(struct machine *m)
 {
 	chardev_free(m->console);
 	m->console = NULL;
+	if (!m->abandoned)
+		passthrough_end_clients(m);
 	deadline_set(m);
 	wait_until_idle(m, clients_busy);
 	loop_timer_cancel(&m->loop, &m->end_timer);

@@ -13,12 +13,14 @@
 
 #include "plug.h"
 
+#define TELL_AGAIN_MS 1000
+
 static enum device_on_error action_for(const struct device *device)
 {
 	enum device_on_error action = (enum device_on_error)device->options->on_error;
 
 	/* Not (any more) the guest's. */
-	if (device->machine->ending || !device_on_bus(device))
+	if (device->machine->ending || device->failure.code || !device_on_bus(device))
 		return ON_ERROR_REPORT;
 	/*
 	 * A reset under way is the remedy for whatever was wrong; a guest that starts afresh
@@ -29,11 +31,25 @@ static enum device_on_error action_for(const struct device *device)
 	return action;
 }
 
+/* A guest may bring it about in a loop: what changes nothing is told once in that time. */
+static bool told_lately(struct device *device, const char *severity)
+{
+	const uint64_t now = loop_now_ms();
+
+	if (device->error_told == severity && now - device->error_told_ms < TELL_AGAIN_MS)
+		return true;
+	device->error_told = severity;
+	device->error_told_ms = now;
+	return false;
+}
+
 void device_failed(struct device *device, const char *severity, bool lost)
 {
 	struct machine *m = device->machine;
 	enum device_on_error action = action_for(device);
 
+	if (action == ON_ERROR_REPORT && told_lately(device, severity))
+		return;
 	log_guest("device '%s' %s (on-error: %s)", device->id,
 		lost ? "does not answer after a reset" : "reports an uncorrectable error",
 		device_on_error_names[action]);
@@ -44,6 +60,10 @@ void device_failed(struct device *device, const char *severity, bool lost)
 				.action = device_on_error_names[action] });
 	switch (action) {
 	case ON_ERROR_STOP:
+		if (m->runstate == RUNSTATE_PRELAUNCH && !m->held) {
+			log_guest("the guest is not started: it waits for 'cont'");
+			m->held = true;
+		}
 		machine_stop(m, RUNSTATE_PAUSED, NULL);
 		break;
 	case ON_ERROR_UNPLUG:

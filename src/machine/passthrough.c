@@ -213,6 +213,14 @@ int passthrough_init(struct machine *m, struct err *err)
 	return ret ? err_set_errno(err, -ret, "cannot prepare for passed-through devices") : 0;
 }
 
+void passthrough_end_clients(struct machine *m)
+{
+	int fd;
+
+	while ((fd = vfio_context_take_iommufd(m->vfio)) >= 0)
+		closer_close(&m->closer, fd);
+}
+
 void passthrough_release(struct machine *m)
 {
 	vfio_context_free(m->vfio);

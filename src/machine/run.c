@@ -166,6 +166,11 @@ void machine_shutdown(struct machine *m, enum shutdown_cause cause)
 		machine_stop(m, RUNSTATE_SHUTDOWN, NULL);
 }
 
+bool machine_held(const struct machine *m)
+{
+	return m->held;
+}
+
 bool machine_ending(const struct machine *m)
 {
 	return m->ending;

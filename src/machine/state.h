@@ -68,6 +68,8 @@ struct device {
 	struct err failure;	    /* why the add, or the start, failed */
 	struct loop_timer deadline; /* of the stage it is in */
 	bool host_wants_it;
+	const char *error_told; /* errors.c: the severity last told, and when */
+	uint64_t error_told_ms;
 
 	/* struct device_notices */
 	struct mail wanted, failed;
@@ -168,6 +170,7 @@ struct machine {
 
 	enum runstate runstate;
 	bool run_after_reset, ending;
+	bool held;	/* a device failed before the guest began: that waits for cont */
 	bool resetting; /* that came first: what a vCPU asks for, or reports, meanwhile is void */
 	enum shutdown_cause reset_cause;
 	unsigned reset_jobs; /* reset.c */
@@ -219,6 +222,8 @@ void windows_place(struct pci_windows *windows, uint64_t ram_top, uint64_t iova_
 
 /* passthrough.c: VFIO, whose devices share a context. */
 int passthrough_init(struct machine *m, struct err *err) ON_MAIN;
+/* At the end: what clients handed over is the closer's. */
+void passthrough_end_clients(struct machine *m) ON_MAIN;
 void passthrough_release(struct machine *m);
 void passthrough_set_ram(struct machine *m);
 /* Nobody maps BARs for peer-to-peer DMA meanwhile. */

@@ -8,10 +8,14 @@
 
 #include "plug.h"
 
-/* At the end every device is closed, and nobody takes it before. */
+/*
+ * At the end every device is closed, and nobody takes it before; nor one whose start failed: the
+ * machine's fails with it, and says why.
+ */
 static bool takeable(const struct device *device)
 {
-	return !device->machine->ending && life_may(&device->life, LIFE_TAKE);
+	return !device->machine->ending && !device->failure.code &&
+	       life_may(&device->life, LIFE_TAKE);
 }
 
 static void late(void *opaque);
@@ -134,7 +138,8 @@ static int del_check(
 		err_hint(err, "plug it behind a pcie-root-port to be able to take it out");
 		return -EINVAL;
 	}
-	if (device->life.stage >= DEVICE_RELEASED || (device->del_ops && !force))
+	if (device->life.stage >= DEVICE_RELEASED ||
+		(device->del_ops && (!force || !takeable(device))))
 		return err_set(err, EBUSY,
 			"device '%s' is already in the process of unplug (stage: %s)", id,
 			life_stage_name(device->life.stage));

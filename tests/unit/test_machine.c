@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include <portcullis/machine_query.h>
 #include <portcullis/thread.h>
 
 #include "machine_rig.h"
@@ -606,6 +607,97 @@ static void abandoned_while_a_device_is_opened(void **state)
 	nothing_is_left();
 }
 
+/*
+ * The first card reports an error when it is almost realized (and fails, or not), while the second
+ * one is slow.
+ */
+static struct {
+	struct vfio_device_io_ops first, second;
+	const struct vfio_device_io_ops *real;
+	_Atomic bool reported, let_go;
+	bool fails;
+	struct loop_timer timer;
+	unsigned ticks;
+} late_error;
+
+static ssize_t report_and_write(
+	struct vfio_device_io *io, const void *buf, size_t size, uint64_t at)
+{
+	if (rig.card[0].err_fd >= 0 && !atomic_exchange(&late_error.reported, true)) {
+		sys_eventfd_signal(rig.card[0].err_fd);
+		if (late_error.fails)
+			return -EIO;
+	}
+	return late_error.real->pwrite(io, buf, size, at);
+}
+
+static ssize_t slow_read(struct vfio_device_io *io, void *buf, size_t size, uint64_t at)
+{
+	while (!atomic_load(&late_error.let_go))
+		usleep(1000);
+	return late_error.real->pread(io, buf, size, at);
+}
+
+static void let_go_later(void *opaque)
+{
+	(void)opaque;
+	role_enter_main();
+	if (atomic_load(&late_error.reported) && ++late_error.ticks > 100)
+		atomic_store(&late_error.let_go, true);
+	else
+		loop_timer_set(&rig.m->loop, &late_error.timer, 1);
+}
+
+static int start_with_error(const char *words, bool fails, struct err *err)
+{
+	begin(words);
+	memset(&late_error, 0, sizeof(late_error));
+	late_error.fails = fails;
+	late_error.real = rig.card[0].io.ops;
+	late_error.first = late_error.second = *late_error.real;
+	late_error.first.pwrite = report_and_write;
+	late_error.second.pread = slow_read;
+	rig.card[0].io.ops = &late_error.first;
+	rig.card[1].io.ops = &late_error.second;
+	assert_int_equal(make(err), 0);
+	workers_start();
+	late_error.timer = (struct loop_timer){ .fn = let_go_later };
+	loop_timer_set(&rig.m->loop, &late_error.timer, 1);
+	return machine_realize(rig.m, err);
+}
+
+static void end_of_start(void)
+{
+	machine_end(rig.m);
+	machine_gone();
+	nothing_is_left();
+}
+
+/* Its error would have it unplugged; the start fails with it all the same, and says why. */
+static void a_failed_device_is_not_forgotten(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(start_with_error(PORT CARD ",on-error=unplug" CARD2, true, &err), -EIO);
+	assert_says(err.text, "vfio-pci 'd0': ");
+	end_of_start();
+}
+
+/* on-error=stop, the default: the guest does not begin. */
+static void an_error_before_the_guest_holds_it(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(start_with_error(PORT CARD CARD2, false, &err), 0);
+	assert_true(machine_held(rig.m));
+	end_of_start();
+	assert_int_equal(start_with_error(PORT CARD ",on-error=report" CARD2, false, &err), 0);
+	assert_false(machine_held(rig.m));
+	end_of_start();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -620,6 +712,8 @@ int main(void)
 		cmocka_unit_test(ends_while_a_device_is_opened),
 		cmocka_unit_test(ends_while_memory_is_pinned),
 		cmocka_unit_test(abandoned_while_a_device_is_opened),
+		cmocka_unit_test(a_failed_device_is_not_forgotten),
+		cmocka_unit_test(an_error_before_the_guest_holds_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

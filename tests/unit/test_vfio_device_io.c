@@ -21,6 +21,30 @@
 #include "../../src/vfio/host/vfio_host.h"
 #include "../../src/vfio/host/infocap.h"
 
+static long answer; /* to VFIO_DEVICE_SET_IRQS; 0: the kernel's own */
+
+long __real_sys_ioctl(int fd, unsigned long request, void *arg);
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg);
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	return request == VFIO_DEVICE_SET_IRQS && answer ? answer
+							 : __real_sys_ioctl(fd, request, arg);
+}
+
+/* The host has fewer vectors than were asked for, and gave none: not to be taken for success. */
+static void test_too_few_vectors(void **state)
+{
+	struct vfio_device_io io = { .ops = &vfio_device_io_real, .fd = -1 };
+	struct vfio_irq_set set = { .argsz = sizeof(set), .count = 4 };
+
+	(void)state;
+	answer = 3;
+	assert_int_equal(io.ops->set_irqs(&io, &set), 3);
+	answer = -EINVAL;
+	assert_int_equal(io.ops->set_irqs(&io, &set), -EINVAL);
+	answer = 0;
+}
+
 static void test_memory(void **state)
 {
 	struct vfio_device_io io;
@@ -130,6 +154,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_too_few_vectors),
 		cmocka_unit_test(test_no_device),
 		cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_chain),

@@ -198,10 +198,13 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 	dev_t node = 0;
 	int passed, ret;
 
-	pthread_mutex_lock(&context->lock);
+	/* Outside the lock, as is closing it: what a client handed over may keep us waiting. */
 	ret = duplicate(context, fd, &passed, &node, err);
-	if (ret == 0)
+	if (ret == 0) {
+		pthread_mutex_lock(&context->lock);
 		ret = attach_locked(context, options, passed, passed >= 0 ? &node : NULL, out, err);
+		pthread_mutex_unlock(&context->lock);
+	}
 	/*
 	 * The user's own number is not needed any more. After a failure neither: what was bound to
 	 * an iommufd stays so while it is open, and cannot be bound again. A number that is not open
@@ -209,7 +212,6 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 	 */
 	if (fd >= 0 && passed != -EBADF)
 		context->host.ops->close(&context->host, fd);
-	pthread_mutex_unlock(&context->lock);
 	return ret;
 }
 

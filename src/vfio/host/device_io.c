@@ -81,9 +81,8 @@ static int real_irq_info(struct vfio_device_io *io, uint32_t index, struct vfio_
 
 static int real_set_irqs(struct vfio_device_io *io, const struct vfio_irq_set *set)
 {
-	long ret = sys_ioctl(io->fd, VFIO_DEVICE_SET_IRQS, (void *)(uintptr_t)set);
-
-	return ret < 0 ? (int)ret : 0;
+	/* Not 0: how many vectors there are, of more that were asked for. None of them is on. */
+	return (int)sys_ioctl(io->fd, VFIO_DEVICE_SET_IRQS, (void *)(uintptr_t)set);
 }
 
 static int real_reset(struct vfio_device_io *io)

@@ -23,6 +23,7 @@ struct vfio_device_io_ops {
 	int (*region_info)(
 		struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out);
 	int (*irq_info)(struct vfio_device_io *io, uint32_t index, struct vfio_irq_info *info);
+	/* Positive: the host has only so many of the vectors, and none is on. */
 	int (*set_irqs)(struct vfio_device_io *io, const struct vfio_irq_set *set);
 	int (*reset)(struct vfio_device_io *io); /* VFIO_DEVICE_RESET */
 	/* offset: region offset + position. Returns bytes or -errno. */

@@ -116,6 +116,18 @@ int vfio_context_del_iommufd(struct vfio_context *context, const char *id, int *
 	return 0;
 }
 
+int vfio_context_take_iommufd(struct vfio_context *context)
+{
+	int fd = -1;
+
+	pthread_mutex_lock(&context->tables);
+	for (struct vfio_iommufd *at = context->iommufds; at && fd < 0; at = at->next)
+		if (!at->users)
+			fd = prop_take_fd(&at->fd);
+	pthread_mutex_unlock(&context->tables);
+	return fd;
+}
+
 static int open_iommu(struct vfio_context *context, struct vfio_iommufd *iommufd, struct err *err)
 {
 	char path[SYSFS_PATH_MAX];
