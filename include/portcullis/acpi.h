@@ -3,8 +3,7 @@
  * acpi.h - what firmware would leave below 1 MiB: the ACPI tables (ACPI 6.4) for a hardware-reduced
  *          machine, and the SMBIOS structures (3.0) that name it.
  *
- * Layer: L3, includes base and memory; the addresses of registers from q35.h and
- *        devices.h. Reads a
+ * Layer: L3, includes base and memory; the addresses of registers from q35.h and devices.h. Reads a
  *        plain description, never live objects.
  * The DSDT is ASL (src/acpi/dsdt.asl) compiled by iasl at build time: all behaviour is there. What
  * differs between machines (windows, interrupt routes, ports) is data in an SSDT that ssdt.c

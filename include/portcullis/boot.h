@@ -63,9 +63,9 @@ struct boot_load {
 
 /*
  * Reads and recognises the kernel. Errors name the file and what is wrong: missing, empty, a
- * directory, truncated (which header promises what), not a kernel, too old boot protocol (< 2.12), no
- * 64-bit entry, command line longer than the kernel takes, segments that overlap, an initrd that is
- * larger than ram_size bytes. For a Multiboot kernel initrd is a list of modules,
+ * directory, truncated (which header promises what), not a kernel, too old boot protocol (< 2.12),
+ * no 64-bit entry, command line longer than the kernel takes, segments that overlap, an initrd that
+ * is larger than ram_size bytes. For a Multiboot kernel initrd is a list of modules,
  * "FILE ARGUMENTS,FILE ARGUMENTS" (",," is a comma). Warns when the command line is longer than
  * Linux keeps and the kernel cannot say so (PVH).
  */

@@ -4,7 +4,8 @@
  *
  * Layer: L0, includes nothing of ours. Any thread that may sleep.
  * Use:   the word decides, not the call: a sleep may end early (a signal such as the kick out of
- *        KVM_RUN), and waking nobody is harmless, also when the waiter has seen the word and is gone.
+ *        KVM_RUN), and waking nobody is harmless, also when the waiter has seen the word and is
+ *        gone.
  */
 #ifndef PORTCULLIS_FUTEX_H
 #define PORTCULLIS_FUTEX_H

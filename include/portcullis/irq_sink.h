@@ -25,8 +25,8 @@ struct irq_sink {
 	/* The message that the GSI sends from now on; also while it has an irqfd. */
 	int (*gsi_set_msi)(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data);
 	/*
-	 * fd raises the GSI without anybody in user space. resample_fd -1: edge (messages); otherwise
-	 * the line stays up until the guest's EOI, which is signalled on resample_fd.
+	 * fd raises the GSI without anybody in user space. resample_fd -1: edge (messages);
+	 * otherwise the line stays up until the guest's EOI, which is signalled on resample_fd.
 	 */
 	int (*irqfd_add)(void *opaque, uint32_t gsi, int fd, int resample_fd);
 	int (*irqfd_del)(void *opaque, uint32_t gsi, int fd);

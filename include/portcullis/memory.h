@@ -49,9 +49,9 @@ void dma_limits_join(struct dma_limits *limits, const struct dma_limits *with);
 /*
  * Lays out size bytes (page multiple) from GPA 0, leaving out the board's hole, everything reserved
  * (holes are rounded out to 2 MiB), everything that is not usable, and everything from gpa_limit
- * (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in any order and overlap. Errors: -ERANGE with text naming the range that is in the way; -E2BIG when
- * more than RAM_SEGMENTS_MAX segments would be needed; -EINVAL for a size that is 0 or no page
- * multiple.
+ * (exclusive) up. RAM below 1 MiB must be usable. Ranges may come in any order and overlap. Errors:
+ * -ERANGE with text naming the range that is in the way; -E2BIG when more than RAM_SEGMENTS_MAX
+ * segments would be needed; -EINVAL for a size that is 0 or no page multiple.
  */
 int ram_layout(struct ram_layout *out, uint64_t size, const struct range *hole,
 	const struct dma_limits *limits, uint64_t gpa_limit, struct err *err);

@@ -3,7 +3,7 @@
  * pvpanic.h - pvpanic-pci: one register by which a guest's kernel says that it has crashed.
  *
  * Layer: L3, includes base, bus, pci.
- * Who:   the register is the vCPUs'; what a guest writes is told on main, whose vCPU waits meanwhile.
+ * Who:   the register is the vCPUs'; what a guest writes is told on main, while its vCPU waits.
  * Spec:  QEMU docs/specs/pvpanic.rst: BAR 0 is memory with the register in its first byte. Reading
  *        says which events the device knows; writing bits says that they happened.
  */

@@ -4,8 +4,8 @@
  *
  * Layer: below all others, includes nothing.
  * Who:   only what is x86's includes it: src/machine/q35.c, which makes the board of it (board.h),
- *        src/kvm/x86, and src/boot and src/acpi, whose formats are x86's (lint holds it). Everything
- *        else asks the board, or is told.
+ *        src/kvm/x86, and src/boot and src/acpi, whose formats are x86's (lint holds it).
+ *        Everything else asks the board, or is told.
  * src/acpi/dsdt.asl says some of it again; test_acpi_aml compares.
  */
 #ifndef PORTCULLIS_Q35_H

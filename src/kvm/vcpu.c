@@ -110,7 +110,6 @@ void kvm_vcpu_finish_access(struct kvm_vcpu *vcpu)
 	struct kvm_exit exit;
 
 	/* immediate_exit keeps the guest from running on. */
-
 	immediate_exit_bits(vcpu, EXIT_FLUSH, 0);
 	for (unsigned i = 0; i < FLUSH_MAX && vcpu->io_pending; i++)
 		kvm_vcpu_run(vcpu, &exit);

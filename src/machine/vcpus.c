@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vcpus.c - starting and stopping the vCPUs at their gate, and how one reports that it cannot go on.
+ * vcpus.c - starting and stopping the vCPUs at their gate, and how one reports that it cannot go
+ * on.
  *
  * Main closes the gate, interrupts KVM_RUN and asks from time to time; it never waits for a vCPU,
  * which the kernel may hold in an access to a device for as long as that is reset.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_space.c - emulated config space: bytes, write masks, capabilities (PCI 3.0 ch. 6, PCIe 5.0 7.5).
+ * config_space.c - emulated config space: bytes, write masks, capabilities (PCI 3.0 ch. 6, PCIe 5.0
+ * 7.5).
  *
  * A write that moves a BAR is finished on main; every other write is taken under the function's
  * leaf lock, on the vCPU.

@@ -29,9 +29,9 @@ static int set_cpuid(
 }
 
 /*
- * A kernel that has refined its TSC's frequency since KVM was loaded (KVM built in, say) refuses the
- * one that KVM itself gives a new vCPU, and leaves it with a scaling of 0: its clock stands still and
- * its timers never fire. So each is given the host's of now, which 0 asks for.
+ * A kernel that has refined its TSC's frequency since KVM was loaded (KVM built in, say) refuses
+ * the one that KVM itself gives a new vCPU, and leaves it with a scaling of 0: its clock stands
+ * still and its timers never fire. So each is given the host's of now, which 0 asks for.
  */
 static void set_tsc_frequency(struct kvm_vcpu *vcpu)
 {

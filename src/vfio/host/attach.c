@@ -207,8 +207,8 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 	}
 	/*
 	 * The user's own number is not needed any more. After a failure neither: what was bound to
-	 * an iommufd stays so while it is open, and cannot be bound again. A number that is not open
-	 * must stay untouched: another thread may be opening it.
+	 * an iommufd stays so while it is open, and cannot be bound again. A number that is not
+	 * open must stay untouched: another thread may be opening it.
 	 */
 	if (fd >= 0 && passed != -EBADF)
 		context->host.ops->close(&context->host, fd);

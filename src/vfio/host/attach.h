@@ -58,14 +58,14 @@ void vfio_attachment_cancel(struct vfio_attachment *attachment);
  * Peer to peer: the mapped pieces of a BAR (0..5), which the guest has at addr, are to be mapped
  * for DMA in every address space that another device is in; no areas: the BAR is unmapped. What was
  * there before is unmapped at once, mapping is vfio_attachment_p2p_map()'s. The memory behind the
- * areas must stay until the BAR is unmapped; vfio_detach() unmaps what is left. -EAGAIN: somebody is
- * at it, try later.
+ * areas must stay until the BAR is unmapped; vfio_detach() unmaps what is left. -EAGAIN: somebody
+ * is at it, try later.
  */
 int vfio_attachment_p2p_set(struct vfio_attachment *attachment, unsigned bar, uint64_t addr,
 	const struct pci_area *areas, unsigned n) ON_WORKER;
 /*
- * Maps a GiB or so of what is set for any device. 1: there is more to do. Failure is a warning, once
- * per BAR. Allocates nothing. -EAGAIN as above.
+ * Maps a GiB or so of what is set for any device. 1: there is more to do. Failure is a warning,
+ * once per BAR. Allocates nothing. -EAGAIN as above.
  */
 int vfio_attachment_p2p_map(struct vfio_attachment *attachment) ON_WORKER;
 /*
