@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hotplug.c - how the guest hears of hot plug: ACPI (acpi_slots.h registers and a GED interrupt), or
- * the root port's own slot registers (native, pciehp). One of the two per port.
+ * hotplug.c - how the guest hears of hot plug: ACPI (acpi_slots.h registers and a GED interrupt),
+ * or the root port's own slot registers (native, pciehp). One of the two per port.
  */
-#include <portcullis/log.h>
-
 #include "plug.h"
 
 /*

@@ -7,7 +7,6 @@
 #include <portcullis/board.h>
 #include <portcullis/log.h>
 #include <portcullis/policy.h>
-#include <portcullis/sys.h>
 
 #include "plug.h"
 

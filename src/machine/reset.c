@@ -6,8 +6,6 @@
  * in mailboxes, ours among them, and then in KVM); reset every passed-through device on its worker,
  * all at the same time; then the platform; then go.
  */
-#include <errno.h>
-
 #include <portcullis/board.h>
 #include <portcullis/log.h>
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unplug.c - device_del: asking the guest, and taking the device back once it may not touch it. */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <portcullis/log.h>
 

@@ -7,7 +7,6 @@
 #include <linux/pci_regs.h>
 
 #include <portcullis/err.h>
-#include <portcullis/log.h>
 
 #include "device.h"
 

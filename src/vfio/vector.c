@@ -5,7 +5,6 @@
 
 #include <linux/pci_regs.h>
 
-#include <portcullis/log.h>
 #include <portcullis/sys.h>
 
 #include "device.h"
