@@ -44,10 +44,10 @@ struct kvm_vm {
 int kvm_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
 void kvm_vm_release(struct kvm_vm *vm) ON_MAIN;
 
-/* A memslot. gpa, hva, size page-aligned. *slot for kvm_memslot_del(). -ENOSPC, or KVM's errno. */
+/* A memslot. gpa, hva, size page-aligned. *memslot for kvm_memslot_del(). -ENOSPC, or KVM's errno. */
 int kvm_memslot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
-	unsigned *slot) ON_MAIN;
-void kvm_memslot_del(struct kvm_vm *vm, unsigned slot) ON_MAIN;
+	unsigned *memslot) ON_MAIN;
+void kvm_memslot_del(struct kvm_vm *vm, unsigned memslot) ON_MAIN;
 unsigned kvm_memslots_free(const struct kvm_vm *vm) ON_MAIN;
 
 /* MSI routes: a GSI without a message is allocated unrouted. -ENOSPC. */

@@ -4,7 +4,7 @@
  * memslots.
  *
  * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
- * exits only where no slot is, so a slot that cannot be had costs speed, never function.
+ * exits only where no memslot is, so one that cannot be had costs speed, never function.
  */
 #include <errno.h>
 #include <string.h>

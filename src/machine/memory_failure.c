@@ -11,7 +11,7 @@
  * A page that is met while a guest is loaded is replaced by fresh memory: in the signal handler
  * when it is main that writes tables (machine_sigbus()), by main when it is vCPU 0 that copies the
  * kernel (vcpu_load_fault()). So is, when the guest starts anew, what is known to be broken. The
- * DMA of passed-through devices follows (memory_failures_follow()) before the guest runs.
+ * DMA of passed-through devices follows (memory_failures_remap_dma()) before the guest runs.
  */
 #include <errno.h>
 #include <signal.h>
@@ -318,7 +318,7 @@ bool machine_sigbus(struct machine *m, int code, void *address)
 	return true;
 }
 
-static void followed(struct device *device, int status) ON_MAIN
+static void remapped(struct device *device, int status) ON_MAIN
 {
 	struct machine *m = device->machine;
 	struct memory_failures *f = &m->memory;
@@ -342,7 +342,8 @@ static bool reaches_memory(const struct device *device)
 	       !device_leaving(device);
 }
 
-void memory_failures_follow(struct machine *m, void (*then)(struct machine *, const struct err *))
+void memory_failures_remap_dma(
+	struct machine *m, void (*then)(struct machine *, const struct err *))
 {
 	struct memory_failures *f = &m->memory;
 
@@ -360,7 +361,7 @@ void memory_failures_follow(struct machine *m, void (*then)(struct machine *, co
 	for (struct device *d = m->devices; d && atomic_load(&m->ram.n_replaced); d = d->next) {
 		if (!reaches_memory(d))
 			continue;
-		f->jobs_left += device_job(d, &d->memory_job, device_memory_job, followed);
+		f->jobs_left += device_job(d, &d->memory_job, device_memory_job, remapped);
 	}
 	if (--f->jobs_left == 0)
 		then(m, NULL);
@@ -418,7 +419,7 @@ static void load_fault(struct io_request *request)
 	if (ret)
 		load_fault_done(m, &err);
 	else
-		memory_failures_follow(m, load_fault_done);
+		memory_failures_remap_dma(m, load_fault_done);
 }
 
 bool vcpu_load_fault(struct vcpu *v, int code, void *addr)

@@ -45,7 +45,7 @@ static void reset_finish(struct machine *m) ON_MAIN
 	if (machine_load(m, &err))
 		reset_go(m, &err);
 	else
-		memory_failures_follow(m, reset_go);
+		memory_failures_remap_dma(m, reset_go);
 }
 
 static void device_was_reset(struct device *device, int status) ON_MAIN

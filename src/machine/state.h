@@ -115,7 +115,7 @@ struct memory_failures {
 	_Atomic uint64_t fault_page;
 	_Atomic int fault_code;
 	/*
-	 * memory_failures_follow() is under way: jobs of devices, the first error, what comes then
+	 * memory_failures_remap_dma() is under way: jobs of devices, the first error, what comes then
 	 */
 	unsigned jobs_left;
 	struct err err;
@@ -311,7 +311,7 @@ int memory_failures_check(struct machine *m, struct err *err) ON_MAIN;
  * Has devices' DMA go to what was replaced, on their workers, and calls then: at once when nothing
  * was; err NULL: it does. The guest does not run meanwhile.
  */
-void memory_failures_follow(
+void memory_failures_remap_dma(
 	struct machine *m, void (*then)(struct machine *m, const struct err *err)) ON_MAIN;
 /* vCPUs' errors do not outlive their reset. */
 void memory_failures_forget(struct machine *m);

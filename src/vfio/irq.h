@@ -110,7 +110,7 @@ int32_t *vfio_irq_set_fds(struct vfio_pci *dev) ON_WORKER;
 /* KVM delivers the vector with this message from now on; what was pending is delivered. */
 int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message) ON_WORKER;
 /* The vector is masked: what comes is kept. No ioctl on the device. */
-void vfio_vector_hold(struct vfio_vector *v) ON_WORKER;
+void vfio_vector_mask(struct vfio_vector *v) ON_WORKER;
 /* The kernel signals the vector's fd from now on, or no longer. */
 void vfio_vector_arm(struct vfio_vector *v, bool armed) ON_WORKER;
 /* No listener at all, nothing pending. */

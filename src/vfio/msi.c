@@ -46,7 +46,7 @@ static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_
 	int ret;
 
 	if (msi->masked >> i & 1) {
-		vfio_vector_hold(&dev->irqs.vector[i]);
+		vfio_vector_mask(&dev->irqs.vector[i]);
 		return;
 	}
 	message.data = (message.data & ~(msi->n - 1)) | i;

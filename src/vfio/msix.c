@@ -181,7 +181,7 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 
 	if (!wanted(dev, i, &message)) {
 		if (v->connected)
-			vfio_vector_hold(v);
+			vfio_vector_mask(v);
 		return;
 	}
 	/* KVM listens before the device can signal. */

@@ -167,7 +167,7 @@ static void disconnect(struct vfio_vector *v)
 		v->dev->irqs.counts.failures++;
 }
 
-void vfio_vector_hold(struct vfio_vector *v)
+void vfio_vector_mask(struct vfio_vector *v)
 {
 	v->dev->irqs.counts.masked += v->connected;
 	disconnect(v);
@@ -181,7 +181,7 @@ int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message
 
 	if (ret) {
 		/* Kept until it can be delivered, not delivered as the message before said. */
-		vfio_vector_hold(v);
+		vfio_vector_mask(v);
 		return ret;
 	}
 	if (v->connected)

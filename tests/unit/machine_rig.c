@@ -106,7 +106,7 @@ void rig_start(struct machine_rig *rig, const char *words)
 	if (machine_realize(rig->m, &err))
 		fail_msg("%s", err.text);
 	rig->vcpu = rig->m->vcpus;
-	rig->slots_at_rest = fake_kvm.memslots;
+	rig->memslots_at_rest = fake_kvm.memslots;
 	rig->irqfds_at_rest = fake_kvm.irqfds;
 	assert_int_equal(machine_run(rig->m, NULL), 0);
 	machine_on_event(rig->m, on_event, rig);
@@ -277,7 +277,7 @@ void rig_config_write(struct machine_rig *rig, unsigned offset, unsigned size, u
 
 bool rig_clean(const struct machine_rig *rig)
 {
-	return !rig->m->devices && fake_kvm.memslots == rig->slots_at_rest && !fake_kvm.gsis &&
+	return !rig->m->devices && fake_kvm.memslots == rig->memslots_at_rest && !fake_kvm.gsis &&
 	       fake_kvm.irqfds == rig->irqfds_at_rest && !fake_kvm.vfio_fds &&
 	       fake_vfio_idle(&rig->host);
 }

@@ -39,7 +39,7 @@ struct machine_rig {
 	struct fake_vfio_host host;
 	struct fake_card card[RIG_CARDS]; /* 0000:01:00.0, 0000:02:00.0, in groups of their own */
 	struct vcpu *vcpu;		  /* the machine's */
-	unsigned slots_at_rest;		  /* memslots and irqfds that the machine itself has */
+	unsigned memslots_at_rest;	  /* memslots and irqfds that the machine itself has */
 	int irqfds_at_rest;
 	struct rig_event event[RIG_EVENTS];
 	unsigned n_events;

@@ -222,7 +222,7 @@ static void guest_resets_the_bus(void **state)
 	pci_put(fn->config, PCI_BASE_ADDRESS_0, 4, 0xd0000004);
 	pci_put(fn->config, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	pci_update_mappings(fn);
-	assert_true(fake_kvm.memslots > rig.slots_at_rest);
+	assert_true(fake_kvm.memslots > rig.memslots_at_rest);
 	atomic_store(&rig.request.done, 0);
 	assert_int_equal(pci_host_ecam(&rig.m->host, &access), IO_DEFER);
 	loop_post(rig.request.owner, &rig.request.mail);
@@ -233,7 +233,7 @@ static void guest_resets_the_bus(void **state)
 	assert_int_equal(atomic_load(&rig.request.done), 1);
 	assert_int_equal(rig.card[0].resets, resets + 1);
 	assert_int_equal(pci_get(fn->config, PCI_BASE_ADDRESS_0, 4), 4);
-	assert_int_equal(fake_kvm.memslots, rig.slots_at_rest);
+	assert_int_equal(fake_kvm.memslots, rig.memslots_at_rest);
 	/* Released, and again. */
 	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, 0);
 	rig_config_write(&rig, PCI_BRIDGE_CONTROL, 2, PCI_BRIDGE_CTL_BUS_RESET);

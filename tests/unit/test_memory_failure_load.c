@@ -39,7 +39,7 @@ static void replaced_at_a_reset(void **state)
 	assert_int_equal(rig->m->memory.n_pages, 0);
 	assert_says(log_captured(), "1 pages of guest memory with uncorrectable errors");
 	/* Nobody's DMA goes anywhere. */
-	memory_failures_follow(rig->m, then);
+	memory_failures_remap_dma(rig->m, then);
 	assert_true(then_called);
 }
 
@@ -55,12 +55,12 @@ static void dma_follows(void **state)
 	rig_settle(rig);
 	assert_true(op.done && !op.err.code);
 	maps = rig->host.maps;
-	memory_failures_follow(rig->m, then);
+	memory_failures_remap_dma(rig->m, then);
 	assert_true(then_called); /* nothing to do */
 	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	assert_int_equal(memory_failures_check(rig->m, NULL), 0);
 	then_called = false;
-	memory_failures_follow(rig->m, then);
+	memory_failures_remap_dma(rig->m, then);
 	assert_false(then_called); /* the worker's work */
 	rig_settle(rig);
 	assert_true(then_called);
@@ -71,7 +71,7 @@ static void dma_follows(void **state)
 	rig->host.fail_at = rig->host.calls + 1;
 	rig->host.fail_errno = ENOMEM;
 	then_called = false;
-	memory_failures_follow(rig->m, then);
+	memory_failures_remap_dma(rig->m, then);
 	rig_settle(rig);
 	assert_true(then_called);
 	assert_int_equal(then_err.code, ENOMEM);
@@ -107,7 +107,7 @@ static void plugged_while_dma_follows(void **state)
 		rig_step(rig);
 	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	then_called = false;
-	memory_failures_follow(rig->m, then);
+	memory_failures_remap_dma(rig->m, then);
 	assert_false(then_called);
 	rig_settle(rig);
 	assert_true(then_called && op2.done && !op2.err.code);
@@ -137,7 +137,7 @@ static void not_of_a_device_that_goes(void **state)
 	rig->host.fail_at = 0;
 	assert_true(machine_sigbus(rig->m, BUS_MCEERR_AR, hva(BAD_GPA)));
 	then_called = false;
-	memory_failures_follow(rig->m, then);
+	memory_failures_remap_dma(rig->m, then);
 	assert_true(then_called);
 	rig_settle(rig);
 	assert_true(op.done && op.err.code);

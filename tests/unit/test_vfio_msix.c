@@ -272,13 +272,13 @@ static void test_pending_in_the_eventfd(void **state)
 	(void)state;
 	enable();
 	arm(2);
-	vfio_vector_hold(v);
+	vfio_vector_mask(v);
 	fake_card_fire(&rig.card, 2);
 	assert_int_equal(vfio_vector_connect(v, &v->message), 0);
 	fake_deliver(&rig.machine);
 	assert_int_equal(fake_delivered(&rig, 2), 1);
 	/* What comes before a vector is dropped is gone with it. */
-	vfio_vector_hold(v);
+	vfio_vector_mask(v);
 	fake_card_fire(&rig.card, 2);
 	vfio_vector_drop(v);
 	assert_int_equal(vfio_vector_connect(v, &v->message), 0);
