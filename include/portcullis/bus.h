@@ -41,7 +41,7 @@ struct io_access;
  * io_complete() exactly once.
  */
 struct io_request {
-	struct mail mail; /* first: mail.run casts back */
+	struct mail mail;
 	struct loop *owner;
 	void (*finish)(struct io_request *request);
 	void *opaque;	       /* the device */

@@ -92,9 +92,8 @@ static int check_sizes(
 			image->kernel_path, payload_size(hdr));
 	if (end >= image->kernel_size + SYSSIZE_UNIT) {
 		err_set(err, ENOEXEC,
-			"kernel '%s' is truncated: its header promises %" PRIu64
-			" bytes, the file has %zu",
-			image->kernel_path, end, image->kernel_size);
+			"kernel '%s' is truncated: its header promises %llu bytes, the file has %zu",
+			image->kernel_path, (unsigned long long)end, image->kernel_size);
 		err_hint(err, "copy or build the file again");
 		return -ENOEXEC;
 	}
@@ -139,10 +138,11 @@ static int find_room(const struct setup_header *hdr, const struct boot_image *im
 		space_lowest(ram, at->size, hdr->kernel_alignment, limit, &at->start) == 0)
 		return 0;
 	err_set(err, E2BIG,
-		"kernel '%s' needs %" PRIu64 " bytes of RAM at %#" PRIx64
-		"%s; the guest has %" PRIu64 " bytes in all",
-		image->kernel_path, at->size, (uint64_t)hdr->pref_address,
-		hdr->relocatable_kernel ? " or above 1 MiB" : "", ram->layout.size);
+		"kernel '%s' needs %llu bytes of RAM at %#llx%s; the guest has %llu bytes in all",
+		image->kernel_path, (unsigned long long)at->size,
+		(unsigned long long)hdr->pref_address,
+		hdr->relocatable_kernel ? " or above 1 MiB" : "",
+		(unsigned long long)ram->layout.size);
 	err_hint(err, "give the guest more memory with -m");
 	return -E2BIG;
 }

@@ -31,9 +31,8 @@ static int truncated(
 	const struct elf *elf, const char *what, uint64_t offset, uint64_t len, struct err *err)
 {
 	err_set(err, ENOEXEC,
-		"kernel '%s' is truncated: its header promises %s of %" PRIu64
-		" bytes at offset %" PRIu64 ", the file has %zu bytes",
-		elf->path, what, len, offset, elf->size);
+		"kernel '%s' is truncated: its header promises %s of %llu bytes at offset %llu, the file has %zu bytes",
+		elf->path, what, (unsigned long long)len, (unsigned long long)offset, elf->size);
 	err_hint(err, "copy or build the file again");
 	return -ENOEXEC;
 }
@@ -123,9 +122,9 @@ static int check_segment(const struct elf *elf, unsigned i, const Elf64_Phdr *p,
 	if (p->p_type == PT_LOAD &&
 		(p->p_filesz > p->p_memsz || __builtin_add_overflow(p->p_paddr, p->p_memsz, &end)))
 		return err_set(err, ENOEXEC,
-			"kernel '%s': segment %u is invalid (address %#" PRIx64 ", %" PRIu64
-			" bytes in the file, %" PRIu64 " in memory)",
-			elf->path, i, p->p_paddr, p->p_filesz, p->p_memsz);
+			"kernel '%s': segment %u is invalid (address %#llx, %llu bytes in the file, %llu in memory)",
+			elf->path, i, (unsigned long long)p->p_paddr,
+			(unsigned long long)p->p_filesz, (unsigned long long)p->p_memsz);
 	return 0;
 }
 
@@ -169,9 +168,8 @@ static int check_overlaps(const struct elf *elf, struct err *err)
 	if (file_bytes <= elf->size)
 		return 0;
 	err_set(err, ENOEXEC,
-		"kernel '%s': its segments overlap in the file: they have %" PRIu64
-		" bytes, it has %zu",
-		elf->path, file_bytes, elf->size);
+		"kernel '%s': its segments overlap in the file: they have %llu bytes, it has %zu",
+		elf->path, (unsigned long long)file_bytes, elf->size);
 	err_hint(err, "build the kernel again: `readelf -l` shows its segments");
 	return -ENOEXEC;
 }

@@ -5,7 +5,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include <portcullis/err.h>
@@ -28,9 +27,9 @@ int load_piece(struct boot_load *load, const struct piece *piece, const uint8_t 
 		to = ram_hva(ram, piece->addr, piece->size);
 	if (!to) {
 		err_set(err, E2BIG,
-			"kernel '%s' wants to lie at %#" PRIx64 "-%#" PRIx64
-			", where the guest has no RAM (it has %" PRIu64 " bytes)",
-			path, piece->addr, end - 1, ram->layout.size);
+			"kernel '%s' wants to lie at %#llx-%#llx, where the guest has no RAM (it has %llu bytes)",
+			path, (unsigned long long)piece->addr, (unsigned long long)(end - 1),
+			(unsigned long long)ram->layout.size);
 		err_hint(err, "give the guest more memory with -m");
 		return -E2BIG;
 	}

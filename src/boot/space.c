@@ -5,7 +5,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 
 #include <portcullis/err.h>
 
@@ -77,11 +76,10 @@ int space_initrd(const struct place *place, uint64_t limit, struct span kernel, 
 	if (space_highest(ram, at->size, 4096, limit, kernel, &at->start) < 0 ||
 		!(to = ram_hva(ram, at->start, at->size))) {
 		err_set(err, E2BIG,
-			"initrd '%s' of %zu bytes does not fit beside the kernel (%" PRIu64
-			" bytes) in %" PRIu64
-			" bytes of RAM, of which this kernel can use those below %#" PRIx64,
-			image->initrd_path, image->initrd_size, kernel.size, ram->layout.size,
-			min_u64(limit, ram->layout.top));
+			"initrd '%s' of %zu bytes does not fit beside the kernel (%llu bytes) in %llu bytes of RAM, of which this kernel can use those below %#llx",
+			image->initrd_path, image->initrd_size, (unsigned long long)kernel.size,
+			(unsigned long long)ram->layout.size,
+			(unsigned long long)min_u64(limit, ram->layout.top));
 		err_hint(err, "give the guest more memory with -m, or make the initrd smaller");
 		return -E2BIG;
 	}

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* defer.c - accesses that another thread finishes while the vCPU sleeps outside the map. */
-#include <stddef.h>
-
 #include <portcullis/bus.h>
+#include <portcullis/container_of.h>
 #include <portcullis/futex.h>
-
-_Static_assert(offsetof(struct io_request, mail) == 0, "run() casts the mail back");
 
 static void run(struct mail *mail)
 {
-	struct io_request *request = (struct io_request *)mail;
+	struct io_request *request = container_of(mail, struct io_request, mail);
 
 	request->finish(request);
 }

@@ -94,9 +94,9 @@ int opt_smp(struct parse *p, const char *value)
 	}
 	if (product != v[CPUS])
 		return option_error(p,
-			"sockets (%" PRIu64 ") * cores (%" PRIu64 ") * threads (%" PRIu64
-			") must be the number of CPUs (%" PRIu64 ")",
-			v[SOCKETS], v[CORES], v[THREADS], v[CPUS]);
+			"sockets (%llu) * cores (%llu) * threads (%llu) must be the number of CPUs (%llu)",
+			(unsigned long long)v[SOCKETS], (unsigned long long)v[CORES],
+			(unsigned long long)v[THREADS], (unsigned long long)v[CPUS]);
 	p->config->cpus = (unsigned)v[CPUS];
 	p->config->sockets = (unsigned)v[SOCKETS];
 	p->config->cores = (unsigned)v[CORES];

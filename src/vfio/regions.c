@@ -3,7 +3,6 @@
 #include "regions.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -195,9 +194,8 @@ void region_map(struct vfio_region *region, struct vfio_device_io *io, const cha
 	ret = sys_reserve(region->reserved, region_alignment(region->size), &region->base);
 	if (ret) {
 		region->base = NULL;
-		log_warn("vfio-pci '%s': no address space for BAR %u (%" PRIu64
-			 " bytes): trapping it",
-			name, region->index, region->size);
+		log_warn("vfio-pci '%s': no address space for BAR %u (%llu bytes): trapping it",
+			name, region->index, (unsigned long long)region->size);
 		return;
 	}
 	for (unsigned i = 0; i < region->n_spans;) {
@@ -210,9 +208,9 @@ void region_map(struct vfio_region *region, struct vfio_device_io *io, const cha
 			continue;
 		}
 		if (!told)
-			log_warn("vfio-pci '%s': cannot map BAR %u at 0x%" PRIx64
-				 " (%s): trapping it",
-				name, region->index, span->offset, strerror(-ret));
+			log_warn("vfio-pci '%s': cannot map BAR %u at 0x%llx (%s): trapping it",
+				name, region->index, (unsigned long long)span->offset,
+				strerror(-ret));
 		told = true;
 		span_remove(region, i);
 	}

@@ -7,7 +7,6 @@
  * of a running machine just before it plugs a device.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,13 +91,11 @@ int vfio_memlock_check(
 	if (needed <= memlock.limit)
 		return 0;
 	err_set(err, ENOMEM,
-		"the limit of locked memory is too small: the device needs all guest memory pinned, %" PRIu64
-		" bytes with what is locked already, but %" PRIu64
-		" bytes are allowed (RLIMIT_MEMLOCK)",
-		needed, memlock.limit);
+		"the limit of locked memory is too small: the device needs all guest memory pinned, %llu bytes with what is locked already, but %llu bytes are allowed (RLIMIT_MEMLOCK)",
+		(unsigned long long)needed, (unsigned long long)memlock.limit);
 	err_hint(err,
-		"raise it before starting: 'ulimit -l %" PRIu64 "' (KiB), LimitMEMLOCK=%" PRIu64
-		" in a systemd unit, or 'memlock' in /etc/security/limits.conf",
-		needed / 1024 + (needed % 1024 != 0), needed);
+		"raise it before starting: 'ulimit -l %llu' (KiB), LimitMEMLOCK=%llu in a systemd unit, or 'memlock' in /etc/security/limits.conf",
+		(unsigned long long)(needed / 1024 + (needed % 1024 != 0)),
+		(unsigned long long)needed);
 	return -ENOMEM;
 }

@@ -11,7 +11,6 @@
  * the worker can serve its device in between.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -65,9 +64,9 @@ static void warn(struct vfio_attachment *attachment, unsigned bar,
 	if (p2p->warned)
 		return;
 	p2p->warned = true;
-	log_warn("vfio: other devices' DMA will not reach BAR %u of '%s' at 0x%" PRIx64
-		 " (%s: %s); all else works, and x-p2p=off does not try",
-		bar, attachment->device.name, entry->iova, container->ops->name,
+	log_warn(
+		"vfio: other devices' DMA will not reach BAR %u of '%s' at 0x%llx (%s: %s); all else works, and x-p2p=off does not try",
+		bar, attachment->device.name, (unsigned long long)entry->iova, container->ops->name,
 		code == EEXIST ? "guest memory is there" : strerror(code));
 }
 

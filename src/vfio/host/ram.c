@@ -46,9 +46,9 @@ static int out_of_reach(const struct vfio_attachment *attachment, const struct r
 	const struct vfio_container *container = attachment->container;
 
 	err_set(err, ERANGE,
-		"guest memory 0x%" PRIx64 "-0x%" PRIx64
-		" is out of reach for '%s': the IOMMU cannot map 0x%" PRIx64 " (it can map",
-		segment->gpa, segment_end(segment), attachment->device.name, at);
+		"guest memory 0x%llx-0x%llx is out of reach for '%s': the IOMMU cannot map 0x%llx (it can map",
+		(unsigned long long)segment->gpa, (unsigned long long)segment_end(segment),
+		attachment->device.name, (unsigned long long)at);
 	for (unsigned i = 0; i < container->n_usable; i++)
 		err_append(err, "%s 0x%" PRIx64 "-0x%" PRIx64, i ? "," : "",
 			container->usable[i].start, container->usable[i].end);
@@ -62,9 +62,9 @@ static int in_reserved(const struct vfio_attachment *attachment, const struct ra
 	const struct vfio_reserved *reserved, struct err *err)
 {
 	err_set(err, ERANGE,
-		"guest memory 0x%" PRIx64 "-0x%" PRIx64 " overlaps 0x%" PRIx64 "-0x%" PRIx64
-		", which the host reserves (%s) for IOMMU group %d of '%s'",
-		segment->gpa, segment_end(segment), reserved->range.start, reserved->range.end,
+		"guest memory 0x%llx-0x%llx overlaps 0x%llx-0x%llx, which the host reserves (%s) for IOMMU group %d of '%s'",
+		(unsigned long long)segment->gpa, (unsigned long long)segment_end(segment),
+		(unsigned long long)reserved->range.start, (unsigned long long)reserved->range.end,
 		reserved->type, attachment->device.group, attachment->device.name);
 	err_hint(err,
 		"name the device on the command line, so that memory is laid out around such ranges when the machine starts");
