@@ -292,7 +292,9 @@ static void build_caps(struct build *b)
 
 	caps_walk(b->raw, &list);
 	b->fw->broken += list.broken;
-	open_unclaimed(b, PCI_STD_HEADER_SIZEOF, 0x100);
+	/* Registers that the device has whole (mtty has 255 bytes). */
+	open_unclaimed(b, PCI_STD_HEADER_SIZEOF,
+		b->facts->config_size < 0x100 ? b->facts->config_size & ~3u : 0x100);
 	for (unsigned i = 0; i < list.count; i++) {
 		const struct cap *cap = &list.cap[i];
 		const struct cap_policy *policy = cap_policy_find(cap->id);
@@ -338,7 +340,7 @@ static void build_ext_caps(struct build *b)
 	caps_walk_ext(b->raw, b->facts->config_size, &list);
 	b->fw->broken += list.broken;
 	/* Where the list starts, an empty one too, is ours. */
-	open_unclaimed(b, 0x104, b->facts->config_size);
+	open_unclaimed(b, 0x104, b->facts->config_size & ~3u);
 	for (unsigned i = 0; i < list.count; i++) {
 		const struct cap *cap = &list.cap[i];
 		const struct cap_policy *policy = cap_policy_find_ext(cap->id);

@@ -209,6 +209,26 @@ static void test_unclaimed_of_a_broken_list(void **state)
 	assert_int_equal(device(0x40, 4), 0x5ec2e7);
 }
 
+/* mtty's config space has 255 bytes: what it does not have whole is not opened. */
+static void fill_short(struct fake_card *card)
+{
+	fake_card_pci(card);
+	card->config_size = 255;
+	pci_put(card->config, 0xf8, 4, 0x5ec2e7);
+}
+FAKE_RIG_START(short_space, fill_short, "pcie.0")
+
+static void test_unclaimed_of_a_short_space(void **state)
+{
+	unsigned writes = rig.card.config_writes;
+
+	(void)state;
+	assert_int_equal(fake_config_read(&rig, 0xf8, 4), 0x5ec2e7);
+	assert_int_equal(fake_config_read(&rig, 0xfc, 4), 0);
+	fake_config_write(&rig, 0xfc, 4, 1);
+	assert_int_equal(rig.card.config_writes, writes);
+}
+
 /* A conventional card has 256 bytes; on the root bus, or anywhere. */
 FAKE_RIG_START(conventional, fake_card_pci, "pcie.0")
 
@@ -439,6 +459,7 @@ int main(void)
 		CASE(test_unclaimed, gpu),
 		CASE(test_unclaimed_of_a_broken_list, broken),
 		CASE(test_unclaimed_conventional, conventional),
+		CASE(test_unclaimed_of_a_short_space, short_space),
 		CASE(test_express_port, nvme_port),
 		CASE(test_device_status, nvme_port),
 		CASE(test_flr, nvme_root),
