@@ -24,14 +24,6 @@
 #include <portcullis/sys.h>
 #include <portcullis/thread.h>
 
-/* File names and what devices say must not steer the terminal. */
-static void sanitize(char *text)
-{
-	for (; *text; text++)
-		if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
-			*text = '?';
-}
-
 /* With write(2) alone: main's filter may be in place. */
 static void report(const struct err *err)
 {
@@ -42,7 +34,7 @@ static void report(const struct err *err)
 		log_error("%s", err_format(err, buf, sizeof(buf)));
 	n = snprintf(buf, sizeof(buf), "portcullis: %s\n%s%s%s", err->text,
 		err->hint[0] ? "  " : "", err->hint, err->hint[0] ? "\n" : "");
-	sanitize(buf);
+	log_sanitize(buf, "\n");
 	if (n > 0 && write(STDERR_FILENO, buf, (size_t)n) < 0)
 		return; /* nobody listens */
 }

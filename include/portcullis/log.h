@@ -33,6 +33,12 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
+/*
+ * What comes from a guest, a file name or a device must not steer the reader's terminal: control
+ * characters become '?', but for those in keep.
+ */
+void log_sanitize(char *text, const char *keep);
+
 #define LOG_GUEST_MAX 8 /* lines per site and process life */
 
 void log_guest_limited(atomic_uint *count, const char *fmt, ...)

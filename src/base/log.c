@@ -121,11 +121,10 @@ static int stamp(char *buf, size_t size, const struct timespec *now)
 		second % 60, (unsigned)(now->tv_nsec / 1000000));
 }
 
-/* What comes from a guest, a file name or a device must not steer the reader's terminal. */
-static void sanitize(char *text)
+void log_sanitize(char *text, const char *keep)
 {
 	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
+		if (((unsigned char)*text < ' ' || *text == 0x7f) && !strchr(keep, *text))
 			*text = '?';
 }
 
@@ -184,7 +183,7 @@ __attribute__((format(printf, 2, 0))) static void line(
 		used += snprintf(buf + used, sizeof(buf) - (size_t)used, "%s", level_names[level]);
 	}
 	vsnprintf(buf + used, sizeof(buf) - 1 - (size_t)used, fmt, args);
-	sanitize(buf);
+	log_sanitize(buf, "");
 	len = strlen(buf);
 	buf[len++] = '\n';
 	put(buf, len);

@@ -295,18 +295,28 @@ int prop_set(const struct prop_type *type, void *obj, const char *name,
 	return setters[prop->kind](&a);
 }
 
+/* Every property as if it were not given. */
+static void clear(const struct prop_type *type, void *obj)
+{
+	memset(obj, 0, type->size);
+	for (const struct prop *p = type->props; p->name; p++) {
+		void *field = (char *)obj + p->offset;
+
+		if (p->kind == PROP_DEVFN)
+			*(int32_t *)field = -1;
+		if (p->kind == PROP_FD)
+			*(int *)field = -1;
+	}
+}
+
 int props_init(const struct prop_type *type, void *obj)
 {
 	int ret;
 
-	memset(obj, 0, type->size);
-	if (props_fd(type, obj))
-		*props_fd(type, obj) = -1;
+	clear(type, obj);
 	for (const struct prop *p = type->props; p->name; p++) {
 		struct prop_value value = { .kind = PROP_VALUE_STRING, .string = p->def };
 
-		if (p->kind == PROP_DEVFN)
-			*(int32_t *)((char *)obj + p->offset) = -1;
 		if (!p->def)
 			continue;
 		ret = prop_set(type, obj, p->name, &value, NULL);
@@ -330,9 +340,7 @@ void props_release(const struct prop_type *type, void *obj, struct closer *close
 		if (p->kind == PROP_FD)
 			closer_close(closer, *(int *)field);
 	}
-	memset(obj, 0, type->size);
-	if (props_fd(type, obj))
-		*props_fd(type, obj) = -1;
+	clear(type, obj);
 }
 
 int props_new(const struct prop_type *type, void **out)

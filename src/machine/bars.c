@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bars.c - where the BARs of a PCI function are in the guest's address space: on the bus, and in
- * memslots.
+ * bars.c - what PCI functions ask of the machine (struct pci_sink): a place for their BARs in the
+ * guest's address space, on the bus and in memslots.
  *
  * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
  * exits only where no memslot is, so one that cannot be had costs speed, never function.
@@ -43,7 +43,7 @@ static void memslots_del(struct machine *m, struct pci_function *fn, unsigned ba
 	place->n_memslots = 0;
 }
 
-int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+static int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 {
 	struct machine *m = opaque;
 	struct pci_bar_place *place = &fn->place[bar];
@@ -68,7 +68,7 @@ int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 	return 0;
 }
 
-void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
+static void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
 {
 	struct machine *m = opaque;
 	struct pci_bar_place *place = &fn->place[bar];
@@ -84,7 +84,7 @@ void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t add
 		fn->ops->bar_moved(fn, bar, addr, false);
 }
 
-void bars_trap(void *opaque, struct pci_function *fn, bool trapped)
+static void bars_trap(void *opaque, struct pci_function *fn, bool trapped)
 {
 	struct machine *m = opaque;
 
@@ -98,4 +98,32 @@ void bars_trap(void *opaque, struct pci_function *fn, bool trapped)
 		else if (fn->place[bar].on_bus)
 			memslots_add(m, fn, bar);
 	}
+}
+
+static void raise_msi(void *opaque, uint64_t addr, uint32_t data)
+{
+	struct machine *m = opaque;
+
+	(void)kvm_signal_msi(&m->vm, addr, data);
+}
+
+static void commit(void *opaque)
+{
+	struct machine *m = opaque;
+
+	role_enter_main();
+	bus_publish(&m->bus);
+}
+
+void sink_init(struct machine *m)
+{
+	m->sink = (struct pci_sink){
+		.map_bar = bar_map,
+		.unmap_bar = bar_unmap,
+		.trap_bars = bars_trap,
+		.raise_msi = raise_msi,
+		.commit = commit,
+		.opaque = m,
+		.main = &m->loop,
+	};
 }

@@ -6,6 +6,8 @@
  */
 #include "plug.h"
 
+#define TELL_AGAIN_MS 1000
+
 void machine_emit(struct machine *m, const struct machine_event *event)
 {
 	if (m->on_event)
@@ -17,6 +19,16 @@ void machine_on_event(
 {
 	m->on_event = fn;
 	m->on_event_opaque = opaque;
+}
+
+bool told_lately(uint64_t *told_ms)
+{
+	const uint64_t now = loop_now_ms();
+
+	if (*told_ms && now - *told_ms < TELL_AGAIN_MS)
+		return true;
+	*told_ms = now;
+	return false;
 }
 
 void ops_push(struct machine_op **ops, struct machine_op *op)

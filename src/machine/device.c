@@ -4,10 +4,8 @@
  * (life.h) has for consequences.
  */
 #include <errno.h>
-#include <string.h>
 
 #include <portcullis/debug.h>
-#include <portcullis/log.h>
 
 #include "plug.h"
 
@@ -36,7 +34,6 @@ static void job_run(struct mail *mail)
 	loop_post(&job->device->machine->loop, mail);
 }
 
-/* done NULL: it is a job of its life. */
 static bool post(struct device *device, struct job *job, int (*work)(struct device *, struct err *),
 	void (*done)(struct device *, int))
 {

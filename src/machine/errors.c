@@ -13,8 +13,6 @@
 
 #include "plug.h"
 
-#define TELL_AGAIN_MS 1000
-
 static enum device_on_error action_for(const struct device *device)
 {
 	enum device_on_error action = (enum device_on_error)device->options->on_error;
@@ -31,16 +29,13 @@ static enum device_on_error action_for(const struct device *device)
 	return action;
 }
 
-/* A guest may bring it about in a loop: what changes nothing is told once in that time. */
-static bool told_lately(struct device *device, const char *severity)
+/* What changes nothing for the guest is told again when it is worse, or better. */
+static bool report_told(struct device *device, const char *severity) ON_MAIN
 {
-	const uint64_t now = loop_now_ms();
-
-	if (device->error_told == severity && now - device->error_told_ms < TELL_AGAIN_MS)
-		return true;
+	if (device->error_told != severity)
+		device->error_told_ms = 0;
 	device->error_told = severity;
-	device->error_told_ms = now;
-	return false;
+	return told_lately(&device->error_told_ms);
 }
 
 void device_failed(struct device *device, const char *severity, bool lost)
@@ -48,7 +43,7 @@ void device_failed(struct device *device, const char *severity, bool lost)
 	struct machine *m = device->machine;
 	enum device_on_error action = action_for(device);
 
-	if (action == ON_ERROR_REPORT && told_lately(device, severity))
+	if (action == ON_ERROR_REPORT && report_told(device, severity))
 		return;
 	log_guest("device '%s' %s (on-error: %s)", device->id,
 		lost ? "does not answer after a reset" : "reports an uncorrectable error",

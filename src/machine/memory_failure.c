@@ -25,9 +25,6 @@
 
 #include "plug.h"
 
-/* The same thing is told once in this time: a guest can meet the same page as often as it likes. */
-#define TELL_AGAIN_MS 1000
-
 /* What came of an error; a bit each in vcpu_memory.news. */
 #define OUTCOME(kind, fate, recursive)                                                             \
 	((unsigned)(kind)*8 + (unsigned)(fate)*2 + (unsigned)(recursive))
@@ -81,11 +78,9 @@ static bool is_required(unsigned outcome)
 static void emit(struct machine *m, unsigned outcome) ON_MAIN
 {
 	const struct words *words = words_of(outcome);
-	uint64_t now = loop_now_ms(), last = m->memory.told_ms[outcome];
 
-	if (last && now - last < TELL_AGAIN_MS)
+	if (told_lately(&m->memory.told_ms[outcome]))
 		return;
-	m->memory.told_ms[outcome] = now;
 	machine_emit(m, &(struct machine_event){ .kind = MACHINE_MEMORY_FAILURE,
 				.recipient = words->recipient,
 				.action = words->action,

@@ -9,22 +9,9 @@
 
 #include "plug.h"
 
-/* A guest may say so in a loop: clients hear of what changes nothing once in that time. */
-#define TELL_AGAIN_MS 1000
-
 static void tell(struct machine *m, enum machine_event_kind kind, const char *action) ON_MAIN
 {
 	machine_emit(m, &(struct machine_event){ .kind = kind, .action = action });
-}
-
-static bool told_lately(uint64_t *told_ms)
-{
-	const uint64_t now = loop_now_ms();
-
-	if (*told_ms && now - *told_ms < TELL_AGAIN_MS)
-		return true;
-	*told_ms = now;
-	return false;
 }
 
 static void panicked(struct machine *m) ON_MAIN

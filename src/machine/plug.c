@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plug.c - device_add: from options to a device that the guest was told of. */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <portcullis/log.h>
-#include <portcullis/sys.h>
 
 #include "plug.h"
 

@@ -59,6 +59,11 @@ void device_failed(struct device *device, const char *severity, bool lost) ON_MA
 
 /* clients.c */
 void machine_emit(struct machine *m, const struct machine_event *event);
+/*
+ * Were clients told of this within the last second, by *told_ms (0: never)? Else it is now. For what
+ * a guest may bring about in a loop.
+ */
+bool told_lately(uint64_t *told_ms) ON_MAIN;
 /* Answers every operation on the list and empties it. See above: state first. */
 void ops_done(struct machine_op **ops, const struct err *err);
 void ops_push(struct machine_op **ops, struct machine_op *op);

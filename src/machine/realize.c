@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include <portcullis/board.h>
-#include <portcullis/log.h>
 
 #include "plug.h"
 

@@ -231,12 +231,7 @@ void passthrough_set_multi_reset(struct machine *m, bool allowed) ON_MAIN;
 /* NULL: a device of another class. */
 struct vfio_pci *passthrough_card(const struct device *device);
 
-/* bars.c: struct pci_sink; opaque is the machine. */
-int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN;
-void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN;
-void bars_trap(void *opaque, struct pci_function *fn, bool trapped) ON_MAIN;
-
-/* sink.c: what PCI functions may ask of the machine. */
+/* bars.c: struct pci_sink, what PCI functions may ask of the machine. */
 void sink_init(struct machine *m);
 
 /* irq_sink.c: what devices may ask of the interrupt controllers. */
