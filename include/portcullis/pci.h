@@ -79,7 +79,7 @@ struct pci_function_ops {
 	/* vCPU. NULL: pci_config_write() and BAR tracking. */
 	enum io_status (*config_write)(
 		struct pci_function *fn, unsigned offset, unsigned size, struct io_access *access);
-	/* main. Back to power-on; reset_config was copied already. */
+	/* As pci_function_reset(). Back to power-on; reset_config was copied already. */
 	void (*reset)(struct pci_function *fn);
 	/*
 	 * How a BAR is reached: pieces in ascending offset that cover it, at most PCI_AREAS_MAX.
@@ -130,8 +130,11 @@ void pci_bus_init(
 	struct pci_bus *bus, const char *name, struct pci_function *bridge, struct pci_sink *sink);
 /* Remembers config as what it is at power-on (reset_config). */
 void pci_function_save(struct pci_function *fn);
-/* Config back to that, BARs at 0, then ops->reset(). Mappings are the caller's. */
-void pci_function_reset(struct pci_function *fn) ON_MAIN;
+/*
+ * Config back to that, BARs at 0, then ops->reset(). Mappings are the caller's. Main, or the worker of
+ * a passed-through function that is being reset.
+ */
+void pci_function_reset(struct pci_function *fn);
 
 /*
  * -EBUSY slot taken or function conflicts with the slot's function 0 being single-function (text as

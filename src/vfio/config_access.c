@@ -170,7 +170,7 @@ static void guest_reset(struct vfio_pci *dev, bool power_cycle) ON_WORKER
 	if (ret && !(power_cycle && ret == -ENOTTY))
 		log_guest("vfio-pci '%s': the reset the guest asked for failed",
 			dev->options->device.id);
-	vfio_device_power_on(dev);
+	pci_function_reset(&dev->fn);
 	vfio_config_sync(dev);
 }
 

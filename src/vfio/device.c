@@ -116,7 +116,12 @@ void vfio_bar_moved(struct pci_function *fn, unsigned bar, uint64_t addr, bool m
 
 static void function_reset(struct pci_function *fn)
 {
-	vfio_device_power_on(fn->opaque);
+	struct vfio_pci *dev = fn->opaque;
+
+	pthread_mutex_lock(&fn->lock);
+	msix_table_reset(&dev->irqs.msix.table);
+	dev->power = 0;
+	pthread_mutex_unlock(&fn->lock);
 }
 
 static const struct pci_function_ops function_ops = {
@@ -169,7 +174,7 @@ int vfio_pci_reset(struct vfio_pci *dev, struct err *err)
 	vfio_irq_off(dev);
 	vfio_device_command(dev, false);
 	ret = vfio_reset_running(dev, false, err);
-	vfio_device_power_on(dev);
+	pci_function_reset(&dev->fn);
 	if (ret && ret != -ENOTTY)
 		return err_prefix(err, "vfio-pci '%s'", dev->options->device.id);
 	vfio_config_sync(dev);

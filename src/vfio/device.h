@@ -168,8 +168,6 @@ int vfio_reset_alone(struct vfio_pci *dev, struct err *err) ON_WORKER;
 int vfio_reset_running(struct vfio_pci *dev, bool alone, struct err *err) ON_WORKER;
 /* Can this function be reset alone? */
 bool vfio_reset_possible(const struct vfio_pci *dev);
-/* fn->config, BAR addresses and MSI-X table as at power-on. */
-void vfio_device_power_on(struct vfio_pci *dev);
 
 /* reset_prepare.c */
 /* Do vCPUs find no device: was it lost, or is it being reset? Any thread. */

@@ -197,19 +197,3 @@ int vfio_reset_running(struct vfio_pci *dev, bool alone, struct err *err)
 		vfio_error_report(dev, VFIO_ERROR_LOST);
 	return ret;
 }
-
-void vfio_device_power_on(struct vfio_pci *dev)
-{
-	struct pci_function *fn = &dev->fn;
-	uint8_t multifunction;
-
-	pthread_mutex_lock(&fn->lock);
-	multifunction = fn->config[PCI_HEADER_TYPE] & 0x80;
-	memcpy(fn->config, fn->reset_config, sizeof(fn->config));
-	fn->config[PCI_HEADER_TYPE] |= multifunction;
-	for (unsigned i = 0; i < PCI_BARS; i++)
-		fn->bar[i].addr = 0;
-	msix_table_reset(&dev->irqs.msix.table);
-	dev->power = 0;
-	pthread_mutex_unlock(&fn->lock);
-}

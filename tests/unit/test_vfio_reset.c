@@ -68,7 +68,8 @@ static void test_reset(void **state)
 static void test_multifunction_bit_stays(void **state)
 {
 	(void)state;
-	rig.dev->fn.config[PCI_HEADER_TYPE] |= 0x80;
+	pci_unplug(&rig.dev->fn);
+	assert_int_equal(pci_plug(&rig.machine.bus, &rig.dev->fn, PCI_DEVFN(3, 0), true, NULL), 0);
 	assert_int_equal(vfio_pci_reset(rig.dev, NULL), 0);
 	assert_int_equal(fake_config_read(&rig, PCI_HEADER_TYPE, 1), 0x80);
 }
