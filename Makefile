@@ -55,7 +55,8 @@ UNIT = $(UNIT_SRC:%.c=$(B)/%)
 MACHINE_RIG = tests/unit/fake_kvm.c tests/unit/machine_rig.c
 FAKE_VCPU = tests/unit/fake_vcpu.c
 MEMORY_FIXTURE = tests/unit/memory_failure_fixture.c
-UNIT_HELPERS := $(filter-out $(UNIT_SRC) $(MACHINE_RIG) $(FAKE_VCPU) $(MEMORY_FIXTURE),$(sort $(wildcard tests/unit/*.c)))
+START_FIXTURE = tests/unit/machine_start_fixture.c
+UNIT_HELPERS := $(filter-out $(UNIT_SRC) $(MACHINE_RIG) $(FAKE_VCPU) $(MEMORY_FIXTURE) $(START_FIXTURE),$(sort $(wildcard tests/unit/*.c)))
 UNIT_HELPER_OBJ = $(UNIT_HELPERS:%.c=$(B)/%.o)
 
 # An archive: a test gets the fakes it names, and those stand before what they replace.
@@ -71,10 +72,13 @@ $(B)/tests/unit/test_kvm_mce $(B)/tests/unit/test_vfio_device_io: WRAP = sys_ioc
 
 # Tests that run a whole machine, on the fake host instead of this one.
 MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load
-RIG_TESTS = test_machine test_bars test_panic test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
+START_TESTS = test_machine test_machine_end
+RIG_TESTS = $(START_TESTS) test_bars test_panic test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
-$(B)/tests/unit/test_machine: WRAP += calloc malloc realloc strdup epoll_create1 mmap munmap
+$(START_TESTS:%=$(B)/tests/unit/%): WRAP += mmap munmap
+$(B)/tests/unit/test_machine: WRAP += calloc malloc realloc strdup epoll_create1
+$(START_TESTS:%=$(B)/tests/unit/%): $(START_FIXTURE:%.c=$(B)/%.o)
 $(B)/tests/unit/test_vcpu $(MEMORY_TESTS:%=$(B)/tests/unit/%): $(FAKE_VCPU:%.c=$(B)/%.o)
 $(MEMORY_TESTS:%=$(B)/tests/unit/%): $(MEMORY_FIXTURE:%.c=$(B)/%.o)
 
