@@ -42,6 +42,28 @@ int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint
  * Decode stays on while the device is ours: turning it off would take the mappings from under a
  * guest that races with itself. The guest's own decode bits decide what we map into it.
  */
+static uint32_t decode(const struct vfio_pci *dev)
+{
+	uint32_t bits = 0;
+
+	for (unsigned i = 0; i < 6; i++) {
+		if (dev->fn.bar[i].kind == PCI_BAR_IO)
+			bits |= PCI_COMMAND_IO;
+		else if (dev->fn.bar[i].kind != PCI_BAR_NONE)
+			bits |= PCI_COMMAND_MEMORY;
+	}
+	return bits;
+}
+
+uint32_t vfio_device_decode_lost(struct vfio_pci *dev)
+{
+	uint32_t command;
+
+	if (vfio_device_read(dev, PCI_COMMAND, 2, &command))
+		return 0;
+	return decode(dev) & ~command;
+}
+
 int vfio_device_command(struct vfio_pci *dev, bool master)
 {
 	uint32_t command, want;
@@ -49,13 +71,10 @@ int vfio_device_command(struct vfio_pci *dev, bool master)
 
 	if (ret)
 		return ret;
-	want = command & ~(uint32_t)PCI_COMMAND_MASTER;
-	for (unsigned i = 0; i < 6; i++) {
-		if (dev->fn.bar[i].kind == PCI_BAR_IO)
-			want |= PCI_COMMAND_IO;
-		else if (dev->fn.bar[i].kind != PCI_BAR_NONE)
-			want |= PCI_COMMAND_MEMORY;
-	}
+	/* Ones are no device's bits to keep, but for INTx disable, which is the kernel's own. */
+	if (command & 0xf800)
+		command &= PCI_COMMAND_INTX_DISABLE;
+	want = (command & ~(uint32_t)PCI_COMMAND_MASTER) | decode(dev);
 	want |= master ? PCI_COMMAND_MASTER : 0;
 	return want == command ? 0 : vfio_device_write(dev, PCI_COMMAND, 2, want);
 }

@@ -24,6 +24,18 @@ static bool well_formed(unsigned offset, unsigned size)
 	return (size == 1 || size == 2 || size == 4) && offset <= PCI_CONFIG_SIZE - size;
 }
 
+/*
+ * Decode that a card lost to a reset of its own (a GPU's mode 1, tg3's core clock) shows: guests put
+ * COMMAND back where they read another value than they saved.
+ */
+static uint32_t without_lost_decode(
+	struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+{
+	if (offset > PCI_COMMAND || offset + size <= PCI_COMMAND)
+		return value;
+	return value & ~(vfio_device_decode_lost(dev) << 8 * (PCI_COMMAND - offset));
+}
+
 uint32_t vfio_config_read(struct pci_function *fn, unsigned offset, unsigned size)
 {
 	struct vfio_pci *dev = fn->opaque;
@@ -41,6 +53,7 @@ uint32_t vfio_config_read(struct pci_function *fn, unsigned offset, unsigned siz
 	pthread_mutex_lock(&fn->lock);
 	value = pci_get(fn->config, offset, size);
 	pthread_mutex_unlock(&fn->lock);
+	value = without_lost_decode(dev, offset, size, value);
 	return (value & ~live) | (device & live);
 }
 
@@ -307,6 +320,9 @@ static uint32_t effects(const struct vfio_pci *dev, unsigned offset, unsigned si
 		if (effect & CAP_FLR && byte & fw->trigger[offset + i])
 			what |= VFIO_DEFER_FLR;
 		if (effect & (CAP_IRQ | CAP_POWER) && (before ^ after) >> (8 * i) & 0xff)
+			what |= VFIO_DEFER_SYNC;
+		/* Unchanged in our copy; the device may have lost it: without_lost_decode(). */
+		if (offset + i == PCI_COMMAND)
 			what |= VFIO_DEFER_SYNC;
 	}
 	if (what & VFIO_DEFER_FLR && !vfio_reset_possible(dev))

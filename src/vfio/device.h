@@ -119,6 +119,8 @@ int vfio_device_read(struct vfio_pci *dev, unsigned offset, unsigned size, uint3
 int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value);
 /* Physical COMMAND: decode always on (the guest's decode is ours to do), bus master as told. */
 int vfio_device_command(struct vfio_pci *dev, bool master) ON_WORKER;
+/* Bits of COMMAND: decode that is always on, and that the device has lost to a reset of its own. */
+uint32_t vfio_device_decode_lost(struct vfio_pci *dev);
 
 /* bar_access.c: struct pci_function_ops; opaque is a struct vfio_region */
 unsigned vfio_bar_areas(struct pci_function *fn, unsigned bar, struct pci_area *out);

@@ -105,6 +105,17 @@ static unsigned find_msix(struct vfio_pci *dev, const uint8_t *raw)
 	return msix->n;
 }
 
+/* A card in D3cold, or behind a dead link; its ids may still be the kernel's memory of them. */
+static int refuse_silent(const uint8_t *raw, struct err *err)
+{
+	if (raw[PCI_HEADER_TYPE] != 0xff)
+		return 0;
+	err_set(err, EIO, "host device does not answer: its config space reads as ones");
+	err_hint(err,
+		"a cold boot of the host usually brings a card back; dmesg may say why it is gone");
+	return -EIO;
+}
+
 static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err) ON_WORKER
 {
 	struct vfio_firewall_facts facts = {
@@ -169,7 +180,9 @@ static int realize(struct vfio_pci *dev, struct err *err) ON_WORKER
 	ret = read_config(dev, raw);
 	if (ret)
 		return err_set_errno(err, -ret, "cannot read config space");
-	ret = build_view(dev, raw, err);
+	ret = refuse_silent(raw, err);
+	if (!ret)
+		ret = build_view(dev, raw, err);
 	if (ret)
 		return ret;
 	ret = vfio_irq_reserve(dev, err);

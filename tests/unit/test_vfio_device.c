@@ -118,6 +118,14 @@ static void fill_bridge(struct fake_card *card)
 	card->config[PCI_HEADER_TYPE] = 1;
 }
 
+/* Nor can it be reset, by which one that does not answer is found otherwise. */
+static void fill_silent(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->flags = VFIO_DEVICE_FLAGS_PCI;
+	memset(card->config + 4, 0xff, PCI_CONFIG_SIZE - 4); /* the ids are the kernel's */
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -127,6 +135,7 @@ static void test_refused(void **state)
 		{ fill_not_pci, "not a PCI device" },
 		{ fill_no_config, "does not give config space" },
 		{ fill_bridge, "is a bridge" },
+		{ fill_silent, "does not answer" },
 	};
 
 	(void)state;

@@ -93,6 +93,41 @@ static void test_command(void **state)
 	assert_true(rig.machine.commits >= 3);
 }
 
+/*
+ * Cards reset themselves by registers of their own and lose COMMAND by it: a GPU's mode 1, tg3's
+ * core clock. Linux writes back what it saved (tg3), or only what it reads changed (amdgpu).
+ */
+static void test_command_lost(void **state)
+{
+	const uint32_t on = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+
+	(void)state;
+	fake_config_write(&rig, PCI_COMMAND, 2, on);
+	assert_int_equal(device(PCI_COMMAND, 2) & on, on);
+	pci_put(rig.card.config, PCI_COMMAND, 2, 0);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), PCI_COMMAND_MASTER);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 1), PCI_COMMAND_MASTER);
+	assert_int_equal(fake_config_read(&rig, PCI_VENDOR_ID, 4), 0x10d38086);
+	fake_config_write(&rig, PCI_COMMAND, 2, on);
+	assert_int_equal(device(PCI_COMMAND, 2) & on, on);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), on);
+	/* What the device never decoded is not lost, nor is anything of a card that is gone. */
+	fake_config_write(&rig, PCI_COMMAND, 2, 0);
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), 0);
+	fake_config_write(&rig, PCI_COMMAND, 2, on);
+	rig.card.fail_at = rig.card.calls + 1;
+	assert_int_equal(fake_config_read(&rig, PCI_COMMAND, 2), on);
+}
+
+/* A card that does not answer for a moment is not told to keep the ones that were read of it. */
+static void test_command_of_ones(void **state)
+{
+	(void)state;
+	pci_put(rig.card.config, PCI_COMMAND, 2, 0xffff);
+	fake_config_write(&rig, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	assert_int_equal(device(PCI_COMMAND, 2) & ~(uint32_t)PCI_COMMAND_INTX_DISABLE, 7);
+}
+
 static void test_status(void **state)
 {
 	(void)state;
@@ -454,6 +489,8 @@ int main(void)
 		CASE(test_header, e1000e),
 		CASE(test_bar_sizing, e1000e),
 		CASE(test_command, e1000e),
+		CASE(test_command_lost, e1000e),
+		CASE(test_command_of_ones, e1000e),
 		CASE(test_status, e1000e),
 		CASE(test_denied, strict_gpu),
 		CASE(test_unclaimed, gpu),
