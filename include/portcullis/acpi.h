@@ -22,6 +22,12 @@ struct ram;
 #define ACPI_S5_TYPE 5	   /* SLP_TYP that powers off: 0x34 to the sleep control register */
 #define ACPI_RESET_VALUE 6 /* to the reset register (0xcf9) */
 
+/* A piece of RAM, for the SRAT. */
+struct acpi_memory {
+	uint64_t gpa, size;
+	unsigned node;
+};
+
 struct acpi_desc {
 	unsigned cpus;			 /* 1..ACPI_CPUS_MAX */
 	const uint8_t *apic_ids;	 /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
@@ -33,6 +39,12 @@ struct acpi_desc {
 	const uint8_t *ports; /* devfns of the root ports on pcie.0 */
 	unsigned n_ports;
 	uint32_t intx_gsi[4]; /* GSI of (slot + pin) % 4 */
+
+	unsigned n_nodes;	  /* NUMA; 0: there is neither SRAT nor SLIT */
+	const uint8_t *cpu_nodes; /* one per CPU */
+	const struct acpi_memory *memory;
+	unsigned n_memory;
+	const uint8_t *distances; /* [from * n_nodes + to]; NULL: no SLIT */
 };
 
 /* Tables live in [ACPI_GPA, ACPI_GPA_END): RAM that e820 calls ACPI / reserved. */

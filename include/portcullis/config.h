@@ -13,6 +13,7 @@
 #include <portcullis/prop.h>
 
 struct err;
+struct memory_backend_options;
 
 enum serial_kind { SERIAL_NONE, SERIAL_STDIO, SERIAL_FILE, SERIAL_UNIX, SERIAL_FD };
 
@@ -49,6 +50,19 @@ struct config_global {
 enum panic_action { PANIC_SHUTDOWN, PANIC_PAUSE, PANIC_EXIT_FAILURE, PANIC_NONE };
 extern const char *const panic_action_names[]; /* NULL-terminated */
 
+/* -numa: the guest's nodes. n_nodes 0: nobody asked for any. */
+#define CONFIG_NODES_MAX 64
+struct config_node {
+	bool given;
+	char *memdev; /* id of the memory backend that is its memory; NULL: it has none */
+};
+struct config_numa {
+	struct config_node node[CONFIG_NODES_MAX];
+	unsigned n_nodes;
+	uint8_t *cpu_node; /* of each of config.cpus */
+	uint8_t *distance; /* [from * n_nodes + to]; NULL: nothing is known of it */
+};
+
 #define CONFIG_UUID_SIZE 16
 
 struct config {
@@ -59,6 +73,8 @@ struct config {
 	uint64_t ram_size;			/* bytes */
 	char *mem_path;
 	bool mem_prealloc;
+	char *memory_backend; /* -machine: id of the one that all memory is made of */
+	struct config_numa numa;
 	char *kernel, *initrd, *append;
 	struct config_serial serial;
 	struct config_device *objects;
@@ -86,6 +102,12 @@ void config_release(struct config *config);
  * left it by then. -ENOMEM.
  */
 int config_make_absolute(struct config *config, const char *dir);
+
+/* Of an object that is still the config's. */
+const char *config_object_id(const struct config_device *object);
+/* The memory backend (memory_backend.h) of that name, and its type (may be NULL); NULL: none. */
+struct memory_backend_options *config_memory_backend(
+	const struct config *config, const char *id, const struct prop_type **type);
 
 /* Device types known by -device, device_add, device-list-properties; NULL-terminated. */
 extern const struct prop_type *const device_types[];

@@ -46,6 +46,11 @@ int sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off, voi
 int sys_munmap(void *addr, size_t len);
 /* Reserves address space (PROT_NONE) aligned to align, a power of two >= page size. */
 int sys_reserve(size_t len, size_t align, void **out);
+/* mbind(2): which of the host's NUMA nodes memory comes from; nodes: a bit each, max_node bits. */
+int sys_mbind(void *addr, size_t len, int mode, const uint64_t *nodes, unsigned long max_node,
+	unsigned flags);
+/* memfd_create(2) */
+int sys_memfd(const char *name, unsigned flags);
 /* Non-blocking eventfd in FD_ZONE_EVENT. */
 int sys_eventfd(void);
 /* Adds 1; cannot block (a full counter is as good as a set one). */

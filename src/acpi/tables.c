@@ -3,7 +3,8 @@
  * tables.c - the fixed ACPI tables (ACPI 6.4, chapter 5) and where they lie.
  *
  * ACPI_GPA: the RSDP (found there also by those who scan for it), then, each aligned to 16 bytes,
- * DSDT, FADT, MADT, MCFG, SSDT and the XSDT that points to them.
+ * DSDT, FADT, MADT, MCFG, SRAT and SLIT where there are NUMA nodes, SSDT and the XSDT that points to
+ * them.
  */
 #include <portcullis/acpi.h>
 
@@ -112,6 +113,11 @@ static void put_fadt(struct area *area, uint64_t dsdt)
 	list(area, put(area, &fadt, sizeof(fadt)));
 }
 
+static uint32_t apic_id(const struct acpi_desc *desc, unsigned cpu)
+{
+	return desc->apic_ids ? desc->apic_ids[cpu] : cpu;
+}
+
 /*
  * KVM wires GSI n to IOAPIC pin n and ISA interrupt n to GSI n, so there are no overrides. The 8259
  * pair exists (PCAT_COMPAT) for those who do not use ACPI.
@@ -132,7 +138,7 @@ static void put_madt(struct area *area, const struct acpi_desc *desc)
 			.type = 0,
 			.length = sizeof(struct madt_lapic),
 			.uid = (uint8_t)i,
-			.apic_id = desc->apic_ids ? desc->apic_ids[i] : (uint8_t)i,
+			.apic_id = (uint8_t)apic_id(desc, i),
 			.flags = 1, /* enabled */
 		};
 	fill_header(&madt.fixed.header, "APIC", 5, (uint32_t)size);
@@ -145,6 +151,85 @@ static void put_mcfg(struct area *area, const struct acpi_desc *desc)
 
 	fill_header(&mcfg.header, "MCFG", 1, sizeof(mcfg));
 	list(area, put(area, &mcfg, sizeof(mcfg)));
+}
+
+/* Behind the table that is being written; its length is the header's from finish() on. */
+static void append(struct area *area, const void *part, size_t size)
+{
+	if (area->full || size > ACPI_GPA_END - ACPI_GPA - area->used) {
+		area->full = true;
+		return;
+	}
+	memcpy(area->base + area->used, part, size);
+	area->used += size;
+}
+
+static void finish(
+	struct area *area, struct acpi_header *header, const char *signature, uint8_t revision)
+{
+	const size_t size = (size_t)(area->base + area->used - (uint8_t *)header);
+
+	fill_header(header, signature, revision, (uint32_t)size);
+	header->checksum = checksum(header, size);
+}
+
+/* 255 means all processors, so it and what is above need the longer form. */
+static void append_cpu(struct area *area, uint32_t id, uint32_t node)
+{
+	struct srat_lapic lapic = { .type = SRAT_LAPIC,
+		.length = sizeof(lapic),
+		.node_low = (uint8_t)node,
+		.apic_id = (uint8_t)id,
+		.flags = SRAT_ENABLED,
+		.node_high = {
+			(uint8_t)(node >> 8), (uint8_t)(node >> 16), (uint8_t)(node >> 24) } };
+	struct srat_x2apic x2apic = { .type = SRAT_X2APIC,
+		.length = sizeof(x2apic),
+		.node = node,
+		.apic_id = id,
+		.flags = SRAT_ENABLED };
+
+	if (id < 255)
+		append(area, &lapic, sizeof(lapic));
+	else
+		append(area, &x2apic, sizeof(x2apic));
+}
+
+static void put_srat(struct area *area, const struct acpi_desc *desc)
+{
+	uint64_t gpa;
+	struct acpi_srat *srat = reserve(area, sizeof(*srat), &gpa);
+
+	if (!srat)
+		return;
+	srat->revision = 1; /* the specification's word for a field that means nothing */
+	for (unsigned i = 0; i < desc->cpus; i++)
+		append_cpu(area, apic_id(desc, i), desc->cpu_nodes[i]);
+	for (unsigned i = 0; i < desc->n_memory; i++) {
+		struct srat_memory memory = { .type = SRAT_MEMORY,
+			.length = sizeof(memory),
+			.node = desc->memory[i].node,
+			.base = desc->memory[i].gpa,
+			.size = desc->memory[i].size,
+			.flags = SRAT_ENABLED };
+
+		append(area, &memory, sizeof(memory));
+	}
+	finish(area, &srat->header, "SRAT", 3);
+	list(area, gpa);
+}
+
+static void put_slit(struct area *area, const struct acpi_desc *desc)
+{
+	uint64_t gpa;
+	struct acpi_slit *slit = reserve(area, sizeof(*slit), &gpa);
+
+	if (!slit)
+		return;
+	slit->nodes = desc->n_nodes;
+	append(area, desc->distances, (size_t)desc->n_nodes * desc->n_nodes);
+	finish(area, &slit->header, "SLIT", 1);
+	list(area, gpa);
 }
 
 /* Written in place: only then is its length known. */
@@ -205,6 +290,10 @@ int acpi_place(const struct acpi_desc *desc, const struct ram *ram, uint64_t *rs
 	put_fadt(&area, dsdt);
 	put_madt(&area, desc);
 	put_mcfg(&area, desc);
+	if (desc->n_nodes)
+		put_srat(&area, desc);
+	if (desc->n_nodes && desc->distances)
+		put_slit(&area, desc);
 	put_ssdt(&area, desc);
 	put_xsdt_and_rsdp(&area);
 	if (area.full)

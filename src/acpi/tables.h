@@ -101,6 +101,42 @@ struct acpi_madt {
 	struct madt_lapic_nmi nmi;
 } __attribute__((packed)); /* followed by the CPUs */
 
+/* SRAT (ACPI 6.4, 5.2.16) */
+enum srat_type { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
+#define SRAT_ENABLED 1u
+struct srat_lapic {
+	uint8_t type, length, node_low, apic_id;
+	uint32_t flags;
+	uint8_t eid, node_high[3];
+	uint32_t clock_domain;
+} __attribute__((packed));
+struct srat_memory {
+	uint8_t type, length;
+	uint32_t node;
+	uint16_t reserved0;
+	uint64_t base, size;
+	uint32_t reserved1, flags;
+	uint64_t reserved2;
+} __attribute__((packed));
+_Static_assert(sizeof(struct srat_memory) == 40, "5.2.16.2");
+struct srat_x2apic {
+	uint8_t type, length;
+	uint16_t reserved0;
+	uint32_t node, apic_id, flags, clock_domain, reserved1;
+} __attribute__((packed));
+_Static_assert(sizeof(struct srat_x2apic) == 24, "5.2.16.3");
+struct acpi_srat {
+	struct acpi_header header;
+	uint32_t revision;
+	uint64_t reserved;
+} __attribute__((packed)); /* followed by CPUs and memory */
+
+/* SLIT (ACPI 6.4, 5.2.17) */
+struct acpi_slit {
+	struct acpi_header header;
+	uint64_t nodes;
+} __attribute__((packed)); /* followed by a byte for each pair */
+
 struct acpi_mcfg {
 	struct acpi_header header;
 	uint64_t reserved0, base;

@@ -166,6 +166,24 @@ int sys_reserve(size_t len, size_t align, void **out)
 	return 0;
 }
 
+int sys_mbind(void *addr, size_t len, int mode, const uint64_t *nodes, unsigned long max_node,
+	unsigned flags)
+{
+	if (fault())
+		return -ENOMEM;
+	return syscall(SYS_mbind, addr, len, mode, nodes, max_node, flags) < 0 ? -errno : 0;
+}
+
+int sys_memfd(const char *name, unsigned flags)
+{
+	long fd;
+
+	if (fault())
+		return -ENOMEM;
+	fd = syscall(SYS_memfd_create, name, flags | MFD_CLOEXEC);
+	return fd < 0 ? -errno : keep_below_zones((int)fd);
+}
+
 int sys_eventfd(void)
 {
 	int fd;

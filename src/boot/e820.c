@@ -6,7 +6,13 @@
 
 static void add(struct e820 *map, uint64_t start, uint64_t end, enum e820_type type)
 {
-	if (start < end)
+	struct e820_entry *last = map->count ? &map->entry[map->count - 1] : NULL;
+
+	if (start >= end)
+		return;
+	if (last && last->type == type && last->start + last->size == start)
+		last->size += end - start; /* two nodes' memory */
+	else
 		map->entry[map->count++] = (struct e820_entry){ start, end - start, type };
 }
 

@@ -33,6 +33,20 @@ struct chardev_spec {
 	bool is_socket, used;
 };
 
+/* -numa node,cpus= and -numa cpu: which CPUs a node has; UINT64_MAX: any socket, core, thread. */
+struct numa_cpus {
+	unsigned node;
+	uint64_t first, last; /* by number */
+	uint64_t socket, core, thread;
+};
+
+/* -numa dist */
+struct numa_distance {
+	unsigned from, to;
+	uint8_t value;
+};
+#define NUMA_LOCAL 10 /* of a node to itself (ACPI 6.4, 5.2.17) */
+
 struct parse {
 	struct config *config;
 	struct err *err;
@@ -44,6 +58,10 @@ struct parse {
 	unsigned n_devices;
 	struct chardev_spec *chardevs;
 	unsigned n_chardevs;
+	struct numa_cpus *numa_cpus;
+	unsigned n_numa_cpus;
+	struct numa_distance *numa_distances;
+	unsigned n_numa_distances;
 	char **monitors; /* ids of chardevs */
 	unsigned n_monitors;
 };
@@ -70,6 +88,7 @@ struct option {
 	size_t offset;		   /* of the config's field, for opt_string and opt_flag */
 	const char *const *values; /* opt_ignore: the only values without meaning here; NULL: any */
 	bool may_be_empty;	   /* its argument, and values in it (option_pairs) */
+	const char *repeats;	   /* a key in it that may be given more than once */
 };
 extern const struct option options[]; /* ends with name == NULL; at most 128 */
 extern const char *const group_titles[GROUPS];
@@ -81,6 +100,7 @@ struct refused {
 };
 extern const struct refused refused_options[];
 
+bool option_given(const struct parse *p, const char *name);
 /* "option '-NAME': TEXT", -EINVAL. */
 int option_error(struct parse *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int out_of_memory(struct parse *p);
@@ -129,6 +149,7 @@ int opt_cpu(struct parse *p, const char *value);
 int opt_accel(struct parse *p, const char *value);
 int opt_smp(struct parse *p, const char *value);
 int opt_memory(struct parse *p, const char *value);
+int opt_numa(struct parse *p, const char *value);
 int opt_name(struct parse *p, const char *value);
 int opt_uuid(struct parse *p, const char *value);
 int opt_action(struct parse *p, const char *value);
@@ -148,6 +169,8 @@ int opt_version(struct parse *p, const char *value);
 
 /* Once all options were read. */
 int finish_devices(struct parse *p);
+int finish_numa(struct parse *p);
+int finish_memory(struct parse *p);
 int finish_monitors(struct parse *p);
 /* One pair of a socket's (opaque: struct socket_spec), and whether all of them make a socket. */
 int socket_pair(struct parse *p, const char *key, const char *value, void *opaque);

@@ -17,7 +17,7 @@ static unsigned option_index(const struct option *option)
 	return (unsigned)(option - options);
 }
 
-static bool is_given(const struct parse *p, const char *name)
+bool option_given(const struct parse *p, const char *name)
 {
 	unsigned i = option_index(option_find(name));
 
@@ -149,7 +149,7 @@ static int finish_boot(struct parse *p)
 static int finish_console(struct parse *p)
 {
 	struct config *c = p->config;
-	bool serial = is_given(p, "serial");
+	bool serial = option_given(p, "serial");
 
 	if (p->nographic && !serial)
 		c->serial.kind = SERIAL_STDIO;
@@ -195,7 +195,7 @@ static int finish_sockets(struct parse *p)
 static int finish(struct parse *p)
 {
 	static int (*const steps[])(struct parse *) = { finish_console, finish_monitors,
-		finish_sockets, finish_devices, finish_boot };
+		finish_sockets, finish_numa, finish_memory, finish_devices, finish_boot };
 	int ret = 0;
 
 	p->option = NULL;
@@ -214,6 +214,8 @@ static void parse_release(struct parse *p)
 		socket_spec_release(&p->chardevs[i].socket);
 	}
 	free(p->chardevs);
+	free(p->numa_cpus);
+	free(p->numa_distances);
 	for (unsigned i = 0; i < p->n_monitors; i++)
 		free(p->monitors[i]);
 	free(p->monitors);

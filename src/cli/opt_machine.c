@@ -38,6 +38,8 @@ static int machine_pair(struct parse *p, const char *key, const char *value, voi
 		{ "default_bus_bypass_iommu", NULL }, { NULL, NULL } };
 
 	(void)opaque;
+	if (!strcmp(key, "memory-backend"))
+		return copy_string(p, &p->config->memory_backend, value);
 	return !strcmp(key, "type") ? machine_type(p, value) : moot_pair(p, key, value, table);
 }
 

@@ -4,7 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/memory_backend.h>
+
 #include "cli.h"
+
+/* The newest object against those before it. Among iommufds, the machine looks. */
+static int check_id(struct parse *p)
+{
+	const struct config *c = p->config;
+	const struct config_device *newest = &c->objects[c->n_objects - 1], *other = c->objects;
+	const char *id = config_object_id(newest);
+
+	for (; other < newest; other++)
+		if ((memory_backend_type(newest->type) || memory_backend_type(other->type)) &&
+			!strcmp(config_object_id(other), id))
+			return option_error(p, "id '%s' is used twice", id);
+	return 0;
+}
 
 int opt_object(struct parse *p, const char *value)
 {
@@ -26,5 +42,9 @@ int opt_object(struct parse *p, const char *value)
 	if (props_new(object->type, &object->options) < 0)
 		return out_of_memory(p);
 	ret = props_parse(object->type, object->options, rest, p->err);
-	return ret < 0 ? ret : props_check(object->type, object->options, p->err);
+	if (!ret)
+		ret = props_check(object->type, object->options, p->err);
+	if (!ret && memory_backend_type(object->type))
+		ret = memory_backend_check(object->type, object->options, p->err);
+	return ret ? ret : check_id(p);
 }

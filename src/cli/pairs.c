@@ -74,7 +74,8 @@ static int handle_pair(struct parse *p, const char *key, const char *value, cons
 	if (!*value && !p->option->may_be_empty)
 		return option_error(p, "'%s' has no value", key);
 	for (unsigned i = 0; i < *n_seen; i++)
-		if (!strcmp(seen[i], key))
+		if (!strcmp(seen[i], key) &&
+			(!p->option->repeats || strcmp(key, p->option->repeats) != 0))
 			return option_error(p, "'%s' is given twice", key);
 	if (*n_seen == KEYS_MAX)
 		return option_error(p, "too many words");

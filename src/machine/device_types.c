@@ -7,6 +7,7 @@
 #include <portcullis/config.h>
 #include <portcullis/devices.h>
 #include <portcullis/err.h>
+#include <portcullis/memory_backend.h>
 #include <portcullis/pvpanic.h>
 #include <portcullis/root_port.h>
 #include <portcullis/vfio_options.h>
@@ -19,7 +20,8 @@ const struct prop_type *const device_types[] = {
 	NULL,
 };
 
-const struct prop_type *const object_types[] = { &vfio_iommufd_type, NULL };
+const struct prop_type *const object_types[] = { &vfio_iommufd_type, &memory_backend_ram_type,
+	&memory_backend_memfd_type, &memory_backend_file_type, NULL };
 
 static const struct prop_type *find(const struct prop_type *const *types, const char *name)
 {

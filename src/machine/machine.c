@@ -6,6 +6,7 @@
 
 #include <portcullis/board.h>
 #include <portcullis/log.h>
+#include <portcullis/memory_backend.h>
 #include <portcullis/policy.h>
 
 #include "plug.h"
@@ -108,6 +109,8 @@ static int objects_init(struct machine *m, struct err *err) ON_MAIN
 	for (unsigned i = 0; !ret && i < config->n_objects; i++) {
 		void *options = config->objects[i].options;
 
+		if (memory_backend_type(config->objects[i].type))
+			continue; /* guest_memory.c's */
 		config->objects[i].options = NULL;
 		ret = machine_object_add(m, config->objects[i].type, options, err);
 	}
@@ -140,7 +143,6 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 	m->config = config;
 	m->board = &q35_board;
 	m->vm.kvm_fd = m->vm.vm_fd = m->vm.vfio_fd = -1;
-	m->ram.fd = -1;
 	m->loop.epoll_fd = m->loop.wake_fd = m->memory.wake_fd = -1;
 	m->closer.loop.epoll_fd = m->closer.loop.wake_fd = -1;
 	m->runstate = RUNSTATE_PRELAUNCH;

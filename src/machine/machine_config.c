@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <portcullis/memory_backend.h>
+
 /* A Debian kernel with its initrd boots in it. */
 #define RAM_DEFAULT (512ull << 20)
 
@@ -43,7 +45,9 @@ static void release_devices(struct config_device *devices, unsigned n, bool has_
 void config_release(struct config *config)
 {
 	char *strings[] = { config->name, config->mem_path, config->kernel, config->initrd,
-		config->append, config->serial.path, config->pidfile, config->log_file };
+		config->append, config->serial.path, config->pidfile, config->log_file,
+		config->memory_backend, (char *)config->numa.cpu_node,
+		(char *)config->numa.distance };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
 		free(strings[i]);
@@ -60,7 +64,32 @@ void config_release(struct config *config)
 		free(config->globals[i].value);
 	}
 	free(config->globals);
+	for (unsigned i = 0; i < CONFIG_NODES_MAX; i++)
+		free(config->numa.node[i].memdev);
 	memset(config, 0, sizeof(*config));
+}
+
+/* Every type of object has one. */
+const char *config_object_id(const struct config_device *object)
+{
+	const struct prop *prop = prop_find(object->type, "id");
+
+	return *(char *const *)((const char *)object->options + prop->offset);
+}
+
+struct memory_backend_options *config_memory_backend(
+	const struct config *config, const char *id, const struct prop_type **type)
+{
+	for (unsigned i = 0; i < config->n_objects; i++) {
+		struct memory_backend_options *options = config->objects[i].options;
+
+		if (!memory_backend_type(config->objects[i].type) || strcmp(options->id, id))
+			continue;
+		if (type)
+			*type = config->objects[i].type;
+		return options;
+	}
+	return NULL;
 }
 
 static int make_absolute(char **path, const char *dir)

@@ -93,7 +93,7 @@ static void note_page(struct machine *m, uint64_t gpa, const char *text)
 {
 	struct memory_failures *f = &m->memory;
 
-	gpa -= gpa % m->ram.page_size;
+	gpa = ram_page_start(&m->ram, gpa);
 	for (unsigned i = 0; i < f->n_pages; i++)
 		if (f->page[i] == gpa)
 			return;
@@ -306,7 +306,7 @@ bool machine_sigbus(struct machine *m, int code, void *address)
 		ram_replace(&m->ram, gpa))
 		return false;
 	if (!atomic_load(&f->faults) || code != BUS_MCEERR_AR) {
-		atomic_store(&f->fault_page, gpa - gpa % m->ram.page_size);
+		atomic_store(&f->fault_page, ram_page_start(&m->ram, gpa));
 		atomic_store(&f->fault_code, code);
 	}
 	atomic_fetch_add(&f->faults, 1);
@@ -404,7 +404,7 @@ static void load_fault(struct io_request *request)
 	if (!ram_gpa(&m->ram, (void *)(uintptr_t)request->data, &gpa))
 		ret = err_set(&err, EFAULT, "memory of portcullis' own cannot be had");
 	else
-		ret = judge(m, (int)request->arg, gpa - gpa % m->ram.page_size, &err);
+		ret = judge(m, (int)request->arg, ram_page_start(&m->ram, gpa), &err);
 	if (!ret) {
 		ret = ram_replace(&m->ram, gpa);
 		if (ret)

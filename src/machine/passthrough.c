@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include <portcullis/machine_vfio.h>
+#include <portcullis/memory_backend.h>
 #include <portcullis/vfio.h>
 
 #include "state.h"
@@ -236,9 +237,26 @@ void passthrough_set_multi_reset(struct machine *m, bool allowed)
 	vfio_context_set_multi_reset(m->vfio, allowed);
 }
 
+/* Those of memory are as long there as the machine. */
+static int memory_object_refuse(
+	const struct prop_type *type, const struct memory_backend_options *options, struct err *err)
+{
+	err_set(err, EINVAL, "%s '%s' cannot be added while the machine runs", type->name,
+		options->id);
+	err_hint(err, "guest memory is not hot-plugged: give it at the start, with -object");
+	return -EINVAL;
+}
+
 int machine_object_add(
 	struct machine *m, const struct prop_type *type, void *options, struct err *err)
 {
+	int ret;
+
+	if (memory_backend_type(type)) {
+		ret = memory_object_refuse(type, options, err);
+		props_free(type, options, &m->closer);
+		return ret;
+	}
 	if (type == &vfio_iommufd_type)
 		return vfio_context_add_iommufd(m->vfio, options, err);
 	props_free(type, options, &m->closer);
@@ -247,8 +265,11 @@ int machine_object_add(
 
 int machine_object_del(struct machine *m, const char *id, struct err *err)
 {
-	int fd, ret = vfio_context_del_iommufd(m->vfio, id, &fd, err);
+	int fd, ret;
 
+	if (config_memory_backend(m->config, id, NULL))
+		return err_set(err, EBUSY, "object '%s' is in use, can not be deleted", id);
+	ret = vfio_context_del_iommufd(m->vfio, id, &fd, err);
 	if (!ret)
 		closer_close(&m->closer, fd);
 	return ret;

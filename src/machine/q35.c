@@ -62,6 +62,8 @@ static void q35_reset(struct machine *m)
 /* rsdp: where ACPI's tables are. */
 static int place_tables(struct machine *m, uint64_t *rsdp, struct err *err)
 {
+	const struct config_numa *numa = &m->config->numa;
+	struct acpi_memory memory[RAM_SEGMENTS_MAX];
 	uint8_t apic_ids[MACHINE_CPUS_MAX], ports[256];
 	struct acpi_desc desc = {
 		.cpus = m->topology.cpus,
@@ -74,6 +76,11 @@ static int place_tables(struct machine *m, uint64_t *rsdp, struct err *err)
 		.io_start = (uint16_t)m->windows.io_start,
 		.native_hotplug = m->ports && m->ports->root.options->native_hotplug,
 		.ports = ports,
+		.n_nodes = numa->n_nodes,
+		.cpu_nodes = numa->cpu_node,
+		.memory = memory,
+		.n_memory = m->ram.layout.count,
+		.distances = numa->distance,
 	};
 	int ret;
 
@@ -81,6 +88,12 @@ static int place_tables(struct machine *m, uint64_t *rsdp, struct err *err)
 		apic_ids[i] = (uint8_t)kvm_apic_id(&m->topology, i);
 	for (struct port *p = m->ports; p; p = p->next)
 		ports[desc.n_ports++] = p->root.function.devfn;
+	for (unsigned i = 0; i < desc.n_memory; i++) {
+		const struct ram_segment *s = &m->ram.layout.segment[i];
+
+		memory[i] = (struct acpi_memory){ s->gpa, s->size,
+			guest_memory_node(m->config, s->backend) };
+	}
 	memcpy(desc.intx_gsi, m->board->intx_gsi, sizeof(desc.intx_gsi));
 	ret = acpi_place(&desc, &m->ram, rsdp, err);
 	return ret ? ret : smbios_place(m->config->uuid, &m->ram, err);

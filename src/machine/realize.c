@@ -91,10 +91,13 @@ static void collect_limits(struct machine *m, struct dma_limits *limits)
 			d->class->dma_limits(d, limits);
 }
 
-static int make_ram(struct machine *m, struct err *err) ON_MAIN
+/* Where RAM lies, and of what; what devices can reach is known. */
+static int lay_out_ram(struct machine *m, struct err *err) ON_MAIN
 {
 	const struct config *config = m->config;
-	struct ram_options options = { .path = config->mem_path, .prealloc = config->mem_prealloc };
+	struct ram_options options[RAM_BACKENDS_MAX];
+	uint64_t sizes[RAM_BACKENDS_MAX];
+	const unsigned n = guest_memory_backends(config, options, sizes);
 	struct ram_layout layout;
 	struct dma_limits *limits = calloc(1, sizeof(*limits));
 	int ret;
@@ -108,9 +111,15 @@ static int make_ram(struct machine *m, struct err *err) ON_MAIN
 	if (limits->n_usable && limits->usable[limits->n_usable - 1].end < UINT64_MAX)
 		m->iova_end = limits->usable[limits->n_usable - 1].end + 1;
 	free(limits);
-	if (ret)
-		return ret;
-	ret = ram_init(&m->ram, &layout, &options, err);
+	if (!ret)
+		ret = ram_layout_split(&layout, sizes, n, err);
+	return ret ? ret : ram_init(&m->ram, &layout, options, n, err);
+}
+
+static int make_ram(struct machine *m, struct err *err) ON_MAIN
+{
+	int ret = lay_out_ram(m, err);
+
 	if (ret)
 		return ret;
 	m->ram_ready = true;

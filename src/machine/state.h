@@ -195,6 +195,12 @@ struct machine {
 int platform_init(struct machine *m, struct err *err) ON_MAIN;
 void platform_release(struct machine *m);
 
+/* guest_memory.c: the backends that RAM is made of, in the order of their GPAs; how many. */
+unsigned guest_memory_backends(const struct config *config,
+	struct ram_options out[static RAM_BACKENDS_MAX], uint64_t sizes[static RAM_BACKENDS_MAX]);
+/* The guest's NUMA node that one of them belongs to. */
+unsigned guest_memory_node(const struct config *config, unsigned backend);
+
 /* panic.c: what guests say by pvpanic-pci. */
 void panic_init(struct machine *m);
 

@@ -221,6 +221,41 @@ int ram_layout(struct ram_layout *out, uint64_t size, const struct range *hole,
 	return 0;
 }
 
+int ram_layout_split(struct ram_layout *layout, const uint64_t sizes[], unsigned n, struct err *err)
+{
+	const struct ram_layout whole = *layout;
+	uint64_t left = n ? sizes[0] : 0, used = 0;
+	unsigned backend = 0;
+
+	layout->count = 0;
+	for (unsigned i = 0; i < whole.count; i++) {
+		struct ram_segment rest = whole.segment[i];
+
+		while (rest.size) {
+			struct ram_segment *s = &layout->segment[layout->count];
+
+			if (!left && backend + 1 < n) {
+				left = sizes[++backend];
+				used = 0;
+			}
+			if (layout->count == RAM_SEGMENTS_MAX || !left)
+				return err_set(err, E2BIG,
+					"reserved addresses and NUMA nodes cut guest RAM into more than %d pieces",
+					RAM_SEGMENTS_MAX);
+			layout->count++;
+			*s = rest;
+			s->backend = backend;
+			s->offset = used;
+			s->size = rest.size < left ? rest.size : left;
+			rest.gpa += s->size;
+			rest.size -= s->size;
+			left -= s->size;
+			used += s->size;
+		}
+	}
+	return 0;
+}
+
 static void intersect(struct dma_limits *limits, const struct range *with, unsigned n)
 {
 	struct range out[COUNT(limits->usable)];

@@ -3,139 +3,31 @@
  * ram.c - what backs guest RAM, and its mapping.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
 #include <portcullis/sys.h>
 
+#include "backend.h"
+#include "host_nodes.h"
 #include "hugetlb.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
-#define PAGE 4096ull
+#define PAGE BACKEND_PAGE
 #define GIB 0x40000000ull
-#define HUGETLBFS 0x958458f6
-#define NAME_TRIES 100
 
-/* The figure behind "NAME:" in /proc/meminfo, in bytes; 0 when missing. */
-static uint64_t meminfo_field(const char *text, const char *name)
-{
-	const char *p = strstr(text, name);
-
-	return p ? strtoull(p + strlen(name), NULL, 10) * 1024 : 0;
-}
-
-uint64_t ram_host_available(void)
-{
-	char buf[8192];
-	int fd = sys_open("/proc/meminfo", O_RDONLY, 0);
-	ssize_t n;
-
-	if (fd < 0)
-		return 0;
-	n = read(fd, buf, sizeof(buf) - 1);
-	sys_close(fd);
-	if (n <= 0)
-		return 0;
-	buf[n] = '\0';
-	return meminfo_field(buf, "MemAvailable:") + meminfo_field(buf, "SwapFree:");
-}
-
-/* A file in the directory that has no name any more when this returns. */
-static int open_unlinked(const char *directory, struct err *err)
-{
-	char path[4096];
-	int fd = -EEXIST;
-
-	for (unsigned i = 0; i < NAME_TRIES && fd == -EEXIST; i++) {
-		int n = snprintf(path, sizeof(path), "%s/portcullis-ram-%ld-%u", directory,
-			(long)getpid(), i);
-
-		if (n < 0 || (size_t)n >= sizeof(path))
-			return err_set(
-				err, ENAMETOOLONG, "memory path '%s' is too long", directory);
-		fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-	}
-	if (fd < 0)
-		return err_set_errno(
-			err, -fd, "cannot create a file for guest RAM in '%s'", directory);
-	unlink(path);
-	return fd;
-}
-
-static int check_directory(const char *path, struct err *err)
-{
-	struct stat st;
-
-	if (stat(path, &st) != 0)
-		return err_set_errno(err, errno, "memory path '%s'", path);
-	if (S_ISDIR(st.st_mode))
-		return 0;
-	err_set(err, ENOTDIR, "memory path '%s' is not a directory", path);
-	if (err)
-		err_hint(err, "name a directory, for example a hugetlbfs mount: /dev/hugepages");
-	return -ENOTDIR;
-}
-
-/* What guest RAM is made of. */
-struct backing {
-	int fd;		    /* -1: anonymous */
-	uint64_t page_size; /* segments must be multiples of it */
-	uint64_t available; /* bytes, 0: unknown */
-	bool hugetlb;
-	uint64_t mount_free; /* hugetlbfs: pages that the mount's size= leaves */
-	uint64_t size;	     /* of all segments */
-};
-
-/*
- * Is there room in the file system? hugetlbfs counts blocks only where the mount was given a size;
- * whether there are pages is the kernel's to say, when it is asked to reserve them.
- */
-static int check_room(struct backing *b, const char *path, uint64_t size, struct err *err)
-{
-	struct statfs fs;
-
-	if (fstatfs(b->fd, &fs) != 0)
-		return err_set_errno(err, errno, "memory path '%s'", path);
-	b->hugetlb = fs.f_type == HUGETLBFS;
-	if (b->hugetlb) {
-		b->page_size = (uint64_t)fs.f_bsize;
-		b->mount_free = fs.f_blocks ? (uint64_t)fs.f_bavail : UINT64_MAX;
-		return 0;
-	}
-	b->available = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
-	if (b->available >= size)
-		return 0;
-	return err_set(err, ENOMEM, "guest RAM needs %llu bytes, '%s' has %llu bytes free",
-		(unsigned long long)size, path, (unsigned long long)b->available);
-}
-
-static int check_host(struct backing *b, uint64_t size, struct err *err)
-{
-	b->available = ram_host_available();
-	if (b->available == 0 || size <= b->available)
-		return 0;
-	err_set(err, ENOMEM, "guest RAM needs %llu bytes, this host has %llu bytes available",
-		(unsigned long long)size, (unsigned long long)b->available);
-	if (err)
-		err_hint(err, "use a smaller -m");
-	return -ENOMEM;
-}
-
-static int check_pages(const struct ram_layout *layout, uint64_t page_size, struct err *err)
+static int check_pages(
+	const struct ram_layout *layout, unsigned backend, uint64_t page_size, struct err *err)
 {
 	for (unsigned i = 0; i < layout->count; i++) {
 		const struct ram_segment *s = &layout->segment[i];
 
+		if (s->backend != backend)
+			continue;
 		if (!(s->gpa % page_size || s->size % page_size || s->offset % page_size))
 			continue;
 		err_set(err, EINVAL,
@@ -146,32 +38,6 @@ static int check_pages(const struct ram_layout *layout, uint64_t page_size, stru
 		return -EINVAL;
 	}
 	return 0;
-}
-
-/* Fills *b; on failure its fd is -1. */
-static int backing_open(
-	struct backing *b, const struct ram_layout *layout, const char *path, struct err *err)
-{
-	int ret;
-
-	*b = (struct backing){ .fd = -1, .page_size = PAGE, .size = layout->size };
-	if (!path)
-		return check_host(b, layout->size, err);
-	ret = check_directory(path, err);
-	if (ret < 0)
-		return ret;
-	b->fd = open_unlinked(path, err);
-	if (b->fd < 0)
-		return b->fd;
-	ret = check_room(b, path, layout->size, err);
-	if (ret == 0)
-		ret = check_pages(layout, b->page_size, err);
-	if (ret == 0 && ftruncate(b->fd, (off_t)layout->size) != 0)
-		ret = err_set_errno(err, errno, "sizing the file for guest RAM to %llu bytes",
-			(unsigned long long)layout->size);
-	if (ret < 0)
-		sys_closep(&b->fd);
-	return ret;
 }
 
 /* Address space for all segments; each one's HVA agrees with its GPA modulo 1 GiB. */
@@ -209,20 +75,23 @@ static void advise(void *hva, size_t size, bool huge)
 		(void)madvise(hva, size, MADV_HUGEPAGE);
 }
 
-static int map_segment(const struct ram *ram, const struct ram_segment *s, bool share, bool hugetlb)
+static int map_segment(const struct backend *b, const struct ram_segment *s)
 {
+	/* A private mapping of an unlinked file would only copy it page by page. */
+	const bool share = b->options->share || (b->fd >= 0 && !b->named);
 	/* Of hugetlbfs pages are reserved now: one that is missing later would be a SIGBUS. */
-	int flags = MAP_FIXED | (hugetlb ? 0 : MAP_NORESERVE) | (share ? MAP_SHARED : MAP_PRIVATE);
+	int flags =
+		MAP_FIXED | (b->hugetlb ? 0 : MAP_NORESERVE) | (share ? MAP_SHARED : MAP_PRIVATE);
 	void *got;
 	int ret;
 
-	if (ram->fd < 0)
+	if (b->fd < 0)
 		flags |= MAP_ANONYMOUS;
 	ret = sys_mmap(
-		s->hva, s->size, PROT_READ | PROT_WRITE, flags, ram->fd, (off_t)s->offset, &got);
+		s->hva, s->size, PROT_READ | PROT_WRITE, flags, b->fd, (off_t)s->offset, &got);
 	if (ret < 0)
 		return ret;
-	advise(s->hva, s->size, ram->fd < 0);
+	advise(s->hva, s->size, b->fd < 0);
 	return 0;
 }
 
@@ -237,43 +106,86 @@ static int populate(const struct ram_segment *s, uint64_t page_size)
 	return 0;
 }
 
-static int map_all(struct ram *ram, const struct backing *backing,
-	const struct ram_options *options, struct err *err)
+static int bind_segment(const struct backend *b, const struct ram_segment *s, struct err *err)
 {
-	/* A private mapping of an unlinked file would only copy it page by page. */
-	bool share = options->share || ram->fd >= 0;
+	int ret = host_nodes_bind(&b->options->nodes, b->options->policy, s->hva, s->size);
 
+	if (!ret)
+		return 0;
+	err_set_errno(err, -ret,
+		"%s: cannot have memory of the host's NUMA nodes by its host-nodes",
+		backend_name(b));
+	if (ret == -ENOSYS)
+		err_hint(err, "this kernel has no NUMA support: leave out host-nodes and policy");
+	return ret;
+}
+
+static int map_backend(struct ram *ram, unsigned index, const struct backend *b, struct err *err)
+{
 	for (unsigned i = 0; i < ram->layout.count; i++) {
 		const struct ram_segment *s = &ram->layout.segment[i];
-		int ret = map_segment(ram, s, share, backing->hugetlb);
+		int ret;
 
-		if (ret == 0 && options->prealloc)
-			ret = populate(s, backing->page_size);
-		if (ret == -ENOMEM && backing->hugetlb) {
+		if (s->backend != index)
+			continue;
+		ret = map_segment(b, s);
+		if (!ret) {
+			ret = bind_segment(b, s, err);
+			if (ret)
+				return ret;
+			if (b->options->prealloc)
+				ret = populate(s, b->page_size);
+		}
+		if (ret == -ENOMEM && b->hugetlb) {
 			ram_release(ram); /* what it has reserved is not others' */
-			return hugetlb_refuse(options->path, HUGETLB_SYSFS, backing->page_size,
-				backing->size, backing->mount_free, err);
+			return hugetlb_refuse(b->options->path ? b->options->path : backend_name(b),
+				HUGETLB_SYSFS, b->page_size, b->size, b->mount_free, err);
 		}
 		if (ret < 0)
 			return err_set_errno(err, -ret,
 				"guest RAM needs %llu bytes, %llu bytes are available",
-				(unsigned long long)ram->layout.size,
-				(unsigned long long)backing->available);
+				(unsigned long long)b->size, (unsigned long long)b->available);
 	}
 	return 0;
 }
 
-int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options *options,
-	struct err *err)
+static uint64_t backend_size(const struct ram_layout *layout, unsigned backend)
 {
-	struct backing backing;
-	int ret = backing_open(&backing, layout, options->path, err);
+	uint64_t size = 0;
 
-	*ram = (struct ram){ .layout = *layout, .fd = backing.fd, .page_size = backing.page_size };
-	if (ret == 0)
-		ret = place_segments(ram, err);
-	if (ret == 0)
-		ret = map_all(ram, &backing, options, err);
+	for (unsigned i = 0; i < layout->count; i++)
+		if (layout->segment[i].backend == backend)
+			size += layout->segment[i].size;
+	return size;
+}
+
+/* One after the other: what one has taken the next one does not find free. */
+static int make_backend(
+	struct ram *ram, unsigned index, const struct ram_options *options, struct err *err)
+{
+	struct backend b;
+	int ret = backend_open(&b, options, backend_size(&ram->layout, index), err);
+
+	if (ret < 0)
+		return ret;
+	ram->backend[index] = (struct ram_backend){ .fd = b.fd, .page_size = b.page_size };
+	if (b.page_size > ram->page_size)
+		ram->page_size = b.page_size;
+	ret = check_pages(&ram->layout, index, b.page_size, err);
+	return ret ? ret : map_backend(ram, index, &b, err);
+}
+
+int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options options[],
+	unsigned n, struct err *err)
+{
+	int ret;
+
+	*ram = (struct ram){ .layout = *layout, .n_backends = n, .page_size = PAGE };
+	for (unsigned i = 0; i < n; i++)
+		ram->backend[i] = (struct ram_backend){ .fd = -1, .page_size = PAGE };
+	ret = place_segments(ram, err);
+	for (unsigned i = 0; !ret && i < n; i++)
+		ret = make_backend(ram, i, &options[i], err);
 	if (ret < 0)
 		ram_release(ram);
 	return ret;
@@ -286,18 +198,40 @@ void ram_release(struct ram *ram)
 	ram->base = NULL;
 	ram->length = 0;
 	ram->layout.count = 0;
-	sys_closep(&ram->fd);
+	for (unsigned i = 0; i < ram->n_backends; i++)
+		sys_closep(&ram->backend[i].fd);
+	ram->n_backends = 0;
 }
 
-void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len)
+static const struct ram_segment *segment_of(const struct ram *ram, uint64_t gpa)
 {
 	for (unsigned i = 0; i < ram->layout.count; i++) {
 		const struct ram_segment *s = &ram->layout.segment[i];
 
-		if (gpa >= s->gpa && gpa - s->gpa < s->size && len <= s->size - (gpa - s->gpa))
-			return s->hva + (gpa - s->gpa);
+		if (gpa >= s->gpa && gpa - s->gpa < s->size)
+			return s;
 	}
 	return NULL;
+}
+
+static uint64_t page_size_at(const struct ram *ram, uint64_t gpa)
+{
+	const struct ram_segment *s = segment_of(ram, gpa);
+
+	return s && s->backend < ram->n_backends ? ram->backend[s->backend].page_size
+						 : ram->page_size;
+}
+
+uint64_t ram_page_start(const struct ram *ram, uint64_t gpa)
+{
+	return gpa & ~(page_size_at(ram, gpa) - 1);
+}
+
+void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len)
+{
+	const struct ram_segment *s = segment_of(ram, gpa);
+
+	return s && len <= s->size - (gpa - s->gpa) ? s->hva + (gpa - s->gpa) : NULL;
 }
 
 bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa)
@@ -316,20 +250,20 @@ bool ram_gpa(const struct ram *ram, const void *hva, uint64_t *gpa)
 
 int ram_replace(struct ram *ram, uint64_t gpa)
 {
-	const uint64_t page = gpa & ~(ram->page_size - 1);
+	const uint64_t size = page_size_at(ram, gpa), page = gpa & ~(size - 1);
 	const unsigned n = atomic_load(&ram->n_replaced);
-	void *hva = ram_hva(ram, page, ram->page_size), *got;
+	void *hva = ram_hva(ram, page, size), *got;
 	int ret;
 
 	if (!hva)
 		return -EFAULT;
 	if (n == RAM_REPLACED_MAX)
 		return -ENOSPC;
-	ret = sys_mmap(hva, ram->page_size, PROT_READ | PROT_WRITE,
+	ret = sys_mmap(hva, size, PROT_READ | PROT_WRITE,
 		MAP_FIXED | MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &got);
 	if (ret < 0)
 		return ret;
-	advise(hva, ram->page_size, true);
+	advise(hva, size, true);
 	ram->replaced[n] = page;
 	atomic_store(&ram->n_replaced, n + 1);
 	return 0;

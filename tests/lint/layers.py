@@ -19,7 +19,7 @@ LAYERS = {
     "boot": {"base", "q35", "memory", "kvm"},
     "machine": {"base", "policy", "q35", "memory", "kvm", "bus", "pci", "vfio", "devices", "acpi", "boot"},
     "qmp": {"base", "pci", "vfio", "machine"},         # the lower two are looked at only
-    "cli": {"base", "machine", "qmp"},
+    "cli": {"base", "memory", "machine", "qmp"},           # of memory, what objects may say
     "threads": {"base", "policy", "bus", "kvm", "memory", "pci", "machine", "qmp", "cli", "vfio"},
     "seccomp": {"base", "policy"},
 }
@@ -33,7 +33,7 @@ HEADERS = {
     "board": "machine", "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
     "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
     "thread": "threads", "machine_vfio": "machine",
-    "vfio_options": "vfio", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
+    "vfio_options": "vfio", "memory_backend": "memory", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -141,3 +141,26 @@ const char *acpi_fixture_run(
 	(void)rmdir(directory);
 	return output;
 }
+
+const char *acpi_fixture_disassemble(const uint8_t *table)
+{
+	static char output[1 << 20];
+	char directory[] = "/tmp/portcullis-acpi-XXXXXX", name[64], text[64], command[256];
+	FILE *run;
+
+	if (!mkdtemp(directory))
+		abort();
+	(void)snprintf(name, sizeof(name), "%s/table.aml", directory);
+	(void)snprintf(text, sizeof(text), "%s/table.dsl", directory);
+	write_file(name, table, acpi_table_length(table));
+	(void)snprintf(command, sizeof(command), "iasl -d %s 2>&1; cat %s", name, text);
+	run = popen(command, "re");
+	if (!run)
+		abort();
+	read_all(run, output, sizeof(output));
+	(void)pclose(run);
+	(void)unlink(name);
+	(void)unlink(text);
+	(void)rmdir(directory);
+	return output;
+}

@@ -40,4 +40,7 @@ bool acpi_sum_is_zero(const uint8_t *data, uint32_t size);
 const char *acpi_fixture_run(
 	const struct acpi_fixture *fixture, const char *init, const char *commands);
 
+/* What iasl makes of a table that is data, its complaints included. Static buffer. */
+const char *acpi_fixture_disassemble(const uint8_t *table);
+
 #endif

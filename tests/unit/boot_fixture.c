@@ -11,7 +11,7 @@
 
 void fixture_ram(struct ram *ram, const struct fixture_range *ranges, unsigned count)
 {
-	*ram = (struct ram){ .fd = -1 };
+	*ram = (struct ram){ .page_size = 4096 };
 	ram->layout.count = count;
 	ram->layout.top = 4 * GIB;
 	for (unsigned i = 0; i < count; i++) {

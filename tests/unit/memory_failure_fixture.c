@@ -119,8 +119,8 @@ void shorten(struct machine_rig *rig, char *directory)
 
 	vfio_context_set_ram(rig->m->vfio, NULL);
 	ram_release(&rig->m->ram);
-	assert_int_equal(ram_init(&rig->m->ram, &layout, &options, NULL), 0);
-	assert_int_equal(ftruncate(rig->m->ram.fd, BAD_GPA), 0);
+	assert_int_equal(ram_init(&rig->m->ram, &layout, &options, 1, NULL), 0);
+	assert_int_equal(ftruncate(rig->m->ram.backend[0].fd, BAD_GPA), 0);
 	rmdir(directory);
 	rig->m->config->mem_path = strdup(directory);
 }

@@ -123,6 +123,80 @@ static void test_mcfg(void **state)
 	assert_int_equal(field(mcfg, 52, 8), (uint64_t)fixture.desc.n_ports << 24);
 }
 
+/* As ACPICA reads them: "[offset] name : value" lines, and a word for what is wrong. */
+static void check_disassembly(const uint8_t *table, const char *const *wanted)
+{
+	const char *text = acpi_fixture_disassemble(table), *at = text;
+
+	for (; *wanted; wanted++) {
+		at = strstr(at, *wanted);
+		if (!at)
+			fail_msg("no '%s' (in this order) in %s", *wanted, text);
+	}
+	if (strstr(text, "rror") || strstr(text, "arning") || strstr(text, "nvalid"))
+		fail_msg("%s", text);
+}
+
+static void test_numa(void **state)
+{
+	static const char *const srat_text[] = { "Proximity Domain Low(8) : 00", "Apic ID : 07",
+		"Proximity Domain Low(8) : 01", "Apic ID : 09", "Proximity Domain : 00000000",
+		"Base Address : 0000000000000000", "Address Length : 0000000080000000",
+		"Enabled : 1", "Proximity Domain : 00000001", "Base Address : 0000000080000000",
+		"Address Length : 0000000040000000", "Proximity Domain : 00000001",
+		"Base Address : 0000000100000000", "Address Length : 0000000040000000",
+		"Hot Pluggable : 0", NULL };
+	static const char *const slit_text[] = { "Localities : 0000000000000002",
+		"Locality   0 : 0A 15", "Locality   1 : 1F 0A", NULL };
+	static const struct acpi_memory memory[] = { { 0, 0x80000000, 0 },
+		{ 0x80000000, 0x40000000, 1 }, { 0x100000000, 0x40000000, 1 } };
+	static const uint8_t nodes[] = { 0, 1 }, ids[] = { 7, 9 }, distances[] = { 10, 21, 31, 10 };
+	const uint8_t *srat, *slit;
+
+	(void)state;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	assert_null(acpi_fixture_table(&fixture, "SRAT"));
+	assert_null(acpi_fixture_table(&fixture, "SLIT"));
+	fixture.desc.n_nodes = 2;
+	fixture.desc.apic_ids = ids;
+	fixture.desc.cpu_nodes = nodes;
+	fixture.desc.memory = memory;
+	fixture.desc.n_memory = 3;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	assert_null(acpi_fixture_table(&fixture, "SLIT"));
+	fixture.desc.distances = distances;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	srat = acpi_fixture_table(&fixture, "SRAT");
+	slit = acpi_fixture_table(&fixture, "SLIT");
+	assert_non_null(srat);
+	assert_non_null(slit);
+	assert_int_equal(acpi_table_length(srat), 48 + 2 * 16 + 3 * 40);
+	assert_int_equal(acpi_table_length(slit), 44 + 4);
+	assert_true(acpi_sum_is_zero(srat, acpi_table_length(srat)));
+	assert_true(acpi_sum_is_zero(slit, acpi_table_length(slit)));
+	check_disassembly(srat, srat_text);
+	check_disassembly(slit, slit_text);
+}
+
+/* 255 is everybody's in the short form: from there on the long one. */
+static void test_numa_large_ids(void **state)
+{
+	static const char *const wanted[] = { "Subtable Type : 00", "Apic ID : FE",
+		"Subtable Type : 02", "Proximity Domain : 00000002", "Apic ID : 000000FF", NULL };
+	static const uint8_t nodes[] = { 1, 2 }, ids[] = { 254, 255 };
+	const uint8_t *srat;
+
+	(void)state;
+	fixture.desc.n_nodes = 3;
+	fixture.desc.apic_ids = ids;
+	fixture.desc.cpu_nodes = nodes;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	srat = acpi_fixture_table(&fixture, "SRAT");
+	assert_non_null(srat);
+	assert_int_equal(acpi_table_length(srat), 48 + 16 + 24);
+	check_disassembly(srat, wanted);
+}
+
 static void test_limits(void **state)
 {
 	static const uint8_t many[600];
@@ -178,6 +252,8 @@ int main(void)
 		CASE(test_fadt),
 		CASE(test_madt),
 		CASE(test_mcfg),
+		CASE(test_numa),
+		CASE(test_numa_large_ids),
 		CASE(test_limits),
 		CASE(test_second_placement_equals_first),
 	};

@@ -52,6 +52,19 @@ static void test_small(void **state)
 	expect(&map, want, 5);
 }
 
+/* What is of two nodes is one piece of RAM to whoever does not ask for nodes. */
+static void test_nodes(void **state)
+{
+	static const struct fixture_range ram[] = { { 0, 64 * MIB }, { 64 * MIB, 64 * MIB } };
+	struct e820 map;
+
+	(void)state;
+	build(&map, ram, 2);
+	assert_int_equal(map.count, 5);
+	assert_int_equal(map.entry[2].start, MIB);
+	assert_int_equal(map.entry[2].size, 127 * MIB);
+}
+
 static void test_holes_and_high(void **state)
 {
 	static const struct fixture_range ram[] = {
@@ -181,6 +194,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_holes_and_high),
 		cmocka_unit_test(test_invariants),
 		cmocka_unit_test(test_highest),

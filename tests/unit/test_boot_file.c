@@ -167,7 +167,7 @@ static void test_nothing(void **state)
 {
 	static struct boot_load load;
 	struct kvm_entry entry;
-	struct ram ram = { .fd = -1 };
+	struct ram ram = { .page_size = 4096 };
 
 	(void)state;
 	assert_int_equal(boot_read(&image, NULL, NULL, NULL, 64u << 20, &err), 0);

@@ -100,9 +100,9 @@ static void test_anonymous(void **state)
 		struct ram ram;
 		struct err err = { 0 };
 
-		if (ram_init(&ram, &two, &options[i], &err))
+		if (ram_init(&ram, &two, &options[i], 1, &err))
 			fail_msg("%s", err.text);
-		assert_int_equal(ram.fd, -1);
+		assert_int_equal(ram.backend[0].fd, -1);
 		check_two(&ram);
 		ram_release(&ram);
 		ram_release(&ram); /* a second time does nothing */
@@ -119,13 +119,13 @@ static void test_directory(void **state)
 	struct err err = { 0 };
 
 	(void)state;
-	if (ram_init(&ram, &two, &options, &err))
+	if (ram_init(&ram, &two, &options, 1, &err))
 		fail_msg("%s", err.text);
-	assert_true(ram.fd >= 0);
+	assert_true(ram.backend[0].fd >= 0);
 	assert_int_equal(entries(directory), 2); /* . and ..: the file has no name */
 	check_two(&ram);
 	/* The file is the memory. */
-	assert_int_equal(pread(ram.fd, &byte, 1, 5 * MIB), 1);
+	assert_int_equal(pread(ram.backend[0].fd, &byte, 1, 5 * MIB), 1);
 	assert_int_equal((uint8_t)byte, 0xa5);
 	ram_release(&ram);
 	assert_int_equal(entries("/proc/self/fd"), fds);
@@ -139,11 +139,11 @@ static void refused(const struct ram_options *options, const struct ram_layout *
 	struct ram ram;
 	struct err err = { 0 };
 
-	assert_int_equal(ram_init(&ram, layout, options, &err), -code);
+	assert_int_equal(ram_init(&ram, layout, options, 1, &err), -code);
 	assert_says(err.text, text);
-	assert_int_equal(ram.fd, -1);
+	assert_int_equal(ram.backend[0].fd, -1);
 	assert_null(ram.base);
-	assert_int_equal(ram_init(&ram, layout, options, NULL), -code);
+	assert_int_equal(ram_init(&ram, layout, options, 1, NULL), -code);
 	assert_int_equal(entries("/proc/self/fd"), fds);
 }
 
@@ -197,14 +197,14 @@ static void test_replace(void **state)
 	struct ram ram;
 
 	(void)state;
-	assert_int_equal(ram_init(&ram, &two, &options, NULL), 0);
+	assert_int_equal(ram_init(&ram, &two, &options, 1, NULL), 0);
 	fill_and_replace(&ram);
 	ram_release(&ram);
 	options.path = mkdtemp(directory);
-	assert_int_equal(ram_init(&ram, &two, &options, NULL), 0);
+	assert_int_equal(ram_init(&ram, &two, &options, 1, NULL), 0);
 	fill_and_replace(&ram);
 	/* A file that ends too soon: what is behind its end can be replaced, too. */
-	assert_int_equal(ftruncate(ram.fd, 4 * MIB), 0);
+	assert_int_equal(ftruncate(ram.backend[0].fd, 4 * MIB), 0);
 	assert_int_equal(ram_replace(&ram, ram.layout.segment[1].gpa), 0);
 	assert_int_equal(*ram.layout.segment[1].hva, 0);
 	ram_release(&ram);
