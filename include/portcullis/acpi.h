@@ -22,6 +22,15 @@ struct ram;
 #define ACPI_S5_TYPE 5	   /* SLP_TYP that powers off: 0x34 to the sleep control register */
 #define ACPI_RESET_VALUE 6 /* to the reset register (0xcf9) */
 
+/* A host bridge beside PCI0, with root ports of a NUMA node. Ends are exclusive. */
+struct acpi_root {
+	uint8_t bus, last_bus;
+	unsigned node;
+	uint64_t io_start, io_end, mem32_start, mem32_end, mem64_start, mem64_end;
+	const uint8_t *ports; /* their devfns, which no other root's port has */
+	unsigned n_ports;
+};
+
 /* A piece of RAM, for the SRAT. */
 struct acpi_memory {
 	uint64_t gpa, size;
@@ -34,10 +43,12 @@ struct acpi_desc {
 	uint64_t ecam;			 /* 1 MiB for each bus */
 	uint64_t mem32_start, mem32_end; /* exclusive ends */
 	uint64_t mem64_start, mem64_end;
-	uint16_t io_start;    /* PCI I/O window up to 0xffff */
+	uint64_t io_start, io_end;
 	bool native_hotplug;  /* _OSC grants native PCIe hot plug, no ACPI slots */
-	const uint8_t *ports; /* devfns of the root ports on pcie.0 */
+	const uint8_t *ports; /* devfns of the root ports on bus 0 */
 	unsigned n_ports;
+	const struct acpi_root *roots; /* the others, whose bus numbers follow */
+	unsigned n_roots;
 	uint32_t intx_gsi[4]; /* GSI of (slot + pin) % 4 */
 
 	unsigned n_nodes;	  /* NUMA; 0: there is neither SRAT nor SLIT */

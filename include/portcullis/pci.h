@@ -5,7 +5,8 @@
  * Layer: L3, includes base and bus; knows neither KVM nor VFIO: it is handed a struct pci_sink.
  * Who:   the tree changes on main only. Config accesses come from vCPUs: reads take the function's
  *        leaf lock for emulated bytes; a write with an effect elsewhere returns IO_DEFER.
- * Tree:  pcie.0 (bus 0) holds 256 devfns; a root port has one child bus with slot 0 only. Children
+ * Tree:  pcie.0 holds 256 devfns, which the guest finds on bus 0 or, where ports are of a NUMA node,
+ *        spread over several root buses; a root port has one child bus with slot 0 only. Children
  *        are atomic pointers. A removed function is freed as bus.h says under Life.
  * More:  pci_host.h has what is above functions: config cycles, bridges, address assignment.
  */
@@ -98,6 +99,8 @@ struct pci_function {
 	const struct pci_function_ops *ops; /* NULL: the default handlers */
 	void *opaque;			    /* the device */
 	_Atomic(struct pci_bus *) bus;	    /* where it is plugged, NULL: nowhere */
+	uint8_t root;	  /* on pcie.0: which of the host's root buses (pci_host.h) shows it */
+	uint8_t root_bus; /* that one's number; pci_assign() sets it */
 	uint8_t devfn;
 	bool multifunction;	      /* header type bit 7, whatever config is rebuilt to */
 	uint16_t cap_free;	      /* first byte behind the capabilities added so far */

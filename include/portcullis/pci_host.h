@@ -42,6 +42,20 @@ struct pci_windows { /* ends exclusive; an empty 64-bit window is none */
 	uint64_t mem64_start, mem64_end;
 };
 /*
+ * Guests take a device's NUMA node from its root bus. So pcie.0 is shown as several of them where
+ * ports are of a node: each has its functions (pci_function.root, counted from 0 without a gap),
+ * a part of every window, and bus numbers in a row.
+ */
+#define PCI_ROOTS_MAX 65
+struct pci_root {
+	uint8_t bus, last_bus; /* its own number, and that of its last port's bus */
+	unsigned n_ports;
+	struct pci_windows windows;
+};
+/* Fills out[] as pci_assign() does it; returns how many there are, 1 at least. */
+unsigned pci_roots(struct pci_bus *root, const struct pci_windows *windows,
+	struct pci_root out[static PCI_ROOTS_MAX]);
+/*
  * What firmware would do, at every reset: puts every function's config back to power-on, numbers
  * the buses, gives every BAR an address, sets bridge windows with the ports' reserves, enables
  * decode. Largest first; 64-bit prefetchable BARs in mem64, others in mem32 (on pcie.0 large 64-bit

@@ -22,6 +22,7 @@ struct aml {
 enum aml_op {
 	AML_NAME = 0x08,
 	AML_SCOPE = 0x10,
+	AML_BUFFER = 0x11,
 	AML_PACKAGE = 0x12,
 	AML_METHOD = 0x14,
 	AML_LOCAL0 = 0x60,

@@ -8,7 +8,8 @@
 DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 {
 	External (\_SB.PCI0.BUSX, IntObj)         // last bus number
-	External (\_SB.PCI0.IOMN, IntObj)         // I/O window: first port; it ends at 0xffff
+	External (\_SB.PCI0.IOMN, IntObj)         // I/O window, inclusive
+	External (\_SB.PCI0.IOMX, IntObj)
 	External (\_SB.PCI0.M3MN, IntObj)         // 32-bit window, inclusive
 	External (\_SB.PCI0.M3MX, IntObj)
 	External (\_SB.PCI0.M6MN, IntObj)         // 64-bit window, inclusive; M6MX 0: none
@@ -56,8 +57,8 @@ DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 				CreateWordField (WIND, ^WIO._MAX, IMAX)
 				CreateWordField (WIND, ^WIO._LEN, ILEN)
 				IMIN = IOMN
-				IMAX = 0xffff
-				ILEN = 0x10000 - IOMN
+				IMAX = IOMX
+				ILEN = IOMX - IOMN + 1
 
 				CreateDWordField (WIND, ^WM32._MIN, LMIN)
 				CreateDWordField (WIND, ^WM32._MAX, LMAX)

@@ -30,9 +30,12 @@
  *		}
  *	}
  *
+ * Host bridges of NUMA nodes, beside PCI0, are ssdt_root.c's.
  * Only function 0 of a slot has an object: operating systems scan and eject all functions with it.
  */
 #include "ssdt.h"
+
+#include "ssdt_root.h"
 
 #include <stdio.h>
 
@@ -62,6 +65,8 @@ static struct port_name port_name(uint8_t devfn)
  */
 uint8_t acpi_last_bus(const struct acpi_desc *desc)
 {
+	if (desc->n_roots)
+		return desc->roots[desc->n_roots - 1].last_bus;
 	return desc->n_ports < 0xff ? (uint8_t)desc->n_ports : 0xff;
 }
 
@@ -69,8 +74,9 @@ static void write_windows(struct aml *aml, const struct acpi_desc *desc)
 {
 	const bool high = desc->mem64_end > desc->mem64_start;
 
-	aml_name_int(aml, "BUSX", acpi_last_bus(desc));
+	aml_name_int(aml, "BUSX", desc->n_roots ? desc->roots[0].bus - 1u : acpi_last_bus(desc));
 	aml_name_int(aml, "IOMN", desc->io_start);
+	aml_name_int(aml, "IOMX", desc->io_end - 1);
 	aml_name_int(aml, "M3MN", desc->mem32_start);
 	aml_name_int(aml, "M3MX", desc->mem32_end - 1);
 	aml_name_int(aml, "M6MN", high ? desc->mem64_start : 0);
@@ -200,35 +206,75 @@ static void write_port(struct aml *aml, uint8_t devfn)
 	aml_close(aml, device);
 }
 
-static void write_service(struct aml *aml, const uint8_t *ports, unsigned count)
+/* root NULL: PCI0 */
+static void write_scans(struct aml *aml, const char *root, const uint8_t *ports, unsigned count)
 {
-	size_t method = aml_open_method(aml, "PSVC", 1 | AML_METHOD_SERIALIZED);
-
 	for (unsigned i = 0; i < count; i++) {
 		size_t block = aml_open(aml, AML_IF);
 
 		aml_op(aml, AML_EQUAL);
 		aml_op(aml, AML_ARG0);
 		aml_int(aml, ports[i]);
-		aml_path(aml, port_name(ports[i]).text, "SCAN");
+		if (root)
+			ssdt_root_path(aml, root, port_name(ports[i]).text, "SCAN");
+		else
+			aml_path(aml, port_name(ports[i]).text, "SCAN");
 		write_return_int(aml, 1);
 		aml_close(aml, block);
 	}
+}
+
+static void write_service(struct aml *aml, const struct acpi_desc *desc)
+{
+	size_t method = aml_open_method(aml, "PSVC", 1 | AML_METHOD_SERIALIZED);
+
+	if (!desc->native_hotplug)
+		write_scans(aml, NULL, desc->ports, desc->n_ports);
+	for (unsigned i = 0; i < desc->n_roots && !desc->native_hotplug; i++)
+		write_scans(aml, ssdt_root_name(&desc->roots[i]).text, desc->roots[i].ports,
+			desc->roots[i].n_ports);
 	write_return_int(aml, 0);
 	aml_close(aml, method);
 }
 
+static void write_ports(
+	struct aml *aml, const struct acpi_desc *desc, const uint8_t *ports, unsigned count)
+{
+	for (unsigned i = 0; i < count && !desc->native_hotplug; i++)
+		write_port(aml, ports[i]);
+}
+
+/* Before PCI0's methods, which call theirs. */
+static void write_roots(struct aml *aml, const struct acpi_desc *desc)
+{
+	static const char sb[] = "\\_SB_";
+	size_t scope;
+
+	if (!desc->n_roots)
+		return;
+	scope = aml_open(aml, AML_SCOPE);
+	aml_raw(aml, sb, sizeof(sb) - 1);
+	for (unsigned i = 0; i < desc->n_roots; i++) {
+		size_t device = ssdt_open_root(aml, &desc->roots[i]);
+
+		write_ports(aml, desc, desc->roots[i].ports, desc->roots[i].n_ports);
+		aml_close(aml, device);
+	}
+	aml_close(aml, scope);
+}
+
 void ssdt_write(struct aml *aml, const struct acpi_desc *desc)
 {
-	const unsigned count = desc->native_hotplug ? 0 : desc->n_ports;
 	static const char pci0[] = "\\\x2e_SB_PCI0";
-	size_t scope = aml_open(aml, AML_SCOPE);
+	size_t scope;
+
+	write_roots(aml, desc);
+	scope = aml_open(aml, AML_SCOPE);
 
 	aml_raw(aml, pci0, sizeof(pci0) - 1);
 	write_windows(aml, desc);
 	write_routes(aml, desc);
-	for (unsigned i = 0; i < count; i++)
-		write_port(aml, desc->ports[i]);
-	write_service(aml, desc->ports, count);
+	write_ports(aml, desc, desc->ports, desc->n_ports);
+	write_service(aml, desc);
 	aml_close(aml, scope);
 }

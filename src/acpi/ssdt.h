@@ -10,7 +10,8 @@
 #include "aml.h"
 
 /*
- * A bus for each port, after pcie.0: no card brings a bridge. In MCFG and _CRS, which must agree.
+ * A bus for each port, after the root bus: no card brings a bridge; then the next root bus. In MCFG
+ * and _CRS, which must agree.
  */
 uint8_t acpi_last_bus(const struct acpi_desc *desc);
 

@@ -59,41 +59,94 @@ static void q35_reset(struct machine *m)
 	atomic_store(&m->host.address, 0);
 }
 
+/* What acpi_desc points to. */
+struct table_parts {
+	uint8_t apic_ids[MACHINE_CPUS_MAX], ports[256];
+	struct acpi_memory memory[RAM_SEGMENTS_MAX];
+	struct pci_root pci[PCI_ROOTS_MAX];
+	struct acpi_root roots[PCI_ROOTS_MAX];
+};
+
+static void describe_memory(
+	const struct machine *m, struct acpi_desc *desc, struct table_parts *parts)
+{
+	const struct config_numa *numa = &m->config->numa;
+
+	desc->n_nodes = numa->n_nodes;
+	desc->cpu_nodes = numa->cpu_node;
+	desc->distances = numa->distance;
+	desc->memory = parts->memory;
+	desc->n_memory = m->ram.layout.count;
+	for (unsigned i = 0; i < desc->n_memory; i++) {
+		const struct ram_segment *s = &m->ram.layout.segment[i];
+
+		parts->memory[i] = (struct acpi_memory){ s->gpa, s->size,
+			guest_memory_node(m->config, s->backend) };
+	}
+}
+
+/* The ports of a root bus follow each other in parts->ports. */
+static uint8_t *list_ports(
+	const struct machine *m, unsigned index, uint8_t *to, unsigned *n, unsigned *node)
+{
+	*n = 0;
+	for (const struct port *p = m->ports; p; p = p->next) {
+		if (p->root.function.root != index)
+			continue;
+		to[(*n)++] = p->root.function.devfn;
+		*node = (unsigned)p->root.options->numa_node;
+	}
+	return to + *n;
+}
+
+static void describe_buses(struct machine *m, struct acpi_desc *desc, struct table_parts *parts)
+{
+	const struct pci_root *pci = parts->pci;
+	unsigned node, n = pci_roots(&m->pcie0, &m->windows, parts->pci);
+	uint8_t *ports = list_ports(m, 0, parts->ports, &desc->n_ports, &node);
+
+	desc->mem32_start = pci->windows.mem32_start;
+	desc->mem32_end = pci->windows.mem32_end;
+	desc->mem64_start = pci->windows.mem64_start;
+	desc->mem64_end = pci->windows.mem64_end;
+	desc->io_start = pci->windows.io_start;
+	desc->io_end = pci->windows.io_end;
+	desc->ports = parts->ports;
+	desc->roots = parts->roots;
+	desc->n_roots = n - 1;
+	for (unsigned i = 1; i < n; i++) {
+		struct acpi_root *root = &parts->roots[i - 1];
+		const struct pci_windows *w = &pci[i].windows;
+
+		*root = (struct acpi_root){ .bus = pci[i].bus,
+			.last_bus = pci[i].last_bus,
+			.io_start = w->io_start,
+			.io_end = w->io_end,
+			.mem32_start = w->mem32_start,
+			.mem32_end = w->mem32_end,
+			.mem64_start = w->mem64_start,
+			.mem64_end = w->mem64_end,
+			.ports = ports };
+		ports = list_ports(m, i, ports, &root->n_ports, &root->node);
+	}
+}
+
 /* rsdp: where ACPI's tables are. */
 static int place_tables(struct machine *m, uint64_t *rsdp, struct err *err)
 {
-	const struct config_numa *numa = &m->config->numa;
-	struct acpi_memory memory[RAM_SEGMENTS_MAX];
-	uint8_t apic_ids[MACHINE_CPUS_MAX], ports[256];
+	struct table_parts parts;
 	struct acpi_desc desc = {
 		.cpus = m->topology.cpus,
-		.apic_ids = apic_ids,
+		.apic_ids = parts.apic_ids,
 		.ecam = GPA_ECAM,
-		.mem32_start = m->windows.mem32_start,
-		.mem32_end = m->windows.mem32_end,
-		.mem64_start = m->windows.mem64_start,
-		.mem64_end = m->windows.mem64_end,
-		.io_start = (uint16_t)m->windows.io_start,
 		.native_hotplug = m->ports && m->ports->root.options->native_hotplug,
-		.ports = ports,
-		.n_nodes = numa->n_nodes,
-		.cpu_nodes = numa->cpu_node,
-		.memory = memory,
-		.n_memory = m->ram.layout.count,
-		.distances = numa->distance,
 	};
 	int ret;
 
 	for (unsigned i = 0; i < desc.cpus; i++)
-		apic_ids[i] = (uint8_t)kvm_apic_id(&m->topology, i);
-	for (struct port *p = m->ports; p; p = p->next)
-		ports[desc.n_ports++] = p->root.function.devfn;
-	for (unsigned i = 0; i < desc.n_memory; i++) {
-		const struct ram_segment *s = &m->ram.layout.segment[i];
-
-		memory[i] = (struct acpi_memory){ s->gpa, s->size,
-			guest_memory_node(m->config, s->backend) };
-	}
+		parts.apic_ids[i] = (uint8_t)kvm_apic_id(&m->topology, i);
+	describe_memory(m, &desc, &parts);
+	describe_buses(m, &desc, &parts);
 	memcpy(desc.intx_gsi, m->board->intx_gsi, sizeof(desc.intx_gsi));
 	ret = acpi_place(&desc, &m->ram, rsdp, err);
 	return ret ? ret : smbios_place(m->config->uuid, &m->ram, err);

@@ -136,6 +136,38 @@ void windows_place(struct pci_windows *w, uint64_t ram_top, uint64_t iova_end)
 		w->mem64_start = low;
 }
 
+/* Ports of one node share a root bus; those of none are on bus 0. */
+static int spread_ports(struct machine *m, struct err *err) ON_MAIN
+{
+	uint8_t root[CONFIG_NODES_MAX] = { 0 }, n = 0;
+	unsigned buses = 1;
+
+	for (struct port *p = m->ports; p; p = p->next) {
+		const struct root_port_options *options = p->root.options;
+
+		buses++;
+		if (options->numa_node == UINT64_MAX)
+			continue;
+		if (options->numa_node >= m->config->numa.n_nodes) {
+			err_set(err, EINVAL,
+				"pcie-root-port '%s': numa_node=%llu: the guest has no such node",
+				options->device.id, (unsigned long long)options->numa_node);
+			err_hint(err, "-numa node makes one");
+			return -EINVAL;
+		}
+		if (!root[options->numa_node]) {
+			root[options->numa_node] = ++n;
+			buses++;
+		}
+		p->root.function.root = root[options->numa_node];
+	}
+	return buses <= 256
+		       ? 0
+		       : err_set(err, E2BIG,
+				 "%u PCI buses, one for each port and each NUMA node of ports, are more than 256",
+				 buses);
+}
+
 int topology_init(struct machine *m, struct err *err)
 {
 	struct config *config = m->config;
@@ -155,6 +187,8 @@ int topology_init(struct machine *m, struct err *err)
 		config->devices[i].options = NULL;
 		ret = port_new(m, options, err);
 	}
+	if (!ret)
+		ret = spread_ports(m, err);
 	/* _OSC gives the operating system all of native hot plug or none of it. */
 	for (struct port *p = m->ports; !ret && p; p = p->next)
 		if (p->root.options->native_hotplug != m->ports->root.options->native_hotplug)

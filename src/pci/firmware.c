@@ -2,6 +2,7 @@
 /* firmware.c - pci_assign(): around the address layout, what else firmware leaves behind. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <linux/pci_regs.h>
 
@@ -13,6 +14,7 @@
 
 #define GIB (1ull << 30)
 #define MIB (1ull << 20)
+#define IO_UNIT 4096ull
 
 static void for_each(
 	struct pci_bus *bus, void (*fn)(void *opaque, struct pci_function *), void *opaque)
@@ -34,19 +36,71 @@ static void reset(void *opaque, struct pci_function *fn) ON_MAIN
 	pci_function_reset(fn);
 }
 
-/* Every port gets one bus for good: what is plugged later is a function, never a bridge. */
-static void number(void *opaque, struct pci_function *fn)
+/* Windows are handed out by ports: each port's share, and one for what sits on bus 0 itself. */
+static uint64_t share(uint64_t start, uint64_t end, uint64_t unit, unsigned nth, unsigned of)
 {
-	uint8_t *next = opaque;
-	uint32_t bus;
+	return nth == of ? end : start + (end - start) / of * nth / unit * unit;
+}
 
-	if (!fn->child)
-		return;
-	bus = ++*next;
-	pthread_mutex_lock(&fn->lock);
-	pci_put(fn->config, PCI_PRIMARY_BUS, 3, bus << 8 | bus << 16);
-	atomic_store(&fn->bus_numbers, pci_get(fn->config, PCI_PRIMARY_BUS, 4));
-	pthread_mutex_unlock(&fn->lock);
+static void cut_windows(struct pci_windows *out, const struct pci_windows *all, unsigned from,
+	unsigned to, unsigned of)
+{
+	*out = (struct pci_windows){
+		.io_start = share(all->io_start, all->io_end, IO_UNIT, from, of),
+		.io_end = share(all->io_start, all->io_end, IO_UNIT, to, of),
+		.mem32_start = share(all->mem32_start, all->mem32_end, MIB, from, of),
+		.mem32_end = share(all->mem32_start, all->mem32_end, MIB, to, of),
+		.mem64_start = share(all->mem64_start, all->mem64_end, GIB, from, of),
+		.mem64_end = share(all->mem64_start, all->mem64_end, GIB, to, of),
+	};
+}
+
+unsigned pci_roots(struct pci_bus *root, const struct pci_windows *windows,
+	struct pci_root out[static PCI_ROOTS_MAX])
+{
+	unsigned n = 1, ports = 0, before = 0;
+
+	memset(out, 0, PCI_ROOTS_MAX * sizeof(out[0]));
+	for (unsigned i = 0; i < 256; i++) {
+		const struct pci_function *fn = atomic_load(&root->function[i]);
+
+		if (!fn || fn->root >= PCI_ROOTS_MAX)
+			continue;
+		out[fn->root].n_ports += fn->child != NULL;
+		ports += fn->child != NULL;
+		if (fn->root >= n)
+			n = fn->root + 1u;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const unsigned upto = before + out[i].n_ports + (i == 0);
+
+		out[i].bus = i ? (uint8_t)(out[i - 1].last_bus + 1) : 0;
+		out[i].last_bus = (uint8_t)(out[i].bus + out[i].n_ports);
+		cut_windows(&out[i].windows, windows, before, upto, ports + 1);
+		before = upto;
+	}
+	return n;
+}
+
+/* Every port gets one bus for good: what is plugged later is a function, never a bridge. */
+static void number(struct pci_bus *root, unsigned index, const struct pci_root *at)
+{
+	uint32_t bus = at->bus;
+
+	for (unsigned i = 0; i < 256; i++) {
+		struct pci_function *fn = atomic_load(&root->function[i]);
+
+		if (!fn || fn->root != index)
+			continue;
+		fn->root_bus = at->bus;
+		if (!fn->child)
+			continue;
+		bus++;
+		pthread_mutex_lock(&fn->lock);
+		pci_put(fn->config, PCI_PRIMARY_BUS, 3, at->bus | bus << 8 | bus << 16);
+		atomic_store(&fn->bus_numbers, pci_get(fn->config, PCI_PRIMARY_BUS, 4));
+		pthread_mutex_unlock(&fn->lock);
+	}
 }
 
 static void enable(void *opaque, struct pci_function *fn)
@@ -137,29 +191,44 @@ int assign_report(
 	return -ENOSPC;
 }
 
-int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct err *err)
+static int assign_root(struct pci_bus *root, unsigned index, const struct pci_root *at,
+	struct plan *plan, struct err *err)
 {
-	struct plan plan = { .windows = windows,
-		.have_mem64 = windows->mem64_start < windows->mem64_end };
-	const size_t room = 256 * (PCI_BARS + 1);
-	uint8_t last_bus = 0;
-	int ret = -ENOMEM;
-
-	for_each(root, reset, NULL);
-	for_each(root, number, &last_bus);
-	plan.pieces = calloc(room, sizeof(*plan.pieces));
-	plan.items = calloc(room, sizeof(*plan.items));
-	if (!plan.pieces || !plan.items) {
-		err_set_errno(err, ENOMEM, "cannot assign PCI addresses");
-		goto out;
-	}
+	plan->windows = &at->windows;
+	plan->have_mem64 = at->windows.mem64_start < at->windows.mem64_end;
+	plan->count = 0;
+	number(root, index, at);
 	for (unsigned i = 0; i < 256; i++) {
 		struct pci_function *fn = atomic_load(&root->function[i]);
 
-		if (fn)
-			plan.count += pieces_of(fn, &plan.pieces[plan.count]);
+		if (fn && fn->root == index)
+			plan->count += pieces_of(fn, &plan->pieces[plan->count]);
 	}
-	ret = assign_plan(&plan, err);
+	return assign_plan(plan, err);
+}
+
+int pci_assign(struct pci_bus *root, const struct pci_windows *windows, struct err *err)
+{
+	const size_t room = 256 * (PCI_BARS + 1);
+	struct pci_root roots[PCI_ROOTS_MAX];
+	const unsigned n = pci_roots(root, windows, roots);
+	struct plan plan = { .pieces = calloc(room, sizeof(*plan.pieces)),
+		.items = calloc(room, sizeof(*plan.items)) };
+	int ret = -ENOMEM;
+
+	for_each(root, reset, NULL);
+	if (!plan.pieces || !plan.items) {
+		for (unsigned i = 0; i < n; i++)
+			number(root, i, &roots[i]);
+		err_set_errno(err, ENOMEM, "cannot assign PCI addresses");
+		goto out;
+	}
+	ret = 0;
+	for (unsigned i = 0; i < n; i++) {
+		int one = assign_root(root, i, &roots[i], &plan, ret ? NULL : err);
+
+		ret = ret ? ret : one; /* the first to fail is told */
+	}
 	for_each(root, enable, NULL);
 out:
 	free(plan.pieces);

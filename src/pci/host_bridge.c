@@ -36,8 +36,12 @@ enum io_status pci_function_write(
 
 struct pci_function *pci_host_find(struct pci_host *host, uint8_t bus, uint8_t devfn)
 {
+	struct pci_function *here = atomic_load(&host->root->function[devfn]);
+
+	if (here && here->root_bus == bus)
+		return here;
 	if (bus == 0)
-		return atomic_load(&host->root->function[devfn]);
+		return NULL;
 	for (unsigned i = 0; i < 256; i++) {
 		struct pci_function *fn = atomic_load(&host->root->function[i]);
 		uint32_t numbers;

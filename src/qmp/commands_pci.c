@@ -141,7 +141,8 @@ static void put_function(struct pci_function *fn, void *opaque)
 
 	role_enter_main();
 	json_begin_object(w, NULL);
-	json_put_int(w, "bus", bus->bridge ? config(bus->bridge, PCI_SECONDARY_BUS, 1) : 0);
+	json_put_int(
+		w, "bus", bus->bridge ? config(bus->bridge, PCI_SECONDARY_BUS, 1) : fn->root_bus);
 	json_put_int(w, "slot", fn->devfn >> 3);
 	json_put_int(w, "function", fn->devfn & 7);
 	put_ids(w, fn);
@@ -165,18 +166,43 @@ static void put_bus(struct pci_walk *walk, struct pci_bus *bus)
 	machine_query_functions(walk->machine, bus, put_function, walk);
 }
 
+/* What pcie.0 is shown as: a root bus, or several. */
+struct pci_root_walk {
+	struct pci_walk walk;
+	unsigned bus;
+	bool found;
+};
+
+static void put_of_root(struct pci_function *fn, void *opaque)
+{
+	struct pci_root_walk *root = opaque;
+
+	role_enter_main();
+	if (fn->root_bus != root->bus)
+		return;
+	if (!root->found) {
+		json_begin_object(root->walk.w, NULL);
+		json_put_int(root->walk.w, "bus", root->bus);
+		json_begin_array(root->walk.w, "devices");
+	}
+	root->found = true;
+	put_function(fn, &root->walk);
+}
+
 int qmp_cmd_query_pci(struct qmp_request *r, struct err *err)
 {
-	struct pci_walk walk = { .machine = r->context->machine, .w = r->out };
+	struct pci_root_walk root = { .walk = { .machine = r->context->machine, .w = r->out } };
 
 	(void)err;
 	json_begin_array(r->out, QMP_RETURN);
-	json_begin_object(r->out, NULL);
-	json_put_int(r->out, "bus", 0);
-	json_begin_array(r->out, "devices");
-	put_bus(&walk, NULL);
-	json_end_array(r->out);
-	json_end_object(r->out);
+	for (; root.bus < 256; root.bus++) {
+		root.found = false;
+		machine_query_functions(root.walk.machine, NULL, put_of_root, &root);
+		if (!root.found)
+			continue;
+		json_end_array(r->out);
+		json_end_object(r->out);
+	}
 	json_end_array(r->out);
 	return 0;
 }

@@ -30,6 +30,7 @@ int acpi_fixture_setup(void **state)
 		.mem64_start = 0x800000000,
 		.mem64_end = 0x8000000000,
 		.io_start = 0x1000,
+		.io_end = 0x10000,
 		.ports = fixture->ports,
 		.n_ports = 2,
 		.intx_gsi = { 16, 17, 18, 19 },

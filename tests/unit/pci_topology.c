@@ -210,7 +210,7 @@ static unsigned check_port(
 			  !(i == PCI_WINDOW_PREF64 && first[i] >= end[i]);
 	}
 	assert_int_equal(pci_get(fn->config, PCI_COMMAND, 2) & 7, 7);
-	assert_int_equal(fn->config[PCI_PRIMARY_BUS], 0);
+	assert_int_equal(fn->config[PCI_PRIMARY_BUS], fn->root_bus);
 	assert_true(fn->config[PCI_SECONDARY_BUS] > 0);
 	assert_int_equal(fn->config[PCI_SECONDARY_BUS], fn->config[PCI_SUBORDINATE_BUS]);
 	return broken;

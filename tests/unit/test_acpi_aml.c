@@ -148,6 +148,58 @@ static void test_slots(void **state)
 		"No object was returned");
 }
 
+/* A host bridge of a node: who asks it is told what PCI0 is told, and its ports are served. */
+static void test_host_bridge_of_a_node(void **state)
+{
+	static const uint8_t ports[] = { 0x20, 0x31 };
+	static const struct acpi_root roots[] = { { .bus = 3,
+		.last_bus = 5,
+		.node = 1,
+		.io_start = 0x8000,
+		.io_end = 0x9000,
+		.mem32_start = 0xe0000000,
+		.mem32_end = 0xe8000000,
+		.mem64_start = 0x4000000000,
+		.mem64_end = 0x8000000000,
+		.ports = ports,
+		.n_ports = 2 } };
+	const char *out;
+
+	(void)state;
+	fixture.desc.roots = roots;
+	fixture.desc.n_roots = 1;
+	fixture.desc.io_end = 0x8000;
+	out = run(NULL, "evaluate \\_SB.PC03._CRS;evaluate \\_SB.PC03._PXM;"
+			"evaluate \\_SB.PC03._BBN;evaluate \\_SB.PCI0._CRS");
+	expect(out, "0000: 88 0D 00 02 0C 00 00 00 03 00 05 00 00 00 03 00");
+	expect(out, "0010: 88 0D 00 01 0C 03 00 00 00 80 FF 8F 00 00 00 10");
+	expect(out, "0020: 87 17 00 00 0C 01 00 00 00 00 00 00 00 E0 FF FF");
+	expect(out, "0030: FF E7 00 00 00 00 00 00 00 08 8A 2B 00 00 0C 01");
+	expect(out, "0040: 00 00 00 00 00 00 00 00 00 00 00 00 40 00 00 00");
+	expect(out, "0050: FF FF FF FF 7F 00 00 00 00 00 00 00 00 00 00 00");
+	expect(out, "0060: 00 00 00 00 40 00 00 00 79 00");
+	expect(out, "[Integer] = 0000000000000001");
+	expect(out, "[Integer] = 0000000000000003");
+	/* PCI0 has the buses and the window before it. */
+	expect(out, "0000: 88 0D 00 02 0C 00 00 00 00 00 02 00 00 00 03 00");
+	expect(out, "0020: 00 10 FF 7F 00 00 00 70");
+	expect(run(NULL,
+		       "evaluate \\_SB.PC03._OSC (5B 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66) "
+		       "1 3 (01 00 00 00 1F 00 00 00 FF 00 00 00)"),
+		"0000: 11 00 00 00 1F 00 00 00 1C 00 00 00");
+	expect(run(NULL, "evaluate \\_SB.PC03._PRT"), "Contains 128 Elements");
+	out = run("\\_SB.PC03.S31.INSR 1\n\\_SB.PC03.S31.PRES 1\n",
+		"evaluate \\_SB.PCI0.PSVC 0x31;evaluate \\_SB.PC03.S31.S00._STA");
+	expect(out, "Value 0x01 (Device Check)");
+	expect(out, "[Integer] = 000000000000000F");
+	expect(run("\\_SB.PCI0.S08.INSR 1\n", "evaluate \\_SB.PCI0.PSVC 8"), "Device Check");
+	/* All buses are in ECAM. */
+	assert_int_equal(acpi_fixture_table(&fixture, "MCFG")[55], 5);
+	fixture.desc.native_hotplug = true;
+	expect_not(run(NULL, "find _EJ0"), "_EJ0 Method");
+	expect(run(NULL, "evaluate \\_SB.PC03._PXM"), "[Integer] = 0000000000000001");
+}
+
 /*
  * The bits are written back before the Notify, or a second event in between is lost. acpiexec's
  * registers are plain memory, so this is told by the bytes: Store (reg, Local0), Store (Local0,
@@ -317,6 +369,7 @@ int main(void)
 		CASE(test_interrupt_routes),
 		CASE(test_osc),
 		CASE(test_slots),
+		CASE(test_host_bridge_of_a_node),
 		CASE(test_news_is_cleared_first),
 		CASE(test_eject_and_status),
 		CASE(test_no_slots_with_native_hot_plug),

@@ -19,7 +19,9 @@
 
 #include <cmocka.h>
 
+#include <portcullis/acpi.h>
 #include <portcullis/machine_query.h>
+#include <portcullis/memory_backend.h>
 
 #include "machine_start_fixture.h"
 #include "says.h"
@@ -292,6 +294,7 @@ static const struct {
 	{ "-serial file:/nonexistent/log", NULL, false, "'/nonexistent/log'" },
 	{ "-device pcie-root-port,id=rp1,bus=rp0", NULL, false, "'rp1': bus 'rp0' is not pcie.0" },
 	{ PORT " -device pcie-root-port,id=rp2,addr=1", NULL, false, "pcie-root-port 'rp2': " },
+	{ PORT ",numa_node=0", NULL, false, "'rp1': numa_node=0: the guest has no such node" },
 	{ PORT " -device pcie-root-port,id=rp2,addr=2,native-hotplug=on", NULL, false,
 		"'rp2': native-hotplug differs from that of 'rp1'" },
 	{ "-device isa-debug-exit,iobase=0x60,iosize=4", NULL, false, "isa-debug-exit" },
@@ -378,11 +381,63 @@ static void all_is_in_its_place(void **state)
 	nothing_is_left();
 }
 
+#define NODES                                                                                      \
+	" -m 256 -object memory-backend-ram,id=m0,size=128M -object "                              \
+	"memory-backend-memfd,id=m1,size=128M -numa node,memdev=m0 -numa node,memdev=m1"
+
+static void each_node_has_what_is_its(void **state)
+{
+	struct err err = { 0 };
+	const struct pci_function *port;
+	const uint8_t *entry;
+	void *options;
+
+	(void)state;
+	begin("-smp 2,sockets=2" NODES PORT ",numa_node=1" CARD);
+	assert_int_equal(make(&err), 0);
+	workers_start();
+	assert_int_equal(machine_realize(rig.m, &err), 0);
+	assert_int_equal(rig.m->ram.n_backends, 2);
+	assert_int_equal(rig.m->ram.layout.segment[1].gpa, 128 << 20);
+	assert_int_equal(rig.m->ram.backend[0].fd, -1);
+	assert_true(rig.m->ram.backend[1].fd >= 0);
+	assert_true(fake_kvm.memslots >= 2);
+	/* DMA reaches both, each piece where it is. */
+	assert_true(
+		fake_vfio_mapped(&rig.host, 1 << 20, 64 << 20, ram_hva(&rig.m->ram, 1 << 20, 1)));
+	assert_true(fake_vfio_mapped(
+		&rig.host, 129 << 20, 64 << 20, ram_hva(&rig.m->ram, 129 << 20, 1)));
+	entry = memmem(ram_hva(&rig.m->ram, ACPI_GPA, 4096), 4096, "SRAT", 4);
+	assert_non_null(entry);
+	assert_int_equal(entry[48 + 2], 0); /* CPU 0, then CPU 1 */
+	assert_int_equal(entry[48 + 16 + 2], 1);
+	assert_int_equal(entry[48 + 32 + 40 + 2], 1);	  /* the second piece of memory */
+	assert_int_equal(entry[48 + 32 + 40 + 8 + 3], 8); /* at 128 MiB */
+	/* The port of node 1 is on a root bus of its own. */
+	port = &rig.m->ports->root.function;
+	assert_int_equal(port->root_bus, 1);
+	assert_null(pci_host_find(&rig.m->host, 0, port->devfn));
+	assert_ptr_equal(pci_host_find(&rig.m->host, 1, port->devfn), port);
+	assert_non_null(pci_host_find(&rig.m->host, 2, 0));
+	/* They stay what they are. */
+	assert_int_equal(machine_object_del(rig.m, "m1", &err), -EBUSY);
+	assert_says(err.text, "object 'm1' is in use, can not be deleted");
+	assert_int_equal(props_new(&memory_backend_ram_type, &options), 0);
+	((struct memory_backend_options *)options)->id = strdup("m2");
+	assert_int_equal(
+		machine_object_add(rig.m, &memory_backend_ram_type, options, &err), -EINVAL);
+	assert_says(err.text, "memory-backend-ram 'm2' cannot be added while the machine runs");
+	assert_true(machine_end(rig.m));
+	machine_gone();
+	nothing_is_left();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(none_is_freed),
 		cmocka_unit_test(all_is_in_its_place),
+		cmocka_unit_test(each_node_has_what_is_its),
 		cmocka_unit_test(each_error_says_what_it_is_about),
 		cmocka_unit_test(no_memory_is_left),
 		cmocka_unit_test(a_file_cannot_be_had),

@@ -194,6 +194,63 @@ static void test_without_a_64_bit_window(void **state)
 	assert_false(fake_bridge_window(&port->function, PCI_WINDOW_PREF64, &base, &last));
 }
 
+static void check_inside(
+	const struct pci_function *fn, enum pci_window window, uint64_t start, uint64_t end)
+{
+	uint64_t base, last;
+
+	assert_true(fake_bridge_window(fn, window, &base, &last));
+	assert_true(base >= start && last < end);
+}
+
+/* Root buses of NUMA nodes: numbers in a row, and windows that nobody else has. */
+static void test_several_root_buses(void **state)
+{
+	struct topology *t = *state;
+	struct root_port *first = topology_add_port(t, PCI_DEVFN(1, 0), "");
+	struct root_port *near = topology_add_port(t, PCI_DEVFN(2, 0), "");
+	struct root_port *last = topology_add_port(t, PCI_DEVFN(3, 0), "");
+	struct root_port *also = topology_add_port(t, PCI_DEVFN(4, 0), "");
+	struct pci_function *gpu = topology_add_card(t, &near->bus, 0);
+	struct pci_function *here = topology_add_card(t, &t->root, PCI_DEVFN(5, 0));
+	struct pci_root roots[PCI_ROOTS_MAX];
+	struct err err;
+
+	assert_int_equal(pci_roots(&t->root, &t->windows, roots), 1);
+	assert_memory_equal(&roots[0].windows, &t->windows, sizeof(t->windows));
+	near->function.root = also->function.root = 1;
+	last->function.root = 2;
+	topology_set_bar(gpu, 0, PCI_BAR_MEM64, 64 * GIB, true);
+	topology_set_bar(here, 0, PCI_BAR_MEM32, 4 * KIB, false);
+	assert_int_equal(topology_assign(t, &err), 0);
+	assert_int_equal(pci_roots(&t->root, &t->windows, roots), 3);
+	assert_int_equal(roots[0].bus, 0);
+	assert_int_equal(roots[0].last_bus, 1);
+	assert_int_equal(roots[1].bus, 2);
+	assert_int_equal(roots[1].last_bus, 4);
+	assert_int_equal(roots[2].bus, 5);
+	assert_int_equal(roots[2].last_bus, 6);
+	assert_int_equal(pci_get(first->function.config, PCI_PRIMARY_BUS, 3), 0x010100);
+	assert_int_equal(pci_get(near->function.config, PCI_PRIMARY_BUS, 3), 0x030302);
+	assert_int_equal(pci_get(also->function.config, PCI_PRIMARY_BUS, 3), 0x040402);
+	assert_int_equal(pci_get(last->function.config, PCI_PRIMARY_BUS, 3), 0x060605);
+	assert_int_equal(also->function.root_bus, 2);
+	assert_int_equal(here->root_bus, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct pci_windows *w = &roots[i].windows;
+		const struct root_port *port = i == 0 ? first : i == 1 ? near : last;
+
+		check_inside(&port->function, PCI_WINDOW_MEM32, w->mem32_start, w->mem32_end);
+		check_inside(&port->function, PCI_WINDOW_PREF64, w->mem64_start, w->mem64_end);
+		assert_int_equal(
+			w->io_end, i < 2 ? roots[i + 1].windows.io_start : t->windows.io_end);
+		assert_true(w->mem32_end ==
+			    (i < 2 ? roots[i + 1].windows.mem32_start : t->windows.mem32_end));
+		assert_true(w->mem64_end ==
+			    (i < 2 ? roots[i + 1].windows.mem64_start : t->windows.mem64_end));
+	}
+}
+
 static void test_again_at_reset(void **state)
 {
 	struct topology *t = *state;
@@ -316,6 +373,7 @@ int main(void)
 		T(test_reserves_give_way),
 		T(test_what_does_not_fit_is_named),
 		T(test_without_a_64_bit_window),
+		T(test_several_root_buses),
 		T(test_again_at_reset),
 		cmocka_unit_test(test_any_topology),
 	};

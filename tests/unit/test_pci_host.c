@@ -164,6 +164,24 @@ static void test_buses_are_where_the_guest_says(void **state)
 	assert_ptr_equal(pci_host_find(&f->host, 0, 0), &f->hb);
 }
 
+/* Two root buses: each shows its own functions of pcie.0, and nobody another's. */
+static void test_root_buses(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t bridge = (uint64_t)PCI_DEVFN(2, 0) << 12;
+	struct pci_function *port = pci_host_find(&f->host, 0, PCI_DEVFN(2, 0));
+
+	assert_non_null(port);
+	port->root_bus = 9;
+	assert_null(pci_host_find(&f->host, 0, PCI_DEVFN(2, 0)));
+	assert_ptr_equal(pci_host_find(&f->host, 9, PCI_DEVFN(2, 0)), port);
+	assert_null(pci_host_find(&f->host, 9, 0));
+	assert_ptr_equal(pci_host_find(&f->host, 0, 0), &f->hb);
+	assert_int_equal(rd(f, pci_host_ecam, bridge, 4), 0xffffffff);
+	wr(f, pci_host_ecam, (9 << 20) + bridge + PCI_PRIMARY_BUS, 4, 0x000a0a09);
+	assert_ptr_equal(pci_host_find(&f->host, 10, 0), &f->dev);
+}
+
 static void test_odd_accesses(void **state)
 {
 	struct fixture *f = *state;
@@ -192,6 +210,7 @@ int main(void)
 		T(test_reset_register_inside_cf8),
 		T(test_absent_functions_read_ones),
 		T(test_buses_are_where_the_guest_says),
+		T(test_root_buses),
 		T(test_odd_accesses),
 	};
 
