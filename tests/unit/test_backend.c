@@ -111,6 +111,12 @@ static void test_two_kinds(void **state)
 	assert_int_equal(ram_init(&ram, &layout, options, 2, &err), -EINVAL);
 	assert_says(err.text, "b: file");
 	assert_says(err.text, "has 1048576 bytes, fewer than its size=, 3145728 bytes");
+	/* What is behind its size= is somebody else's. */
+	assert_int_equal(truncate(path, 8 * MIB), 0);
+	assert_int_equal(ram_init(&ram, &layout, options, 2, NULL), 0);
+	ram_release(&ram);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 8 * MIB);
 	unlink(path);
 	/* A directory: a file without a name, as -mem-path. */
 	options[1].path = directory;
