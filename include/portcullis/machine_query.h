@@ -40,6 +40,16 @@ struct machine_limit {
 };
 typedef void (*machine_limit_fn)(const struct machine_limit *limit, void *opaque);
 void machine_query_limits(struct machine *machine, machine_limit_fn fn, void *opaque) ON_MAIN;
+/* The memory backends of -object. Strings are borrowed for the call. */
+struct machine_memdev {
+	const char *id, *policy; /* its name (memory_backend.h) */
+	uint64_t size;
+	bool prealloc, share, reserve;
+	const uint64_t *host_nodes; /* a bit for each of the host's nodes */
+	unsigned max_nodes;
+};
+typedef void (*machine_memdev_fn)(const struct machine_memdev *memdev, void *opaque);
+void machine_query_memdevs(struct machine *machine, machine_memdev_fn fn, void *opaque) ON_MAIN;
 /* How long main was away from its loop; anew: the next answer counts from here. */
 struct loop_away machine_query_main_loop(struct machine *machine, bool anew) ON_MAIN;
 #endif

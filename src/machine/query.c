@@ -2,6 +2,8 @@
 /* query.c - what can be seen of the machine from outside. */
 #include <portcullis/machine_query.h>
 
+#include <portcullis/memory_backend.h>
+
 #include "plug.h"
 
 static const char *const runstates[] = {
@@ -59,6 +61,28 @@ void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
 		   KVM_MSI_MAX },
 		opaque);
 	fn(&(struct machine_limit){ "workers", workers, m->n_workers }, opaque);
+}
+
+void machine_query_memdevs(struct machine *m, machine_memdev_fn fn, void *opaque)
+{
+	for (unsigned i = 0; i < m->config->n_objects; i++) {
+		const struct config_device *object = &m->config->objects[i];
+		const struct memory_backend_options *options = object->options;
+		struct ram_options ram;
+
+		if (!memory_backend_type(object->type))
+			continue;
+		memory_backend_ram_options(&ram, object->type, options);
+		fn(&(struct machine_memdev){ .id = options->id,
+			   .policy = ram_policy_names[ram.policy],
+			   .size = options->size,
+			   .prealloc = ram.prealloc || m->config->mem_prealloc,
+			   .share = ram.share,
+			   .reserve = options->reserve,
+			   .host_nodes = ram.nodes.bits,
+			   .max_nodes = HOST_NODES_MAX },
+			opaque);
+	}
 }
 
 struct loop_away machine_query_main_loop(struct machine *m, bool anew)

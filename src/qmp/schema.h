@@ -87,6 +87,7 @@ int qmp_cmd_query_cpus(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_cpus_fast(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_pci(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_vfio(struct qmp_request *r, struct err *err) ON_MAIN;
+int qmp_cmd_query_memdev(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_vfio_limits(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_vfio_main_loop(struct qmp_request *r, struct err *err) ON_MAIN;
 int qmp_cmd_query_vfio_mappings(struct qmp_request *r, struct err *err) ON_MAIN;

@@ -148,6 +148,20 @@ void machine_query_limits(struct machine *m, machine_limit_fn fn, void *opaque)
 	fn(&(struct machine_limit){ "memslots", 3, 509 }, opaque);
 }
 
+void machine_query_memdevs(struct machine *m, machine_memdev_fn fn, void *opaque)
+{
+	static const uint64_t nodes[] = { 5 };
+
+	(void)m;
+	fn(&(struct machine_memdev){ .id = "m0",
+		   .policy = "bind",
+		   .size = 1ull << 40,
+		   .share = true,
+		   .host_nodes = nodes,
+		   .max_nodes = 64 },
+		opaque);
+}
+
 struct loop_away machine_query_main_loop(struct machine *m, bool anew)
 {
 	machine_note(m, anew ? "main-loop-anew" : "main-loop");

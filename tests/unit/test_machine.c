@@ -385,11 +385,19 @@ static void all_is_in_its_place(void **state)
 	" -m 256 -object memory-backend-ram,id=m0,size=128M -object "                              \
 	"memory-backend-memfd,id=m1,size=128M -numa node,memdev=m0 -numa node,memdev=m1"
 
+static void add_size(const struct machine_memdev *memdev, void *opaque)
+{
+	*(uint64_t *)opaque += memdev->size;
+	assert_int_equal(memdev->share, !strcmp(memdev->id, "m1"));
+	assert_string_equal(memdev->policy, "default");
+}
+
 static void each_node_has_what_is_its(void **state)
 {
 	struct err err = { 0 };
 	const struct pci_function *port;
 	const uint8_t *entry;
+	uint64_t size = 0;
 	void *options;
 
 	(void)state;
@@ -419,6 +427,8 @@ static void each_node_has_what_is_its(void **state)
 	assert_null(pci_host_find(&rig.m->host, 0, port->devfn));
 	assert_ptr_equal(pci_host_find(&rig.m->host, 1, port->devfn), port);
 	assert_non_null(pci_host_find(&rig.m->host, 2, 0));
+	machine_query_memdevs(rig.m, add_size, &size);
+	assert_int_equal(size, 256 << 20);
 	/* They stay what they are. */
 	assert_int_equal(machine_object_del(rig.m, "m1", &err), -EBUSY);
 	assert_says(err.text, "object 'm1' is in use, can not be deleted");

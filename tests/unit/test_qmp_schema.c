@@ -93,10 +93,11 @@ static void test_commands_are_there(void **state)
 	static const char *const names[] = { "qmp_capabilities", "query-version", "query-commands",
 		"query-events", "query-qmp-schema", "query-status", "query-name", "query-uuid",
 		"query-kvm", "query-machines", "query-target", "query-cpus", "query-cpus-fast",
-		"query-pci", "query-vfio", "query-vfio-mappings", "query-vfio-limits",
-		"query-vfio-main-loop", "device-list-properties", "stop", "cont", "system_reset",
-		"system_powerdown", "quit", "device_add", "device_del", "object-add", "object-del",
-		"getfd", "closefd", "add-fd", "remove-fd", "query-fdsets" };
+		"query-memdev", "query-pci", "query-vfio", "query-vfio-mappings",
+		"query-vfio-limits", "query-vfio-main-loop", "device-list-properties", "stop",
+		"cont", "system_reset", "system_powerdown", "quit", "device_add", "device_del",
+		"object-add", "object-del", "getfd", "closefd", "add-fd", "remove-fd",
+		"query-fdsets" };
 	const char *commands;
 	char quoted[64];
 	(void)state;
@@ -215,6 +216,20 @@ static void test_replies_fit(void **state)
 			    ask(c->name, arguments), c->name, &err) != 0)
 			fail_msg("%s: %s", c->name, err.text);
 	}
+}
+
+static void test_query_memdev(void **state)
+{
+	const struct json *memdev;
+
+	(void)state;
+	memdev = ask("query-memdev", NULL)->first;
+	assert_string_equal(json_get(memdev, "id")->text, "m0");
+	assert_int_equal(json_get(memdev, "size")->integer, 1ll << 40);
+	assert_int_equal(json_get(memdev, "host-nodes")->first->integer, 0);
+	assert_int_equal(json_get(memdev, "host-nodes")->first->next->integer, 2);
+	assert_null(json_get(memdev, "host-nodes")->first->next->next);
+	assert_string_equal(json_get(memdev, "policy")->text, "bind");
 }
 
 /* The values that matter of query-pci, in QEMU's places. */
@@ -382,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_commands_are_there),
 		cmocka_unit_test(test_replies_fit),
 		cmocka_unit_test(test_query_pci),
+		cmocka_unit_test(test_query_memdev),
 		cmocka_unit_test(test_query_vfio),
 		cmocka_unit_test(test_query_main_loop),
 		cmocka_unit_test(test_properties),
