@@ -122,6 +122,8 @@ int bus_reserve(struct bus *bus, size_t extra) ON_MAIN;
 int bus_add(struct bus *bus, enum bus_space space, const struct bus_region *region) ON_MAIN;
 /* -ENOENT. Cannot fail for a region that was added. */
 int bus_del(struct bus *bus, enum bus_space space, uint64_t base) ON_MAIN;
+/* How many regions have a byte in [base, base + size), which does not wrap. */
+size_t bus_count(const struct bus *bus, enum bus_space space, uint64_t base, uint64_t size) ON_MAIN;
 /* Cannot fail: bus_add() reserved the memory. Waits for nobody: see bus_grace(). */
 void bus_publish(struct bus *bus) ON_MAIN;
 /* Publishes, changed or not, and begins a grace period. Returns its name, never 0. */

@@ -33,13 +33,18 @@ struct pci_bus;
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM };
 
-/* A piece of a BAR and how it is reached. */
+/*
+ * A piece of a BAR and how it is reached. What is mapped is whole pages; or it is all of a BAR that is
+ * smaller than one: then the rest of the page behind hva is the device's as well, and the guest gets
+ * it while the BAR begins a page in which nothing else is.
+ */
 struct pci_area {
 	uint64_t offset, size; /* in the BAR */
 	void *hva;	       /* NULL: trapped */
 	bool readonly;
 };
 #define PCI_AREAS_MAX 16
+#define PCI_PAGE 4096u
 
 /* Where the machine has put a BAR; the sink's own. */
 struct pci_bar_place {

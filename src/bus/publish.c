@@ -196,6 +196,18 @@ int bus_del(struct bus *bus, enum bus_space space, uint64_t base)
 	return 0;
 }
 
+size_t bus_count(const struct bus *bus, enum bus_space space, uint64_t base, uint64_t size)
+{
+	const struct bus_region *regions = bus->regions[space];
+	size_t first = position(bus, space, base), at = first;
+
+	while (at < bus->count[space] && regions[at].base - base < size)
+		at++;
+	if (first > 0 && base - regions[first - 1].base < regions[first - 1].size)
+		first--;
+	return at - first;
+}
+
 /* Nobody is in it and nobody can enter it: there are more slots than readers to be in them. */
 static unsigned free_slot(struct bus *bus)
 {

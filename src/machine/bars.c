@@ -5,6 +5,9 @@
  *
  * The whole BAR goes on the bus, trapped; memslots then lie over the pieces that can be mapped. KVM
  * exits only where no memslot is, so one that cannot be had costs speed, never function.
+ *
+ * A BAR smaller than a page has its page while it begins it and is alone there. When another one comes
+ * or goes, who lies at the start of the page is looked at again.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +16,14 @@
 
 #include "state.h"
 
+/* Bytes of guest memory that a mapped area takes at gpa, 0: it has to be trapped. */
+static uint64_t memslot_size(const struct machine *m, uint64_t gpa, uint64_t size) ON_MAIN
+{
+	if (size >= PCI_PAGE)
+		return size;
+	return gpa % PCI_PAGE || bus_count(&m->bus, BUS_MMIO, gpa, PCI_PAGE) > 1 ? 0 : PCI_PAGE;
+}
+
 static void memslots_add(struct machine *m, struct pci_function *fn, unsigned bar) ON_MAIN
 {
 	struct pci_bar_place *place = &fn->place[bar];
@@ -20,12 +31,14 @@ static void memslots_add(struct machine *m, struct pci_function *fn, unsigned ba
 	unsigned n = place->space == BUS_PIO || !fn->ops->areas ? 0 : fn->ops->areas(fn, bar, area);
 
 	for (unsigned i = 0; i < n; i++) {
+		uint64_t gpa = place->base + area[i].offset;
+		uint64_t size = area[i].hva ? memslot_size(m, gpa, area[i].size) : 0;
 		int ret;
 
-		if (!area[i].hva)
+		if (!size)
 			continue;
-		ret = kvm_memslot_add(&m->vm, place->base + area[i].offset, area[i].hva,
-			area[i].size, area[i].readonly, &place->memslot[place->n_memslots]);
+		ret = kvm_memslot_add(&m->vm, gpa, area[i].hva, size, area[i].readonly,
+			&place->memslot[place->n_memslots]);
 		if (!ret)
 			place->n_memslots++;
 		else
@@ -41,6 +54,46 @@ static void memslots_del(struct machine *m, struct pci_function *fn, unsigned ba
 	for (unsigned i = 0; i < place->n_memslots; i++)
 		kvm_memslot_del(&m->vm, place->memslot[i]);
 	place->n_memslots = 0;
+}
+
+/* Whose small BAR begins this page of guest memory. */
+static struct pci_function *small_bar_at(struct pci_bus *bus, uint64_t page, unsigned *bar) ON_MAIN
+{
+	const unsigned functions = bus->bridge ? 8 : 256;
+
+	for (unsigned i = 0; i < functions; i++) {
+		struct pci_function *fn = atomic_load(&bus->function[i]), *behind = NULL;
+
+		for (*bar = 0; fn && *bar < PCI_BARS; (*bar)++) {
+			const struct pci_bar_place *place = &fn->place[*bar];
+
+			if (place->on_bus && place->space == BUS_MMIO && place->base == page &&
+				fn->bar[*bar].size < PCI_PAGE)
+				return fn;
+		}
+		if (fn && fn->child)
+			behind = small_bar_at(fn->child, page, bar);
+		if (behind)
+			return behind;
+	}
+	return NULL;
+}
+
+/* A BAR has come to addr, or left: that is another one's page, perhaps. */
+static void page_changed(
+	struct machine *m, const struct pci_function *fn, unsigned bar, uint64_t addr) ON_MAIN
+{
+	struct pci_function *first;
+	unsigned small;
+
+	if (fn->bar[bar].size >= PCI_PAGE || fn->place[bar].space == BUS_PIO ||
+		addr % PCI_PAGE == 0)
+		return;
+	first = small_bar_at(&m->pcie0, addr - addr % PCI_PAGE, &small);
+	if (!first || first->bars_trapped)
+		return;
+	memslots_del(m, first, small);
+	memslots_add(m, first, small);
 }
 
 static int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t addr)
@@ -61,6 +114,7 @@ static int bar_map(void *opaque, struct pci_function *fn, unsigned bar, uint64_t
 		return ret;
 	place->on_bus = true;
 	place->base = addr;
+	page_changed(m, fn, bar, addr);
 	if (!fn->bars_trapped)
 		memslots_add(m, fn, bar);
 	if (fn->ops->bar_moved)
@@ -80,6 +134,7 @@ static void bar_unmap(void *opaque, struct pci_function *fn, unsigned bar, uint6
 	if (place->on_bus)
 		(void)bus_del(&m->bus, place->space, place->base);
 	place->on_bus = false;
+	page_changed(m, fn, bar, addr);
 	if (fn->ops->bar_moved)
 		fn->ops->bar_moved(fn, bar, addr, false);
 }

@@ -22,10 +22,10 @@
 const struct assign_space assign_spaces[PCI_WINDOWS] = {
 	[PCI_WINDOW_IO] = { "I/O", .unit = 4 * KIB, .least = 1, .reserve = 4 * KIB },
 	/* A graphics card wants 16 or 32 MiB here; a drive or network card less than one. */
-	[PCI_WINDOW_MEM32] = { "32-bit memory", .unit = MIB, .least = 4 * KIB,
+	[PCI_WINDOW_MEM32] = { "32-bit memory", .unit = MIB, .least = PCI_PAGE,
 		.reserve = 64 * MIB },
 	/* A 128 GiB BAR and its neighbours. */
-	[PCI_WINDOW_PREF64] = { "64-bit memory", .unit = MIB, .least = 4 * KIB,
+	[PCI_WINDOW_PREF64] = { "64-bit memory", .unit = MIB, .least = PCI_PAGE,
 		.reserve = 256 * GIB },
 };
 

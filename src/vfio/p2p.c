@@ -21,7 +21,9 @@ bool vfio_p2p_moved(struct vfio_pci *dev, unsigned bar, uint64_t addr)
 static bool set_bar(struct vfio_pci *dev, unsigned bar, uint64_t addr) ON_WORKER
 {
 	const struct vfio_region *region = &dev->region[bar];
-	unsigned n = addr == VFIO_BAR_UNMAPPED ? 0 : region->n_areas;
+	/* An IOMMU maps pages, and in the guest other BARs may share that of a small one. */
+	bool none = addr == VFIO_BAR_UNMAPPED || region->size < REGION_PAGE;
+	unsigned n = none ? 0 : region->n_areas;
 
 	if (vfio_attachment_p2p_set(dev->attachment, bar, addr, region->area, n))
 		return false;

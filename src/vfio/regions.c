@@ -28,8 +28,8 @@ static void span_remove(struct vfio_region *region, unsigned i)
 }
 
 /*
- * Keeps spans sorted; what does not fit is trapped. [start, end) lies inside the region and is
- * clipped to whole pages.
+ * Keeps spans sorted; what does not fit is trapped. [start, end) lies inside the region's pages and is
+ * clipped to whole ones.
  */
 static void span_add(struct vfio_region *region, uint64_t start, uint64_t end)
 {
@@ -52,6 +52,14 @@ static void span_add(struct vfio_region *region, uint64_t start, uint64_t end)
 	region->n_spans++;
 }
 
+/* The kernel lets us map this much of a region; a small one comes with the rest of its page. */
+static void offer(struct vfio_region *region, uint64_t offset, uint64_t size)
+{
+	bool whole = size == region->size;
+
+	span_add(region, offset, whole && size < REGION_PAGE ? page_up(size) : offset + size);
+}
+
 static void parse_sparse(struct vfio_region *region, const uint8_t *cap, uint32_t room)
 {
 	struct vfio_region_info_cap_sparse_mmap sparse;
@@ -65,7 +73,7 @@ static void parse_sparse(struct vfio_region *region, const uint8_t *cap, uint32_
 		memcpy(&area, cap + at, sizeof(area));
 		at += (uint32_t)sizeof(area);
 		if (area.offset < region->size && area.size <= region->size - area.offset)
-			span_add(region, area.offset, area.offset + area.size);
+			offer(region, area.offset, area.size);
 	}
 }
 
@@ -105,7 +113,7 @@ void region_parse(struct vfio_region *region, const struct vfio_region_info *inf
 	if (sparse)
 		parse_sparse(region, bytes + sparse, info->argsz - sparse);
 	else
-		span_add(region, 0, region->size);
+		offer(region, 0, region->size);
 }
 
 void region_hole(struct vfio_region *region, uint64_t offset, uint64_t size)
@@ -134,7 +142,7 @@ static void area_add(struct vfio_region *region, uint64_t offset, uint64_t size,
 	struct pci_area *area = &region->area[region->n_areas++];
 
 	area->offset = offset;
-	area->size = size;
+	area->size = size < region->size - offset ? size : region->size - offset;
 	area->hva = mapped ? (uint8_t *)region->base + offset : NULL;
 	area->readonly = mapped && !region->writable;
 }

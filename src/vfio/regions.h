@@ -5,7 +5,9 @@
  *
  * Role:  planning is pure; query, map, unmap: worker. Once mapped a region does not change until
  *        the device is closed: vCPUs (trapped accesses) and main (areas) read it without a lock.
- * Units: bytes; offsets count from the start of the BAR. Mapped pieces are page multiples.
+ * Units: bytes; offsets count from the start of the BAR. Mapped pieces are page multiples; of a BAR
+ *        smaller than a page its page, when the kernel offers it: then nothing else of the host's is
+ *        in there (Linux' vfio_pci_probe_mmaps()).
  */
 #ifndef PORTCULLIS_VFIO_REGIONS_H
 #define PORTCULLIS_VFIO_REGIONS_H
@@ -21,7 +23,7 @@
 
 /* Mapped pieces; of more than fit with the gaps around them the rest is trapped. */
 #define REGION_PIECES_MAX 8
-#define REGION_PAGE 4096u
+#define REGION_PAGE PCI_PAGE
 #define REGION_ALIGN_MAX (1ull << 30)
 
 struct region_span {
@@ -55,7 +57,7 @@ struct vfio_region {
 
 /*
  * What may be mapped according to the kernel: all of it, or the sparse areas; page-aligned, sorted,
- * inside the region. info as the kernel gave it: the chain is bounded by argsz, loops end.
+ * inside the region's whole pages. info as the kernel gave it: the chain is bounded by argsz, loops end.
  */
 void region_parse(struct vfio_region *region, const struct vfio_region_info *info);
 /* Takes [offset, offset + size), rounded out to pages, out of what is mapped (the MSI-X table). */

@@ -63,13 +63,14 @@ void kvm_vcpu_release(struct kvm_vcpu *vcpu)
 int kvm_memslot_add(
 	struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly, unsigned *slot)
 {
-	(void)vm, (void)gpa, (void)hva, (void)size, (void)readonly;
+	(void)vm, (void)readonly;
 	if (refused())
 		return -ENOMEM;
 	for (unsigned i = 0; i < fake_kvm.memslot_limit; i++) {
 		if (fake_kvm.memslot[i])
 			continue;
 		fake_kvm.memslot[i] = true;
+		fake_kvm.at[i] = (struct fake_memslot){ gpa, size, hva };
 		fake_kvm.memslots++;
 		*slot = i;
 		return 0;

@@ -14,9 +14,15 @@
 #define FAKE_KVM_MEMSLOTS 64
 #define FAKE_KVM_VCPUS 64
 
+struct fake_memslot {
+	uint64_t gpa, size;
+	void *hva;
+};
+
 /* Main's, and what workers ask for as well: that is atomic. */
 struct fake_kvm {
 	bool memslot[FAKE_KVM_MEMSLOTS];
+	struct fake_memslot at[FAKE_KVM_MEMSLOTS]; /* of those */
 	unsigned memslots, memslot_limit;
 	int vms, vcpus;
 	uint8_t phys_bits;

@@ -301,14 +301,19 @@ static ssize_t card_pwrite(struct vfio_device_io *io, const void *buf, size_t le
 static int card_map(struct vfio_device_io *io, void *addr, size_t len, int prot, uint64_t offset)
 {
 	struct fake_card *card = card_of(io);
+	struct fake_region *region = &card->region[offset >> 40];
+	uint64_t at = offset & ((1ull << 40) - 1);
 	void *got;
 
 	if (fault_now(card))
 		return -card->fail_errno;
 	if (card->map_error)
 		return -card->map_error;
+	if (!(region->flags & VFIO_REGION_INFO_FLAG_MMAP) || len % PCI_PAGE || at % PCI_PAGE ||
+		at + len > ((region->size + PCI_PAGE - 1) & ~(PCI_PAGE - 1ull)))
+		return -EINVAL;
 	got = mmap(addr, len, prot, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	card->region[offset >> 40].mapped = got != MAP_FAILED;
+	region->mapped = got != MAP_FAILED;
 	return got == MAP_FAILED ? -errno : 0;
 }
 

@@ -300,8 +300,12 @@ static void check_model(const struct bus *bus, void *const *model)
 
 	for (uint64_t at = 0; at < MODEL; at++) {
 		const struct bus_region *r = bus_lookup(snapshot, BUS_MMIO, at);
+		size_t n = 0;
 
 		assert_ptr_equal(r ? r->opaque : NULL, model[at]);
+		for (uint64_t i = at; i < MODEL && i < at + 16; i++)
+			n += model[i] && (i == at || model[i] != model[i - 1]);
+		assert_int_equal(bus_count(bus, BUS_MMIO, at, 16), n);
 	}
 }
 

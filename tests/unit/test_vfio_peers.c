@@ -385,12 +385,13 @@ static void test_query(void **state)
 }
 
 /* The whole device: the guest moves its BARs, the worker maps them anew. */
-static struct vfio_attachment *make_device(bool p2p)
+static struct vfio_attachment *make_device(uint64_t bar0, bool p2p)
 {
 	rig.dev = NULL;
 	fake_card_init(&rig.card);
 	fake_machine_init(&rig.machine);
 	fake_card_gpu(&rig.card);
+	rig.card.region[0].size = bar0;
 	assert_int_equal(fake_rig_realize(&rig, "pcie.0", &vfio.err), 0);
 	rig.dev->options->p2p = p2p;
 	rig.dev->attachment = attach(DEV_A);
@@ -424,7 +425,7 @@ static void test_bars_move(void **state)
 	struct vfio_attachment *b = attach(DEV_B);
 
 	(void)state;
-	make_device(true);
+	make_device(0x1000000, true);
 	move_bar3(0x800000000);
 	fake_config_write(&rig, PCI_BASE_ADDRESS_5, 4, 0xc000);
 	fake_step(&rig);
@@ -473,12 +474,30 @@ static void test_bars_move(void **state)
 	assert_string_equal(log_captured(), "");
 }
 
+/* No address space has room for less than a page: a small BAR is not offered, and nobody is warned. */
+static void test_small_bar(void **state)
+{
+	struct vfio_attachment *b = attach(DEV_B);
+
+	(void)state;
+	make_device(0x800, true);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xd0000000);
+	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
+	fake_step(&rig);
+	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
+	fake_config_write(&rig, PCI_COMMAND, 2, 0);
+	fake_step(&rig);
+	end_device();
+	vfio_detach(b);
+	assert_string_equal(log_captured(), "");
+}
+
 static void test_off(void **state)
 {
 	struct vfio_attachment *b = attach(DEV_B);
 
 	(void)state;
-	make_device(false);
+	make_device(0x1000000, false);
 	move_bar3(0x800000000);
 	fake_config_write(&rig, PCI_COMMAND, 2, DECODE);
 	fake_step(&rig);
@@ -504,6 +523,7 @@ int main(void)
 		CASE(test_memory_first),
 		CASE(test_query),
 		CASE(test_bars_move),
+		CASE(test_small_bar),
 		CASE(test_off),
 	};
 

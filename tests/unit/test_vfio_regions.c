@@ -77,9 +77,12 @@ static void test_plain(void **state)
 	assert_true(region.readable && region.writable);
 	parse(&region, &info, 0x8000, RW);
 	assert_string_equal(spans(&region), "");
-	/* Smaller than a page, or an odd end: whole pages only. */
+	/* Smaller than a page: with the rest of its page, if the kernel offers it. */
 	parse(&region, &info, 0x100, RWM);
+	assert_string_equal(spans(&region), "0+1000");
+	parse(&region, &info, 0x800, RW);
 	assert_string_equal(spans(&region), "");
+	/* An odd end: whole pages only. */
 	parse(&region, &info, 0x1800, RWM);
 	assert_string_equal(spans(&region), "0+1000");
 	parse(&region, &info, 0, RWM);
@@ -124,6 +127,13 @@ static void test_sparse(void **state)
 	add_sparse(&info, 80, 2, overlap, 2);
 	parse(&region, &info, 0x8000, RWM | CAPS);
 	assert_string_equal(spans(&region), "2000+2000");
+	/* A part of a small one is not its page. */
+	add_sparse(&info, 80, 1, (struct region_span[]){ { 0, 0x400 } }, 1);
+	parse(&region, &info, 0x800, RWM | CAPS);
+	assert_string_equal(spans(&region), "");
+	add_sparse(&info, 80, 1, (struct region_span[]){ { 0, 0x800 } }, 1);
+	parse(&region, &info, 0x800, RWM | CAPS);
+	assert_string_equal(spans(&region), "0+1000");
 	/* None: nothing may be mapped. */
 	add_sparse(&info, 80, 0, bad, 0);
 	parse(&region, &info, 0x8000, RWM | CAPS);
@@ -174,6 +184,7 @@ static void test_holes(void **state)
 		{ 0x8000, 0, 1, "1000+7000" },
 		{ 0x8000, 0x7ff8, 8, "0+7000" },
 		{ 0x1000, 0x800, 8, "" },
+		{ 0x800, 0x400, 8, "" },
 		{ 0x8000, 0, 0x8000, "" },
 		{ 0x8000, 0x9000, 8, "0+8000" },
 	};
@@ -262,6 +273,36 @@ static void test_alignment(void **state)
 	assert_int_equal((uintptr_t)rig.dev->region[1].base & ((1ull << 30) - 1), 0);
 	assert_int_equal((uintptr_t)rig.dev->region[3].base & ((1ull << 25) - 1), 0);
 	assert_string_equal(areas(&rig.dev->region[1]), "M400000000");
+}
+
+/* An UART with 2 KiB of registers and, in a page that it shares on the host, 256 bytes of others. */
+static void fill_small(struct fake_card *card)
+{
+	fake_card_gpu(card);
+	card->region[0].size = 0x800;
+	card->region[3].size = 0x100;
+	card->region[3].flags = RW;
+}
+
+FAKE_RIG_START(small, fill_small, "pcie.0")
+
+static void test_small(void **state)
+{
+	struct pci_area out[PCI_AREAS_MAX];
+
+	(void)state;
+	assert_int_equal(rig.dev->fn.bar[0].size, 0x800);
+	assert_int_equal(vfio_bar_areas(&rig.dev->fn, 0, out), 1);
+	assert_string_equal(areas(&rig.dev->region[0]), "M800");
+	assert_ptr_equal(out[0].hva, rig.dev->region[0].base);
+	/* There is a page behind it. */
+	memset(out[0].hva, 0x5a, 0x1000);
+	assert_string_equal(areas(&rig.dev->region[3]), "T100");
+	/* Trapped, when the guest does not leave it its page: it ends where it ends. */
+	fake_bar_write(&rig, 0, 0x7fc, 4, 0x12345678);
+	assert_int_equal(rig.card.region_writes, 1);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x800, 4), 0xffffffff);
+	assert_int_equal(trapped(&rig.dev->region[0], 0), 1);
 }
 
 static void fill_map_fails(struct fake_card *card)
@@ -450,6 +491,7 @@ int main(void)
 		CASE(test_mapped, nvme),
 		CASE(test_trapped_bars, e1000e),
 		CASE(test_alignment, gpu),
+		CASE(test_small, small),
 		CASE(test_map_failure, map_fails),
 		CASE(test_one_line, sparse_fails),
 		CASE(test_huge, huge),

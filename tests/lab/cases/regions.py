@@ -85,14 +85,15 @@ def sizes(guest, bdf):
 
 @case(host="regions", vmms=OURS)
 def regions(lab):
-    """Memory, 64 GiB, I/O, ROM, a shared MSI-X page: the guest reaches them all, and query-vfio says how."""
-    shm, big, net, usb = (lab.host.pci(name) for name in ("shm0", "big0", "net0", "usb0"))
+    """Memory, 64 GiB, 2 KiB, I/O, ROM, a shared MSI-X page: the guest reaches them all, and query-vfio says how."""
+    shm, big, net, usb, small, other = (lab.host.pci(name) for name in ("shm0", "big0", "net0", "usb0", "small0", "shm1"))
     rom = read_rom(net)
     config = (usb.path / "config").read_bytes()
     with host_memory(shm, 2) as memory:
         memory[:MIB] = pattern(0, MIB, 1)
     # Older kernels map a BAR for DMA page by page: 64 GiB would take the lab minutes.
-    names = {"shm": (shm, ""), "big": (big, ",x-p2p=off"), "net": (net, ""), "usb": (usb, "")}
+    names = {"shm": (shm, ""), "big": (big, ",x-p2p=off"), "net": (net, ""), "usb": (usb, ""),
+             "small": (small, ",x-p2p=off"), "other": (other, ",x-p2p=off")}
     with machine(lab, names) as (vmm, qmp):
         shared_memory(vmm.guest, qmp)
         huge(vmm.guest, qmp)
@@ -100,6 +101,7 @@ def regions(lab):
         expansion_rom(vmm.guest, qmp, rom)
         usb_controller(vmm.guest, qmp)
         unclaimed_register(vmm.guest, slot(3), config)
+        smaller_than_a_page(vmm.guest, qmp)
         row = next(row for row in qmp.cmd("query-vfio") if row["id"] == "shm")
         check_equal((row["group"], row["mapped-bytes"]), (int(shm.group), 256 * MIB), "query-vfio's group and memory")
         vmm.poweroff()
@@ -118,11 +120,47 @@ def shared_memory(guest, qmp):
     rows = bars(qmp, "shm")
     check_equal((access(rows[2]), rows[2]["memslots"], rows[2]["trapped"]), (["mapped"], 1, 0), "shared memory")
     check(rows[2]["prefetchable"] and rows[2]["address"] % (64 * MIB) == 0, f"BAR 2 is {rows[2]}")
-    # 256 bytes of registers: smaller than a page. IntrMask holds what is written to it.
-    check_equal((rows[0]["size"], access(rows[0])), (256, ["trapped"]), "a BAR smaller than a page")
+    # 256 bytes of registers. IntrMask holds what is written to it.
+    check_equal(small_bar(qmp, "shm", 0), (256, ["mapped"], 1, 0), "a BAR smaller than a page")
     guest.check(f"bar {bdf} 0 put 0 0x5a")
     check_equal(guest.check(f"bar {bdf} 0 get 0"), "0x5a", "a register in it")
-    check_equal([(page["offset"], page["count"]) for page in bars(qmp, "shm")[0]["traps"]], [(0, 2)], "traps")
+    check_equal(small_bar(qmp, "shm", 0), (256, ["mapped"], 1, 0), "afterwards")
+
+
+def small_bar(qmp, name, bar):
+    row = bars(qmp, name)[bar]
+    return row["size"], access(row), row["memslots"], row["trapped"]
+
+
+def smaller_than_a_page(guest, qmp):
+    """2 KiB are mapped; another BAR in the same page, and both are trapped and answer for themselves; and back."""
+    small, other = slot(4), slot(5)
+    guest.check(f"bar {small} on; bar {other} on; bar {small} 2 get 0; bar {small} 2 get {2048 - 4}")
+    check_equal(small_bar(qmp, "small", 2), (2048, ["mapped"], 1, 0), "2 KiB")
+    home, page = address(guest, small, 2), address(guest, other, 0)
+    lay(guest, small, 2, page + 2048)
+    # To the guest's kernel the page is the other one's.
+    guest.check(f"bar {other} 0 get 2048; bar {other} 0 put 0 0x33")
+    check_equal(guest.check(f"bar {other} 0 get 0"), "0x33", "a register of the other one")
+    check_equal(small_bar(qmp, "small", 2), (2048, ["mapped"], 0, 1), "2 KiB off the start of a page")
+    check_equal(small_bar(qmp, "other", 0), (256, ["mapped"], 0, 2), "256 bytes with another BAR behind")
+    lay(guest, small, 2, home)
+    guest.check(f"bar {small} 2 get 0")
+    check_equal(guest.check(f"bar {other} 0 get 0"), "0x33", "the register, mapped again")
+    check_equal(small_bar(qmp, "small", 2), (2048, ["mapped"], 1, 1), "2 KiB at their old place")
+    check_equal(small_bar(qmp, "other", 0), (256, ["mapped"], 1, 2), "256 bytes alone again")
+
+
+def write_config(guest, bdf, offset, size, value):
+    octal = "".join(f"\\{byte:03o}" for byte in value.to_bytes(size, "little"))
+    guest.check(f"printf '{octal}' | dd of=/sys/bus/pci/devices/{bdf}/config bs=1 seek={offset} conv=notrunc 2>/dev/null")
+
+
+def lay(guest, bdf, bar, where):
+    """A BAR of 64 bits lies where the guest's kernel does not know, decode off and on."""
+    write_config(guest, bdf, 4, 2, 4)
+    write_config(guest, bdf, 0x10 + 4 * bar, 8, where)
+    write_config(guest, bdf, 4, 2, 6)
 
 
 def huge(guest, qmp):
@@ -240,19 +278,11 @@ def same_2048(guest, bdf, one, other):
 
 def move(guest, qmp, device, here):
     """Decode off: the mapping goes; on elsewhere: it is there. And DMA reaches it."""
-    path = f"/sys/bus/pci/devices/{slot(1)}"
     there = here + (64 * MIB) * 4
     (edu_bdf, edu_bar, _), = (row for row in peers(qmp) if row[0] != device.bdf)
 
-    def write(offset, size, value):
-        octal = "".join(f"\\{byte:03o}" for byte in value.to_bytes(size, "little"))
-        guest.check(f"printf '{octal}' | dd of={path}/config bs=1 seek={offset} conv=notrunc 2>/dev/null")
-
     for new in (there, here):
-        write(4, 2, 4)
-        write(0x18, 4, new & 0xffffffff)
-        write(0x1c, 4, new >> 32)
-        write(4, 2, 6)
+        lay(guest, slot(1), 2, new)
         wait_peers(qmp, {(edu_bdf, edu_bar, MIB), (device.bdf, new, 64 * MIB)})
         guest.check(f"edu {slot(0)} copy {new:#x} {new + 48 * MIB:#x}")
     same_2048(guest, slot(1), 0, 48 * MIB)

@@ -117,7 +117,8 @@ STANDARD_DEVICES = (
 # As many MSI-X vectors as there may be: more than an L1 of one processor has.
 MANY_VECTORS = nvme("many0", more=",msix_qsize=2048", port=0x9)
 
-# Regions of every kind: memory that must be mapped, BARs larger than the guest's memory, I/O, a ROM.
+# Regions of every kind: memory that must be mapped, BARs larger than the guest's memory and smaller than a page (small0's
+# has 2 KiB, those of shm0 and shm1 256 bytes), I/O, a ROM.
 REGION_DEVICES = (
     Device("net0", "e1000e", port=0x2, network=True),
     Device("shm0", "ivshmem-plain", port=0x3, memory=64 * MIB),
@@ -127,6 +128,7 @@ REGION_DEVICES = (
     Device("blk0", "virtio-blk-pci,iommu_platform=on,disable-legacy=on", port=0x7, drive=32 * MIB),
     Device("edu0", "edu,dma_mask=0xffffffffffffffff", addr="0x8"),
     MANY_VECTORS,
+    Device("small0", "pci-testdev,membar=2K", port=0xa),
 )
 
 # Cards that interrupt by pin, one that can both, and one that has no interrupt at all.
