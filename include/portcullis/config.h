@@ -63,12 +63,9 @@ struct config_numa {
 	uint8_t *distance; /* [from * n_nodes + to]; NULL: nothing is known of it */
 };
 
-#define CONFIG_UUID_SIZE 16
-
 struct config {
 	char *name;
-	bool uuid_set;
-	uint8_t uuid[CONFIG_UUID_SIZE];
+	struct uuid uuid;
 	unsigned cpus, sockets, cores, threads; /* -smp; cpus 1..64 */
 	uint64_t ram_size;			/* bytes */
 	char *mem_path;

@@ -31,6 +31,7 @@ enum prop_kind {
 	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex with or without 0x, slot << 3 | fn; -1 when unset */
 	PROP_CHOICE, /* int32_t index into choices */
 	PROP_PCI_IDS, /* struct pci_ids: VENDOR:DEVICE[:SUBVENDOR:SUBDEVICE], hexadecimal */
+	PROP_UUID,    /* struct uuid */
 	PROP_FD,      /* int: number of an open file, the object's from now on; -1 when unset */
 };
 
@@ -51,6 +52,16 @@ struct pci_ids {
 #define PCI_IDS_STRLEN 24
 /* "8086:10d3" or "8086:10d3:8086:a01f" */
 const char *pci_ids_format(const struct pci_ids *ids, char buf[static PCI_IDS_STRLEN]);
+
+/* Bytes in the order in which text has them (RFC 4122). */
+#define UUID_SIZE 16
+struct uuid {
+	bool set;
+	uint8_t byte[UUID_SIZE];
+};
+#define UUID_STRLEN 37
+/* "12345678-1234-1234-1234-123456789abc" */
+const char *uuid_format(const uint8_t byte[static UUID_SIZE], char buf[static UUID_STRLEN]);
 
 struct prop {
 	const char *name;
@@ -144,6 +155,7 @@ int parse_size(const char *text, uint64_t unit, uint64_t *out);
 int parse_bdf(const char *text, struct host_bdf *out);
 int parse_devfn(const char *text, int32_t *out);
 int parse_pci_ids(const char *text, struct pci_ids *out);
+int parse_uuid(const char *text, struct uuid *out);
 /* The entry of the NULL-terminated list nearest to word, or NULL when none is near. */
 const char *nearest_word(const char *word, const char *const *list);
 

@@ -22,6 +22,7 @@ struct vfio_pci_options {
 	char *iommufd;	/* id of an iommufd object: IOMMUFD and a cdev instead of a group */
 	int fd;		/* with iommufd: open on the cdev; -1: none. open() takes it */
 	struct pci_ids expect;	      /* "x-expect": refuse any other device */
+	struct uuid vf_token;	      /* what SR-IOV's functions have in common */
 	bool p2p;		      /* "x-p2p": other devices' DMA reaches its BARs */
 	bool rombar;		      /* show an expansion ROM */
 	char *romfile;		      /* this one instead of the device's own; "": none */

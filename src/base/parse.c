@@ -188,3 +188,38 @@ int parse_devfn(const char *text, int32_t *out)
 	*out = (int32_t)(slot << 3 | function);
 	return 0;
 }
+
+static const char uuid_shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+int parse_uuid(const char *text, struct uuid *out)
+{
+	struct uuid uuid = { .set = true };
+	unsigned digit = 0;
+
+	for (const char *shape = uuid_shape; *shape; shape++, text++) {
+		int value = digit_value(*text);
+
+		if (*shape == '-' ? *text != '-' : value > 15)
+			return -EINVAL;
+		if (*shape == '-')
+			continue;
+		uuid.byte[digit / 2] = (uint8_t)(uuid.byte[digit / 2] << 4 | value);
+		digit++;
+	}
+	if (*text)
+		return -EINVAL;
+	*out = uuid;
+	return 0;
+}
+
+const char *uuid_format(const uint8_t byte[static UUID_SIZE], char buf[static UUID_STRLEN])
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < UUID_SIZE; i++) {
+		if (uuid_shape[at] == '-')
+			buf[at++] = '-';
+		at += (unsigned)snprintf(buf + at, UUID_STRLEN - at, "%02x", byte[i]);
+	}
+	return buf;
+}

@@ -205,6 +205,14 @@ static int set_pci_ids(const struct assign *a)
 		"it takes VENDOR:DEVICE or VENDOR:DEVICE:SUBVENDOR:SUBDEVICE in hexadecimal, such as 8086:10d3, as lspci -n shows them");
 }
 
+static int set_uuid(const struct assign *a)
+{
+	if (a->value->kind == PROP_VALUE_STRING && parse_uuid(a->value->string, a->field) == 0)
+		return 0;
+	return wrong(a, EINVAL,
+		"it takes a UUID such as 12345678-1234-1234-1234-123456789abc, as uuidgen makes them");
+}
+
 static int set_choice(const struct assign *a)
 {
 	char expected[256] = "it is one of";
@@ -256,6 +264,7 @@ static int (*const setters[])(const struct assign *a) = {
 	[PROP_DEVFN] = set_devfn,
 	[PROP_CHOICE] = set_choice,
 	[PROP_PCI_IDS] = set_pci_ids,
+	[PROP_UUID] = set_uuid,
 	[PROP_FD] = set_fd,
 };
 
@@ -384,6 +393,8 @@ int props_check(const struct prop_type *type, const void *obj, struct err *err)
 			set = ((const struct host_bdf *)field)->set;
 		else if (p->kind == PROP_PCI_IDS)
 			set = ((const struct pci_ids *)field)->set;
+		else if (p->kind == PROP_UUID)
+			set = ((const struct uuid *)field)->set;
 		else if (p->kind == PROP_DEVFN)
 			set = *(const int32_t *)field >= 0;
 		if (!set)

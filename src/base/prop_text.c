@@ -127,6 +127,7 @@ static void put_values(struct text *t, const struct prop *p)
 		[PROP_BDF] = "[DDDD:]BB:DD.F",
 		[PROP_DEVFN] = "SLOT[.FN]",
 		[PROP_PCI_IDS] = "VEND:DEV[:SUBV:SUBD]",
+		[PROP_UUID] = "UUID",
 		[PROP_FD] = "STRING",
 	};
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* opt_machine.c - -machine, -cpu, -accel, -m, -name, -uuid and what only sounds like more of it. */
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -147,35 +146,11 @@ int opt_name(struct parse *p, const char *value)
 	return option_pairs(p, value, "guest", name_pair, NULL);
 }
 
-static int hex_digit(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 int opt_uuid(struct parse *p, const char *value)
 {
-	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	uint8_t uuid[CONFIG_UUID_SIZE] = { 0 };
-	unsigned digit = 0, i;
-
-	for (i = 0; shape[i] && value[i]; i++) {
-		int d = hex_digit(value[i]);
-
-		if (shape[i] == '-' ? value[i] != '-' : d < 0)
-			break;
-		if (shape[i] == '-')
-			continue;
-		uuid[digit / 2] = (uint8_t)(uuid[digit / 2] << 4 | d);
-		digit++;
-	}
-	if (shape[i] || value[i])
+	if (parse_uuid(value, &p->config->uuid))
 		return option_error(p,
 			"'%s' is not a UUID such as 12345678-1234-1234-1234-123456789abc", value);
-	memcpy(p->config->uuid, uuid, sizeof(uuid));
-	p->config->uuid_set = true;
 	return 0;
 }
 

@@ -149,7 +149,7 @@ static int place_tables(struct machine *m, uint64_t *rsdp, struct err *err)
 	describe_buses(m, &desc, &parts);
 	memcpy(desc.intx_gsi, m->board->intx_gsi, sizeof(desc.intx_gsi));
 	ret = acpi_place(&desc, &m->ram, rsdp, err);
-	return ret ? ret : smbios_place(m->config->uuid, &m->ram, err);
+	return ret ? ret : smbios_place(m->config->uuid.byte, &m->ram, err);
 }
 
 /*

@@ -97,6 +97,7 @@ int qmp_cmd_device_list_properties(struct qmp_request *r, struct err *err)
 		[PROP_DEVFN] = "int32",
 		[PROP_CHOICE] = "str",
 		[PROP_PCI_IDS] = "str",
+		[PROP_UUID] = "str",
 		[PROP_FD] = "str",
 	};
 	const char *name = json_get(r->args, "typename")->text;

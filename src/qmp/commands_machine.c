@@ -38,15 +38,10 @@ int qmp_cmd_query_name(struct qmp_request *r, struct err *err)
 
 int qmp_cmd_query_uuid(struct qmp_request *r, struct err *err)
 {
-	const struct config *config = machine_config(r->context->machine);
-	const uint8_t *u = config->uuid;
-	char text[40];
+	char text[UUID_STRLEN];
 
 	(void)err;
-	snprintf(text, sizeof(text),
-		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-		u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
-		u[15]);
+	uuid_format(machine_config(r->context->machine)->uuid.byte, text);
 	json_begin_object(r->out, QMP_RETURN);
 	json_put_string(r->out, "UUID", text);
 	json_end_object(r->out);

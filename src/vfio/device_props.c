@@ -26,6 +26,8 @@ static const struct prop props[] = {
 	{ .name = "romfile", .kind = PROP_STRING, .offset = AT(romfile),
 	  .may_be_empty = true,
 	  .help = "file to show as expansion ROM instead of the device's own; romfile= (empty) shows none" },
+	{ .name = "vf-token", .kind = PROP_UUID, .offset = AT(vf_token),
+	  .help = "for a physical function and its virtual functions, when it is bound to vfio-pci: the same for all" },
 	{ .name = "x-expect", .kind = PROP_PCI_IDS, .offset = AT(expect),
 	  .help = "refuse the device, before it is touched, if it is any other" },
 	{ .name = "x-p2p", .kind = PROP_BOOL, .offset = AT(p2p), .def = "on",

@@ -68,6 +68,45 @@ int fake_fd_new(struct fake_vfio_host *fake, enum fake_fd_kind kind, int index)
 	return -EMFILE;
 }
 
+struct fake_device *fake_device_find(struct fake_vfio_host *fake, const char *name)
+{
+	for (unsigned i = 0; i < fake->n_devices; i++)
+		if (!strcmp(fake->devices[i].name, name))
+			return &fake->devices[i];
+	return NULL;
+}
+
+static bool virtual_in_use(const struct fake_vfio_host *fake, const struct fake_device *device)
+{
+	for (unsigned i = 0; i < FAKE_FDS_MAX; i++) {
+		const struct fake_fd *fd = &fake->fds[i];
+		bool open = fd->kind == FAKE_FD_DEVICE || (fd->kind == FAKE_FD_CDEV && fd->bound);
+
+		if (open && fake->devices[fd->index].physical == device)
+			return true;
+	}
+	return false;
+}
+
+/* Linux' vfio_pci_validate_vf_token() */
+int fake_vfio_token(struct fake_vfio_host *fake, struct fake_device *device, const uint8_t *token)
+{
+	const struct fake_device *physical = device->physical;
+	bool guarded = physical && strstr(physical->driver, "vfio");
+
+	if (physical && !guarded)
+		return token ? -EINVAL : 0;
+	if (guarded)
+		return token && !memcmp(token, physical->token, UUID_SIZE) ? 0 : -EACCES;
+	if (!device->has_virtual)
+		return token ? -EINVAL : 0;
+	if (virtual_in_use(fake, device))
+		return token && !memcmp(token, device->token, UUID_SIZE) ? 0 : -EACCES;
+	if (token)
+		memcpy(device->token, token, UUID_SIZE);
+	return 0;
+}
+
 int fake_space_new(struct fake_vfio_host *fake)
 {
 	for (int i = 0; i < FAKE_SPACES_MAX; i++) {

@@ -61,6 +61,9 @@ struct fake_device {
 	char name[64], driver[32];
 	int group, iommu;
 	bool pci;
+	const struct fake_device *physical; /* of a virtual function */
+	bool has_virtual;
+	uint8_t token[UUID_SIZE];	 /* a physical function's, when vfio-pci has it */
 	const struct vfio_device_io *io; /* borrowed */
 };
 
@@ -77,8 +80,13 @@ struct fake_vfio_host {
 	/* What the host can do. */
 	bool no_type1; /* vfio_iommu_type1 is not loaded */
 	int api_version;
-	int set_iommu_error;		      /* errno of VFIO_SET_IOMMU */
-	int open_error;			      /* errno of opening a group */
+	int set_iommu_error; /* errno of VFIO_SET_IOMMU */
+	int open_error;	     /* errno of opening a group */
+	enum {
+		FAKE_BIND_TOKEN,
+		FAKE_BIND_TOKEN_BROKEN,
+		FAKE_BIND_NO_TOKEN
+	} bind;				      /* Linux 6.18, 6.17, older */
 	unsigned busy;			      /* GET_DEVICE_FD says EAGAIN so often */
 	struct range ranges[FAKE_RANGES_MAX]; /* usable IOVA */
 	unsigned n_ranges;
@@ -111,6 +119,8 @@ struct fake_device *fake_vfio_device(
 void fake_vfio_set_driver(struct fake_vfio_host *fake, const char *name, const char *driver);
 void fake_vfio_set_io(
 	struct fake_vfio_host *fake, const char *name, const struct vfio_device_io *io);
+/* The second is a virtual function of the first. */
+void fake_vfio_sriov(struct fake_vfio_host *fake, const char *physical, const char *virtual);
 /* Any file below the root: "sys/kernel/iommu_groups/3/reserved_regions". */
 void fake_vfio_file(struct fake_vfio_host *fake, const char *path, const char *text);
 void fake_vfio_unlink(struct fake_vfio_host *fake, const char *path);
@@ -136,6 +146,9 @@ struct fake_fd *fake_fd_find(struct fake_vfio_host *fake, int fd);
 int fake_fd_new(struct fake_vfio_host *fake, enum fake_fd_kind kind, int index);
 void fake_violation(struct fake_vfio_host *fake, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+struct fake_device *fake_device_find(struct fake_vfio_host *fake, const char *name);
+/* May the device be opened with this token (NULL: none)? 0 or -errno; a physical one may take it. */
+int fake_vfio_token(struct fake_vfio_host *fake, struct fake_device *device, const uint8_t *token);
 int fake_space_new(struct fake_vfio_host *fake);
 long fake_space_map(
 	struct fake_vfio_host *fake, struct fake_space *space, const struct fake_map *map);

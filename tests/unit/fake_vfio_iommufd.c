@@ -97,13 +97,30 @@ static long iommu_ioctl(
 	return -ENOTTY;
 }
 
+static int bind_token(
+	struct fake_vfio_host *fake, struct fake_fd *fd, const struct vfio_bind_iommufd_token *cmd)
+{
+	bool token = cmd->flags & VFIO_DEVICE_BIND_FLAG_TOKEN;
+
+	if (cmd->argsz < offsetof(struct vfio_bind_iommufd_token, token_uuid_ptr))
+		return -EINVAL;
+	if (fake->bind == FAKE_BIND_NO_TOKEN)
+		return cmd->flags ? -EINVAL : 0;
+	if (fake->bind == FAKE_BIND_TOKEN_BROKEN && cmd->argsz == sizeof(*cmd) &&
+		cmd->token_uuid_ptr)
+		return -E2BIG;
+	return fake_vfio_token(fake, &fake->devices[fd->index],
+		token ? (const uint8_t *)(uintptr_t)cmd->token_uuid_ptr : NULL);
+}
+
 static long bind(
-	struct fake_vfio_host *fake, struct fake_fd *fd, const struct vfio_device_bind_iommufd *cmd)
+	struct fake_vfio_host *fake, struct fake_fd *fd, const struct vfio_bind_iommufd_token *cmd)
 {
 	struct fake_fd *iommufd = fake_fd_find(fake, cmd->iommufd);
+	int ret = bind_token(fake, fd, cmd);
 
-	if (cmd->argsz != sizeof(*cmd) || cmd->flags)
-		return -EINVAL;
+	if (ret)
+		return ret;
 	if (!iommufd)
 		return -EBADF;
 	if (iommufd->kind != FAKE_FD_IOMMUFD)

@@ -161,6 +161,20 @@ static long unset_container(struct fake_vfio_host *fake, struct fake_fd *group)
 	return 0;
 }
 
+/* " vf_token=UUID", or nothing. */
+static int check_options(
+	struct fake_vfio_host *fake, struct fake_device *device, const char *options)
+{
+	static const char word[] = " vf_token=";
+	struct uuid token;
+
+	if (!*options)
+		return fake_vfio_token(fake, device, NULL);
+	if (strncmp(options, word, strlen(word)) || parse_uuid(options + strlen(word), &token))
+		return -EINVAL;
+	return fake_vfio_token(fake, device, token.byte);
+}
+
 static long get_device(struct fake_vfio_host *fake, struct fake_fd *group, const char *name)
 {
 	if (group->space < 0 || !fake->spaces[group->space].model)
@@ -169,9 +183,17 @@ static long get_device(struct fake_vfio_host *fake, struct fake_fd *group, const
 		fake->busy--;
 		return -EAGAIN;
 	}
-	for (unsigned i = 0; i < fake->n_devices; i++)
-		if (!strcmp(fake->devices[i].name, name) && fake->devices[i].group == group->index)
-			return fake_fd_new(fake, FAKE_FD_DEVICE, (int)i);
+	for (unsigned i = 0; i < fake->n_devices; i++) {
+		struct fake_device *device = &fake->devices[i];
+		size_t length = strlen(device->name);
+		int ret;
+
+		if (strncmp(device->name, name, length) || device->group != group->index ||
+			(name[length] && name[length] != ' '))
+			continue;
+		ret = check_options(fake, device, name + length);
+		return ret ? ret : fake_fd_new(fake, FAKE_FD_DEVICE, (int)i);
+	}
 	return -ENODEV;
 }
 

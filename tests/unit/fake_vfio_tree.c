@@ -147,6 +147,22 @@ struct fake_device *fake_vfio_device(
 	return device;
 }
 
+void fake_vfio_sriov(struct fake_vfio_host *fake, const char *physical, const char *virtual)
+{
+	struct fake_device *of = fake_device_find(fake, physical);
+	char path[200], target[200];
+
+	/* What Linux makes up when vfio-pci is bound. */
+	memset(of->token, 0x5e, sizeof(of->token));
+	of->has_virtual = true;
+	fake_device_find(fake, virtual)->physical = of;
+	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/sriov_totalvfs", physical);
+	fake_vfio_file(fake, path, "4\n");
+	(void)snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/physfn", virtual);
+	(void)snprintf(target, sizeof(target), "../%s", physical);
+	make_link(fake, path, target);
+}
+
 void fake_vfio_set_io(
 	struct fake_vfio_host *fake, const char *name, const struct vfio_device_io *io)
 {

@@ -50,7 +50,7 @@ static void machine_setup(struct machine *m)
 {
 	*m = (struct machine){ .state = RUNSTATE_RUNNING };
 	m->config.name = (char *)(uintptr_t) "vm";
-	memset(m->config.uuid, 0xab, sizeof(m->config.uuid));
+	memset(m->config.uuid.byte, 0xab, sizeof(m->config.uuid.byte));
 	pci_bus_init(&m->bus, "pcie.0", NULL, NULL);
 	pci_function_init(&m->host, "host bridge", NULL, NULL);
 	pci_put(m->host.config, 0, 4, 0x29c08086);

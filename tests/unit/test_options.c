@@ -84,9 +84,9 @@ static void strings_and_switches(void **state)
 	assert_true(c.config.no_reboot);
 	assert_true(c.config.no_shutdown);
 	assert_true(c.config.no_seccomp);
-	assert_true(c.config.uuid_set);
-	for (unsigned i = 0; i < CONFIG_UUID_SIZE; i++)
-		assert_int_equal(c.config.uuid[i], i * 0x11);
+	assert_true(c.config.uuid.set);
+	for (unsigned i = 0; i < UUID_SIZE; i++)
+		assert_int_equal(c.config.uuid.byte[i], i * 0x11);
 	cmdline_release(&c);
 }
 

@@ -144,6 +144,34 @@ static void pci_ids(void **state)
 	}
 }
 
+static void uuids(void **state)
+{
+	static const struct {
+		const char *text, *back; /* NULL: malformed */
+	} cases[] = { { "01234567-89ab-cdef-0123-456789abcdef",
+			      "01234567-89ab-cdef-0123-456789abcdef" },
+		{ "01234567-89AB-CDEF-0123-456789ABCDEF", "01234567-89ab-cdef-0123-456789abcdef" },
+		{ "", NULL }, { "auto", NULL }, { "01234567-89ab-cdef-0123-456789abcde", NULL },
+		{ "01234567-89ab-cdef-0123-456789abcdef0", NULL },
+		{ "01234567-89ab-cdef-0123-456789abcdef ", NULL },
+		{ "0123456789abcdef0123456789abcdef", NULL },
+		{ "01234567-89ab-cdef-0123-456789abcdeg", NULL },
+		{ "01234567089ab-cdef-0123-456789abcdef", NULL },
+		{ "{01234567-89ab-cdef-0123-456789abcdef}", NULL } };
+	char text[UUID_STRLEN];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct uuid uuid = { .set = false };
+		int ret = parse_uuid(cases[i].text, &uuid);
+
+		if (ret != (cases[i].back ? 0 : -EINVAL) || uuid.set != (cases[i].back != NULL))
+			fail_msg("'%s': %d", cases[i].text, ret);
+		if (cases[i].back)
+			assert_string_equal(uuid_format(uuid.byte, text), cases[i].back);
+	}
+}
+
 static void switches(void **state)
 {
 	static const char *const on[] = { "on", "true", "yes", "1" };
@@ -224,6 +252,7 @@ int main(void)
 		cmocka_unit_test(host_addresses),
 		cmocka_unit_test(guest_addresses),
 		cmocka_unit_test(pci_ids),
+		cmocka_unit_test(uuids),
 		cmocka_unit_test(switches),
 		cmocka_unit_test(near_words),
 		cmocka_unit_test(pairs),

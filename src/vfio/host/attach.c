@@ -29,14 +29,14 @@ static int check_twice(const struct vfio_attachment *attachment, struct err *err
 static int device_error(const struct vfio_attachment *attachment, int code, struct err *err)
 {
 	const char *name = attachment->device.name;
+	int ret = vfio_token_error(attachment, code, err);
 
+	if (ret)
+		return ret;
 	err_set_errno(
 		err, code, "cannot open '%s' in IOMMU group %d", name, attachment->device.group);
 	if (code == ENODEV)
 		err_hint(err, "its driver was changed meanwhile: bind it to vfio-pci again");
-	else if (code == EACCES)
-		err_hint(err,
-			"it is a virtual function of a device that is itself bound to vfio-pci, which guards it by a token: bind the physical function to its own driver");
 	else if (code == EBUSY || code == EAGAIN)
 		err_hint(err, "another process uses it or resets it: fuser -v /dev/vfio/%d",
 			attachment->device.group);
@@ -49,12 +49,14 @@ static int open_device(struct vfio_attachment *attachment, struct err *err)
 {
 	struct vfio_context *context = attachment->context;
 	const struct vfio_host *host = &context->host;
+	char name[VFIO_TOKEN_NAME_MAX];
 	long fd;
 	int ret;
 
+	vfio_token_name(attachment, name);
 	for (unsigned i = 0;; i++) {
-		fd = vfio_host_ioctl(context, attachment->group->fd, VFIO_GROUP_GET_DEVICE_FD,
-			attachment->device.name);
+		fd = vfio_host_ioctl(
+			context, attachment->group->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 		if (fd != -EAGAIN || i == BUSY_TRIES)
 			break;
 		host->ops->sleep_ms(host, BUSY_WAIT_MS);
@@ -97,6 +99,8 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 	int ret = vfio_sysfs_find(host, options, node, &attachment->device, err);
 
 	if (ret == 0)
+		ret = vfio_token_check(attachment, err);
+	if (ret == 0)
 		ret = check_identity(attachment, options, err);
 	if (ret == 0)
 		ret = check_twice(attachment, err);
@@ -119,6 +123,7 @@ static int attach_steps(struct vfio_attachment *attachment, const struct vfio_pc
 
 	if (passed >= 0 && !options->iommufd)
 		return err_set(err, EINVAL, "'fd' needs 'iommufd'");
+	attachment->token = options->vf_token;
 	ret = check(attachment, options, node, err);
 	if (ret < 0)
 		return ret;

@@ -78,6 +78,7 @@ struct vfio_attachment {
 	struct vfio_attachment *next;
 	struct vfio_context *context;
 	struct vfio_sysfs_device device;
+	struct uuid token; /* vf-token */
 	struct vfio_device_io io;
 	bool has_io;
 	struct vfio_group *group;	  /* NULL: IOMMUFD */
@@ -126,6 +127,20 @@ long vfio_host_ioctl(struct vfio_context *context, int fd, unsigned long cmd, vo
 /* KVM's VFIO device; no-ops without one. */
 int vfio_context_kvm_add(struct vfio_context *context, int fd);
 void vfio_context_kvm_del(struct vfio_context *context, int fd);
+
+/* token.c: vf-token. */
+#define VFIO_TOKEN_NAME_MAX (SYSFS_NAME_MAX + 48)
+/* Only PCI functions have one. -EINVAL. */
+int vfio_token_check(const struct vfio_attachment *attachment, struct err *err);
+/* How the kernel is asked for the device: its name, and the token. */
+void vfio_token_name(
+	const struct vfio_attachment *attachment, char out[static VFIO_TOKEN_NAME_MAX]);
+/*
+ * The kernel refused to open the device with code: -errno and text, if that is for its token; 0: it is
+ * not. bind: by way of VFIO_DEVICE_BIND_IOMMUFD.
+ */
+int vfio_token_error(const struct vfio_attachment *attachment, int code, struct err *err);
+int vfio_token_bind_error(const struct vfio_attachment *attachment, int code, struct err *err);
 
 /* container.c: what both backends share. */
 int vfio_container_new(struct vfio_container **out, struct vfio_context *context,

@@ -147,13 +147,23 @@ static int open_cdev(struct vfio_attachment *attachment, int passed, struct err 
 
 static int bind(struct vfio_attachment *attachment, struct err *err)
 {
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind),
+	struct vfio_bind_iommufd_token bind = { .argsz = offsetof(typeof(bind), token_uuid_ptr),
 		.iommufd = attachment->iommufd->fd };
-	long ret = vfio_host_ioctl(
-		attachment->context, attachment->io.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	long ret;
+	int token;
 
+	if (attachment->token.set) {
+		bind.argsz = sizeof(bind);
+		bind.flags = VFIO_DEVICE_BIND_FLAG_TOKEN;
+		bind.token_uuid_ptr = (uintptr_t)attachment->token.byte;
+	}
+	ret = vfio_host_ioctl(
+		attachment->context, attachment->io.fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 	if (ret >= 0)
 		return 0;
+	token = vfio_token_bind_error(attachment, (int)-ret, err);
+	if (token)
+		return token;
 	if (ret == -EPERM) {
 		err_set_errno(err, EPERM,
 			"'%s' cannot be given to iommufd '%s': the host still uses a device of IOMMU group %d, or interrupts are unsafe; its devices: ",

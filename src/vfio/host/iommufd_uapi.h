@@ -78,13 +78,6 @@ struct iommu_ioas_unmap {
 #define VFIO_DEVICE_ATTACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
 #define VFIO_DEVICE_DETACH_IOMMUFD_PT _IO(VFIO_TYPE, VFIO_BASE + 20)
 
-struct vfio_device_bind_iommufd {
-	__u32 argsz;
-	__u32 flags; /* 0 */
-	__s32 iommufd;
-	__u32 out_devid;
-};
-
 struct vfio_device_attach_iommufd_pt {
 	__u32 argsz;
 	__u32 flags; /* 0 */
@@ -96,5 +89,17 @@ struct vfio_device_detach_iommufd_pt {
 	__u32 flags; /* 0 */
 };
 #endif
+
+/* What VFIO_DEVICE_BIND_IOMMUFD takes since Linux 6.17 (include/uapi/linux/vfio.h there). */
+#ifndef VFIO_DEVICE_BIND_FLAG_TOKEN
+#define VFIO_DEVICE_BIND_FLAG_TOKEN (1 << 0)
+#endif
+struct vfio_bind_iommufd_token {
+	__u32 argsz; /* without token_uuid_ptr, if it is not used */
+	__u32 flags;
+	__s32 iommufd;
+	__u32 out_devid;
+	__aligned_u64 token_uuid_ptr; /* address of 16 bytes */
+};
 
 #endif

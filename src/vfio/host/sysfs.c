@@ -258,7 +258,7 @@ static int bad_driver(const struct vfio_sysfs_device *device, struct err *err)
  * vfio-pci, or one of the vendors' variants of it: they are told by their name, or by the vfio-dev
  * directory that VFIO gives each of its devices since Linux 6.1.
  */
-static bool is_vfio_driver(const struct vfio_host *host, const struct vfio_sysfs_device *device)
+bool vfio_sysfs_is_vfio(const struct vfio_host *host, const struct vfio_sysfs_device *device)
 {
 	char path[SYSFS_PATH_MAX];
 
@@ -284,7 +284,7 @@ int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options 
 	ret = link_name(host, out->path, "driver", out->driver);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot read '%s/driver'", out->path);
-	return is_vfio_driver(host, out) ? 0 : bad_driver(out, err);
+	return vfio_sysfs_is_vfio(host, out) ? 0 : bad_driver(out, err);
 }
 
 static int check_interrupts(const struct vfio_host *host, const char *module, struct err *err)
@@ -436,6 +436,25 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 		return -ENOENT;
 	}
 	return 0;
+}
+
+bool vfio_sysfs_physical(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	struct vfio_sysfs_device *physical)
+{
+	*physical = (struct vfio_sysfs_device){ .group = -1, .pci = true };
+	if (!device->pci || link_name(host, device->path, "physfn", physical->name) < 0 ||
+		!physical->name[0] ||
+		path_set(physical->path, "%s/bus/pci/devices/%s", host->sysfs, physical->name) < 0)
+		return false;
+	(void)link_name(host, physical->path, "driver", physical->driver);
+	return true;
+}
+
+bool vfio_sysfs_has_virtual(const struct vfio_host *host, const struct vfio_sysfs_device *device)
+{
+	char path[SYSFS_PATH_MAX];
+
+	return path_set(path, "%s/sriov_totalvfs", device->path) == 0 && exists(host, path);
 }
 
 void vfio_sysfs_reset_methods(const struct vfio_host *host, const struct vfio_sysfs_device *device,

@@ -63,6 +63,14 @@ int vfio_reserved_parse(
 int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device *device,
 	char out[static SYSFS_PATH_MAX], struct err *err);
 
+/* SR-IOV: is it a virtual function? Then *physical is whose, its group left out. */
+bool vfio_sysfs_physical(const struct vfio_host *host, const struct vfio_sysfs_device *device,
+	struct vfio_sysfs_device *physical);
+/* Can it have virtual functions? */
+bool vfio_sysfs_has_virtual(const struct vfio_host *host, const struct vfio_sysfs_device *device);
+/* Is it bound to vfio-pci, or a vendor's variant of it? */
+bool vfio_sysfs_is_vfio(const struct vfio_host *host, const struct vfio_sysfs_device *device);
+
 /* The kernel's ways to reset it, best first, "flr bus"; "": the kernel does not tell. */
 void vfio_sysfs_reset_methods(const struct vfio_host *host, const struct vfio_sysfs_device *device,
 	char *out, size_t size);
