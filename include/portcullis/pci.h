@@ -97,6 +97,8 @@ struct pci_function_ops {
 	void *(*bar_opaque)(struct pci_function *fn, unsigned bar);
 	/* main. A BAR was mapped at, or removed from, guest address space. May be NULL. */
 	void (*bar_moved)(struct pci_function *fn, unsigned bar, uint64_t addr, bool mapped);
+	/* main. There is no room for a BAR: hints at what can be done about its size. May be NULL. */
+	void (*bar_hint)(struct pci_function *fn, unsigned bar, struct err *err);
 };
 
 struct pci_function {

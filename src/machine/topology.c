@@ -229,7 +229,8 @@ void topology_program(struct machine *m)
 	struct err err = { 0 };
 
 	if (pci_assign(&m->pcie0, &m->windows, &err))
-		log_guest("%s", err.text); /* at each reset */
+		log_guest(
+			"%s%s%s", err.text, err.hint[0] ? ": " : "", err.hint); /* at each reset */
 	map_bus(&m->pcie0);
 	m->sink.commit(m->sink.opaque);
 }

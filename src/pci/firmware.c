@@ -145,12 +145,15 @@ static const char *amount(uint64_t size, unsigned long long *value)
 	return size >= GIB ? "GiB" : size >= MIB ? "MiB" : "bytes";
 }
 
-static void report_bar(const struct pci_function *fn, unsigned bar, struct err *err)
+static void report_bar(struct pci_function *fn, unsigned bar, struct err *err)
 {
 	unsigned long long value;
 	const char *unit = amount(fn->bar[bar].size, &value);
 
 	err_append(err, " BAR %u of '%s' (%llu %s)", bar, fn->id, value, unit);
+	/* One hint is enough: the first that helps. */
+	if (err && !err->hint[0] && fn->ops && fn->ops->bar_hint)
+		fn->ops->bar_hint(fn, bar, err);
 }
 
 int assign_report(

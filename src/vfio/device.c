@@ -124,6 +124,17 @@ static void function_reset(struct pci_function *fn)
 	pthread_mutex_unlock(&fn->lock);
 }
 
+static void bar_hint(struct pci_function *fn, unsigned bar, struct err *err)
+{
+	const struct vfio_pci *dev = fn->opaque;
+
+	/* Linux' Documentation/ABI/testing/sysfs-bus-pci */
+	if (bar < 6 && dev->resizable >> bar & 1)
+		err_hint(err,
+			"the size of BAR %u can be changed while no driver is bound: /sys/bus/pci/devices/%s/resource%u_resize shows the sizes there are (bit n: 2^n MiB) and takes n",
+			bar, dev->name, bar);
+}
+
 static const struct pci_function_ops function_ops = {
 	.config_read = vfio_config_read,
 	.config_write = vfio_config_write,
@@ -132,6 +143,7 @@ static const struct pci_function_ops function_ops = {
 	.bar_access = vfio_bar_access,
 	.bar_opaque = vfio_bar_opaque,
 	.bar_moved = vfio_bar_moved,
+	.bar_hint = bar_hint,
 };
 
 int vfio_device_new(struct vfio_pci **out, const struct vfio_env *env,

@@ -73,6 +73,7 @@ struct vfio_pci {
 	unsigned resets;	      /* main: that are prepared and not done */
 	_Atomic uint64_t reset_grace; /* when it is over, no vCPU is in the device */
 	unsigned reset_deadline_ms;
+	unsigned resizable;		 /* bits of BARs whose size the host can change */
 	const char *reset_methods;	 /* the kernel's, best first; "": unknown */
 	_Atomic(const char *) reset_how; /* the last reset; static text */
 	atomic_int error;		 /* enum vfio_severity */

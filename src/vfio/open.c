@@ -68,6 +68,7 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 	if (!ret && !vfio_attachment_is_pci(dev->attachment))
 		ret = check_own_ids(dev, err);
 	if (!ret) {
+		dev->resizable = vfio_attachment_resizable(dev->attachment);
 		dev->reset_methods = vfio_attachment_reset_methods(dev->attachment);
 		/*
 		 * A mediated device's driver may or may not. Where it fails for a physical one, the

@@ -155,6 +155,13 @@ static void test_reserves_give_way(void **state)
 	assert_int_not_equal(card->bar[0].addr, 0);
 }
 
+static void bar_hint(struct pci_function *fn, unsigned bar, struct err *err)
+{
+	err_hint(err, "BAR %u of %s", bar, fn->id);
+}
+
+static const struct pci_function_ops with_hint = { .bar_hint = bar_hint };
+
 static void test_what_does_not_fit_is_named(void **state)
 {
 	struct topology *t = *state;
@@ -171,6 +178,12 @@ static void test_what_does_not_fit_is_named(void **state)
 	assert_string_equal(err.text,
 		"no room in the 32-bit memory window for BAR 2 of 'card0' (1 GiB); "
 		"no room in the 64-bit memory window for BAR 1 of 'card1' (2048 GiB)");
+	assert_string_equal(err.hint, "");
+	/* Whoever can do something about it says so. */
+	small->ops = &with_hint;
+	assert_int_equal(topology_assign(t, &err), -ENOSPC);
+	assert_string_equal(err.hint, "BAR 1 of card1");
+	small->ops = NULL;
 	/* The rest works. */
 	assert_int_not_equal(small->bar[0].addr, 0);
 	assert_int_equal(big->bar[2].addr, 0);

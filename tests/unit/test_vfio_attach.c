@@ -427,6 +427,18 @@ static void test_many_cycles(void **state)
 }
 
 /* x-expect: checked before anything is opened; opening alone resets a device. */
+static void test_resizable(void **state)
+{
+	struct vfio_attachment *a;
+
+	(void)state;
+	fake_vfio_file(&vfio.fake, "sys/bus/pci/devices/" DEV_A "/resource1_resize", "1c0\n");
+	fake_vfio_file(&vfio.fake, "sys/bus/pci/devices/" DEV_A "/resource4_resize", "1c0\n");
+	assert_int_equal(attach(DEV_A, &a), 0);
+	assert_int_equal(vfio_attachment_resizable(a), 1 << 1 | 1 << 4);
+	vfio_detach(a);
+}
+
 static void test_expect(void **state)
 {
 	static const struct {
@@ -470,6 +482,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_attach_detach),
 		CASE(test_expect),
+		CASE(test_resizable),
 		CASE(test_same_device_twice),
 		CASE(test_group_and_container_shared),
 		CASE(test_incompatible_groups),

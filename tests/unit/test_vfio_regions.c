@@ -12,6 +12,8 @@
 
 #include <linux/pci_regs.h>
 
+#include <portcullis/err.h>
+
 #include "fake_vfio_device.h"
 #include "log_capture.h"
 
@@ -305,6 +307,21 @@ static void test_small(void **state)
 	assert_int_equal(trapped(&rig.dev->region[0], 0), 1);
 }
 
+/* Where its size is changed, if it can be. */
+static void test_resizable(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	strcpy(rig.dev->name, "0000:1a:00.0");
+	rig.dev->resizable = 1 << 1;
+	rig.dev->fn.ops->bar_hint(&rig.dev->fn, 3, &err);
+	rig.dev->fn.ops->bar_hint(&rig.dev->fn, PCI_ROM, &err);
+	assert_string_equal(err.hint, "");
+	rig.dev->fn.ops->bar_hint(&rig.dev->fn, 1, &err);
+	assert_non_null(strstr(err.hint, "/sys/bus/pci/devices/0000:1a:00.0/resource1_resize"));
+}
+
 static void fill_map_fails(struct fake_card *card)
 {
 	fake_card_nvme(card);
@@ -492,6 +509,7 @@ int main(void)
 		CASE(test_trapped_bars, e1000e),
 		CASE(test_alignment, gpu),
 		CASE(test_small, small),
+		CASE(test_resizable, gpu),
 		CASE(test_map_failure, map_fails),
 		CASE(test_one_line, sparse_fails),
 		CASE(test_huge, huge),

@@ -61,8 +61,8 @@ static int attach(const char *bdf, const char *token, bool cdev, struct vfio_att
 	return vfio_attach(vfio.context, &options, -1, out, &vfio.err);
 }
 
-static void refused(const char *bdf, const char *token, bool cdev, int ret, const char *says,
-	const char *hint)
+static void refused(
+	const char *bdf, const char *token, bool cdev, int ret, const char *says, const char *hint)
 {
 	struct vfio_attachment *a;
 
@@ -78,7 +78,8 @@ static void together(bool cdev)
 
 	/* The kernel made a token up, which nobody knows. */
 	refused(VIRTUAL, NULL, cdev, -EACCES,
-		"virtual function of '" PHYSICAL "', which is bound to vfio-pci and wants a vf-token",
+		"virtual function of '" PHYSICAL
+		"', which is bound to vfio-pci and wants a vf-token",
 		"open '" PHYSICAL "' first and give both the same vf-token=UUID");
 	refused(VIRTUAL, TOKEN, cdev, -EACCES, "wants another vf-token than this", "first");
 	assert_int_equal(attach(PHYSICAL, TOKEN, cdev, &physical), 0);

@@ -108,6 +108,8 @@ static int check(struct vfio_attachment *attachment, const struct vfio_pci_optio
 	if (ret == 0 && attachment->device.pci && !options->allow_unsafe_interrupts)
 		ret = vfio_sysfs_check_interrupts(host, err);
 	if (ret == 0)
+		attachment->resizable = vfio_sysfs_resizable(host, &attachment->device);
+	if (ret == 0)
 		vfio_sysfs_reset_methods(host, &attachment->device, attachment->reset_methods,
 			sizeof(attachment->reset_methods));
 	if (ret == 0)
@@ -246,6 +248,11 @@ const char *vfio_attachment_name(const struct vfio_attachment *attachment)
 bool vfio_attachment_is_pci(const struct vfio_attachment *attachment)
 {
 	return attachment->device.pci;
+}
+
+unsigned vfio_attachment_resizable(const struct vfio_attachment *attachment)
+{
+	return attachment->resizable;
 }
 
 const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment)

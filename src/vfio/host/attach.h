@@ -88,6 +88,9 @@ void vfio_attachment_set_busy(struct vfio_attachment *attachment, bool busy) ON_
 /* The ways the kernel resets it, best first, "flr bus"; "": unknown (before Linux 5.15). */
 const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment);
 
+/* Bits of the BARs whose size the host can change (sysfs' resourceN_resize). */
+unsigned vfio_attachment_resizable(const struct vfio_attachment *attachment);
+
 /* Closes the device fd, leaves group and container; the last user unmaps. NULL is fine. */
 void vfio_detach(struct vfio_attachment *attachment) ON_WORKER;
 

@@ -91,6 +91,7 @@ struct vfio_attachment {
 	atomic_bool cancelled;
 	atomic_bool busy; /* in the guest's hands */
 	char reset_methods[64];
+	unsigned resizable; /* bits of BARs */
 	struct vfio_p2p_bar p2p[VFIO_P2P_BARS];
 	/* Its worker's, and that of whoever maps its BARs: never both. */
 	atomic_bool resetting, being_mapped;

@@ -438,6 +438,18 @@ int vfio_sysfs_cdev(const struct vfio_host *host, const struct vfio_sysfs_device
 	return 0;
 }
 
+unsigned vfio_sysfs_resizable(const struct vfio_host *host, const struct vfio_sysfs_device *device)
+{
+	char path[SYSFS_PATH_MAX];
+	unsigned bars = 0;
+
+	for (unsigned i = 0; i < 6; i++)
+		if (path_set(path, "%s/resource%u_resize", device->path, i) == 0 &&
+			exists(host, path))
+			bars |= 1u << i;
+	return bars;
+}
+
 bool vfio_sysfs_physical(const struct vfio_host *host, const struct vfio_sysfs_device *device,
 	struct vfio_sysfs_device *physical)
 {

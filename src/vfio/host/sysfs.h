@@ -71,6 +71,9 @@ bool vfio_sysfs_has_virtual(const struct vfio_host *host, const struct vfio_sysf
 /* Is it bound to vfio-pci, or a vendor's variant of it? */
 bool vfio_sysfs_is_vfio(const struct vfio_host *host, const struct vfio_sysfs_device *device);
 
+/* Bits of BARs that have a file resourceN_resize. */
+unsigned vfio_sysfs_resizable(const struct vfio_host *host, const struct vfio_sysfs_device *device);
+
 /* The kernel's ways to reset it, best first, "flr bus"; "": the kernel does not tell. */
 void vfio_sysfs_reset_methods(const struct vfio_host *host, const struct vfio_sysfs_device *device,
 	char *out, size_t size);

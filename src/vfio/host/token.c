@@ -29,8 +29,9 @@ static int refused(const struct vfio_attachment *attachment, struct err *err)
 
 	if (vfio_sysfs_physical(&attachment->context->host, &attachment->device, &physical)) {
 		err_set(err, EACCES,
-			"'%s' is a virtual function of '%s', which is bound to %s and wants %s", name,
-			physical.name, physical.driver[0] ? physical.driver : "vfio-pci", fault);
+			"'%s' is a virtual function of '%s', which is bound to %s and wants %s",
+			name, physical.name, physical.driver[0] ? physical.driver : "vfio-pci",
+			fault);
 		err_hint(err,
 			"open '%s' first and give both the same vf-token=UUID (uuidgen makes one), or bind '%s' to its own driver",
 			physical.name, physical.name);
@@ -58,7 +59,8 @@ static int unwanted(const struct vfio_attachment *attachment, struct err *err)
 		if (vfio_sysfs_has_virtual(host, &attachment->device))
 			return 0;
 		err_set(err, EINVAL,
-			"'%s' takes no vf-token: it neither has virtual functions nor is one", name);
+			"'%s' takes no vf-token: it neither has virtual functions nor is one",
+			name);
 	}
 	err_hint(err, "leave vf-token out");
 	return -EINVAL;
