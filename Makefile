@@ -178,4 +178,4 @@ format: ## clang-format every C file
 
 .PHONY: docs all help hostile bench bench-counts fuzz fuzz-corpus fuzz-programs hostile-program unit unit-programs unit-list check check-quick stress demo lab lint deps deps-test clean format
 .SECONDARY:
--include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(COUNTS).d $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d) $(MEMORY_FIXTURE:%.c=$(B)/%.d)
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(HOSTILE_SRC:%.c=$(B)/%.d) $(COUNTS).d $(FUZZ:=.d) $(UNIT_HELPER_OBJ:.o=.d) $(MACHINE_RIG:%.c=$(B)/%.d) $(FAKE_VCPU:%.c=$(B)/%.d) $(MEMORY_FIXTURE:%.c=$(B)/%.d) $(START_FIXTURE:%.c=$(B)/%.d)
