@@ -317,7 +317,7 @@ def make_virtual_function(physical):
 
 @case(host="errors", vmms=OURS, deadline=300, allow="Hardware bug: VF reports bogus INTx pin")
 def virtual_function(lab):
-    """A virtual function of an NVMe drive: the guest reads the namespace the host wrote by the physical one."""
+    """A virtual function of an NVMe drive: the guest reads what the host wrote by the physical one. And vf-token."""
     physical = lab.host.pci("physical0")
     written = write_random(physical.block_device(), SIZE)
     try:
@@ -336,6 +336,30 @@ def virtual_function(lab):
             check(config.read(4, 2) & 2 and config.read(0x10, 4) & ~0xF, "decode or BAR 0 are not set in the guest")
             qmp.close()
             vmm.poweroff()
+        (physical.path / "sriov_numvfs").write_text("0")
+        both_by_token(lab, physical)
     finally:
         (physical.path / "sriov_numvfs").write_text("0")
         (physical.path / "sriov_drivers_autoprobe").write_text("1")
+
+
+def both_by_token(lab, physical, token="01234567-89ab-cdef-0123-456789abcdef"):
+    """vfio-pci has the physical function, too: its virtual one is had with the same token only, and refusals say so."""
+    physical.bind_vfio()
+    with open("/sys/module/vfio_pci/parameters/enable_sriov", "w") as parameter:
+        parameter.write("Y")
+    (physical.path / "sriov_numvfs").write_text("1")
+    virtual = PciDevice(os.path.basename(os.readlink(physical.path / "virtfn0")))
+    virtual.bind_vfio()
+    of = lambda name, device, more="": f"vfio-pci,host={device.bdf},id={name},bus=rp{1 + (name == 'vf')},addr=0x0{more}"
+    lab.refused(devices=[*PORTS, of("vf", virtual)], mentions=[virtual.bdf, physical.bdf, "vf-token=UUID"])
+    wrong = [of("pf", physical, f",vf-token={token}"), of("vf", virtual, f",vf-token={token[:-1]}0")]
+    lab.refused(devices=[*PORTS, *wrong], mentions=[virtual.bdf, "another vf-token"])
+    lab.refused(devices=[*PORTS, of("vf", virtual, ",vf-token=0123")], mentions=["vf-token", "0123", "uuidgen"])
+    # QEMU's nvme takes its virtual function away when the physical one is reset: both at once are not to be had.
+    words = of("pf", physical, f",vf-token={token}")
+    with lab.vmm("-S", "-qmp", f"unix:{SOCKET},server,nowait", devices=[*PORTS, words], ready=False) as vmm:
+        qmp = Qmp(SOCKET)
+        check_equal([row["host"] for row in qmp.cmd("query-vfio")], [physical.bdf], "the physical function")
+        qmp.cmd("quit")
+        check_equal(vmm.wait_exit(), 0, "exit status")

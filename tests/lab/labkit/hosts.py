@@ -93,7 +93,8 @@ class Host:
     devices: tuple
     memory: int = 4096          # MiB
     append: str = "intel_iommu=on iommu=nopt"
-    kernel: str = "debian"      # or "iommufd" (labkit/iommufd_kernel.py), "bochs" (labkit/bochs.py: Intel's VMX)
+    kernel: str = "debian"      # or "iommufd" (labkit/iommufd_kernel.py), "bochs" (labkit/bochs.py: Intel's VMX), "igb"
+                                # (Debian's, where QEMU has that card)
     accel: str = "tcg,thread=multi"
     extra: tuple = ()           # further QEMU arguments
     heartbeat: int = 25         # seconds without a sign of life after which L1 counts as dead
@@ -117,8 +118,8 @@ STANDARD_DEVICES = (
 # As many MSI-X vectors as there may be: more than an L1 of one processor has.
 MANY_VECTORS = nvme("many0", more=",msix_qsize=2048", port=0x9)
 
-# Regions of every kind: memory that must be mapped, BARs larger than the guest's memory and smaller than a page (small0's
-# has 2 KiB, those of shm0 and shm1 256 bytes), I/O, a ROM.
+# Regions of every kind: memory that must be mapped, BARs larger than the guest's memory and smaller than a page (small0
+# has one of 2 KiB, shm0 and shm1 have 256 bytes), I/O, a ROM.
 REGION_DEVICES = (
     Device("net0", "e1000e", port=0x2, network=True),
     Device("shm0", "ivshmem-plain", port=0x3, memory=64 * MIB),
@@ -201,6 +202,8 @@ HOSTS = {
                      Device("twin0", "e1000,multifunction=on", port=0x5, network=True),
                      Device("twin1", "e1000", sibling="twin0", network=True),
                      MANY_VECTORS), memory=3072, kernel="iommufd"),
+    # A network card with virtual functions, which Debian 12's QEMU does not have.
+    "igb": Host((Device("igb0", "igb", port=0x2, network=True),), memory=3072, kernel="igb"),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
     # An Intel processor, in Bochs, with what KVM there makes of it by default.
     "intel": bochs(),

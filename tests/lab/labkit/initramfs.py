@@ -16,8 +16,8 @@ L1_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"]
 # What a guest loads at boot; it has no udev. e1000e comes when there is such a card (l2/init).
 L2_MODULES = ["nvme", "button", "evdev"]
 # What a case loads in the guest by name (`load e1000`), because every module costs each boot its time.
-L2_ON_DEMAND = ["e1000", "e1000e", "8139cp", "8250_pci", "uio_pci_generic", "xhci_pci", "virtio_pci", "virtio_net",
-                "virtio_blk", "cpuid", "msr", "pvpanic_pci"]
+L2_ON_DEMAND = ["e1000", "e1000e", "igb", "igbvf", "8139cp", "8250_pci", "uio_pci_generic", "xhci_pci", "virtio_pci",
+                "virtio_net", "virtio_blk", "cpuid", "msr", "pvpanic_pci"]
 
 LOAD = """#!/bin/sh
 # Load a module and what it needs; parameters are the module's own: load e1000e IntMode=0

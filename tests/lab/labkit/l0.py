@@ -15,6 +15,10 @@ import time
 
 from . import initramfs, paths, steal, svm_fix
 
+
+def qemu_path():
+    return os.environ.get("LAB_QEMU") or shutil.which("qemu-system-x86_64") or "qemu-system-x86_64"
+
 BOOT_DEADLINE = 120     # seconds of steal.Clock; 8 is usual
 
 
@@ -191,7 +195,7 @@ class L1:
             console = ["-chardev", f"file,id=console,path={self.console}"]
         accel = os.environ.get("LAB_ACCEL", self.host.accel)
         command = [
-            os.environ.get("LAB_QEMU") or shutil.which("qemu-system-x86_64") or "qemu-system-x86_64",
+            qemu_path(),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-M", "q35,kernel-irqchip=off", "-accel", accel, "-cpu", "host" if accel == "kvm" else "EPYC",
             "-smp", "1", "-m", f"{self.host.memory}M",

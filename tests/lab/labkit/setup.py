@@ -4,11 +4,12 @@
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import threading
 import time
 
-from . import bochs, bochs_image, initramfs, iommufd_kernel, kernel, paths
+from . import bochs, bochs_image, initramfs, iommufd_kernel, kernel, l0, paths
 
 
 def output_folder():
@@ -52,9 +53,19 @@ class HostKernel:
         return None if self._thread.is_alive() else self._value
 
 
+def _with_model(linux, model):
+    """The kernel, where L0's QEMU has this device for it."""
+    qemu = l0.qemu_path()
+    models = subprocess.run([qemu, "-device", "help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    if f'name "{model}"' not in models:
+        raise iommufd_kernel.Unavailable(f"{qemu} has no device '{model}' (QEMU 8.0 has): name another one in LAB_QEMU")
+    return linux
+
+
 def host_kernels(names, debian):
     """L1's kernels by their names in labkit.hosts."""
     ways = {"debian": (lambda: debian,), "iommufd": (iommufd_kernel.fetch,),
+            "igb": (lambda: _with_model(debian, "igb"),),
             "bochs": (lambda: bochs.fetch(debian), bochs_image.kernel)}
     return {name: HostKernel(*ways[name]) for name in {"debian", *names}}
 
