@@ -23,9 +23,10 @@ struct closer;
 struct err;
 
 enum prop_kind {
-	PROP_STRING, /* char *, NULL when unset */
-	PROP_BOOL,   /* bool: on|off, true|false, yes|no, 1|0 */
-	PROP_UINT,   /* uint64_t within [min, max] */
+	PROP_STRING,	  /* char *, NULL when unset */
+	PROP_BOOL,	  /* bool: on|off, true|false, yes|no, 1|0 */
+	PROP_ON_OFF_AUTO, /* enum on_off_auto: what a bool takes, or "auto" */
+	PROP_UINT,	  /* uint64_t within [min, max] */
 	PROP_SIZE,   /* uint64_t bytes within [min, max], suffix B K M G T P (powers of 1024) */
 	PROP_BDF,    /* struct host_bdf: [DDDD:]BB:DD.F, hexadecimal */
 	PROP_DEVFN,  /* int32_t: SLOT[.FN], hex with or without 0x, slot << 3 | fn; -1 when unset */
@@ -34,6 +35,9 @@ enum prop_kind {
 	PROP_UUID,    /* struct uuid */
 	PROP_FD,      /* int: number of an open file, the object's from now on; -1 when unset */
 };
+
+/* QEMU's OnOffAuto: whether somebody said so may matter. */
+enum on_off_auto { ON_OFF_AUTO, ON_OFF_ON, ON_OFF_OFF };
 
 struct host_bdf {
 	bool set;

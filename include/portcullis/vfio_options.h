@@ -15,6 +15,7 @@
 
 /* -device vfio-pci,...; the one table for command line, QMP and help. */
 extern const struct prop_type vfio_pci_type;
+#define VFIO_NV_CLIQUE_NONE UINT64_MAX
 struct vfio_pci_options {
 	struct device_options device;
 	struct host_bdf host;
@@ -24,9 +25,12 @@ struct vfio_pci_options {
 	struct pci_ids expect;	      /* "x-expect": refuse any other device */
 	struct uuid vf_token;	      /* what SR-IOV's functions have in common */
 	bool p2p;		      /* "x-p2p": other devices' DMA reaches its BARs */
-	bool rombar;		      /* show an expansion ROM */
+	int32_t rombar;		      /* enum on_off_auto: show an expansion ROM */
 	char *romfile;		      /* this one instead of the device's own; "": none */
 	bool allow_unsafe_interrupts; /* "x-allow-unsafe-interrupts" */
+	bool no_intx;		      /* "x-no-intx": show no INTx */
+	bool trap_config_mirror;      /* "x-trap-config-mirror" */
+	uint64_t nv_clique;	      /* "x-nv-gpudirect-clique", 0-15 */
 	bool strict_config;	      /* "x-strict-config": no register outside capabilities */
 };
 

@@ -147,6 +147,31 @@ static int set_bool(const struct assign *a)
 	return wrong(a, EINVAL, "it is 'on' or 'off'");
 }
 
+static int set_on_off_auto(const struct assign *a)
+{
+	bool on = false;
+	struct assign as_bool = *a;
+
+	if (a->value->kind == PROP_VALUE_STRING && !strcmp(a->value->string, "auto")) {
+		*(int32_t *)a->field = ON_OFF_AUTO;
+		return 0;
+	}
+	as_bool.field = &on;
+	as_bool.err = NULL;
+	if (set_bool(&as_bool))
+		return wrong(a, EINVAL, "it is 'on', 'off' or 'auto'");
+	*(int32_t *)a->field = on ? ON_OFF_ON : ON_OFF_OFF;
+	return 0;
+}
+
+/* "Not given", where every number means something: the table's default, whatever the range. */
+static bool is_unset(const struct prop *p, uint64_t value)
+{
+	uint64_t def;
+
+	return value == UINT64_MAX && p->def && !parse_u64(p->def, &def) && def == value;
+}
+
 static int set_number(const struct assign *a)
 {
 	const struct prop *p = a->prop;
@@ -166,7 +191,7 @@ static int set_number(const struct assign *a)
 		return wrong(a, EINVAL,
 			size ? "it takes a number of bytes, or one with suffix K, M, G or T"
 			     : "it takes a number, decimal or 0x hexadecimal");
-	if (ret < 0 || value < p->min || (p->max && value > p->max)) {
+	if (ret < 0 || value < p->min || (p->max && value > p->max && !is_unset(p, value))) {
 		snprintf(expected, sizeof(expected),
 			"it must be between %" PRIu64 " and %" PRIu64 "%s", p->min,
 			p->max ? p->max : UINT64_MAX, size ? " bytes" : "");
@@ -258,6 +283,7 @@ static int set_fd(const struct assign *a)
 static int (*const setters[])(const struct assign *a) = {
 	[PROP_STRING] = set_string,
 	[PROP_BOOL] = set_bool,
+	[PROP_ON_OFF_AUTO] = set_on_off_auto,
 	[PROP_UINT] = set_number,
 	[PROP_SIZE] = set_number,
 	[PROP_BDF] = set_bdf,

@@ -36,6 +36,11 @@ char *prop_next_pair(char **cursor, char **value)
 	return key;
 }
 
+static bool is_switch(const struct prop *p)
+{
+	return p->kind == PROP_BOOL || p->kind == PROP_ON_OFF_AUTO;
+}
+
 /* "multifunction" is multifunction=on and "nomultifunction" is multifunction=off. */
 static int set_bare(const struct prop_type *type, void *obj, const char **key, struct err *err)
 {
@@ -45,11 +50,11 @@ static int set_bare(const struct prop_type *type, void *obj, const char **key, s
 	if (!prop && !strncmp(*key, "no", 2)) {
 		const struct prop *positive = prop_find(type, *key + 2);
 
-		if (positive && positive->kind == PROP_BOOL) {
+		if (positive && is_switch(positive)) {
 			*key += 2;
 			value.boolean = false;
 		}
-	} else if (prop && prop->kind != PROP_BOOL) {
+	} else if (prop && !is_switch(prop)) {
 		return err_set(err, EINVAL, "%s: property '%s' needs a value, as in %s=VALUE",
 			type->name, *key, *key);
 	}
@@ -122,6 +127,7 @@ static void put_values(struct text *t, const struct prop *p)
 	static const char *const metavar[] = {
 		[PROP_STRING] = "STRING",
 		[PROP_BOOL] = "on|off",
+		[PROP_ON_OFF_AUTO] = "on|off|auto",
 		[PROP_UINT] = "NUMBER",
 		[PROP_SIZE] = "SIZE",
 		[PROP_BDF] = "[DDDD:]BB:DD.F",

@@ -91,6 +91,7 @@ int qmp_cmd_device_list_properties(struct qmp_request *r, struct err *err)
 	static const char *const kinds[] = {
 		[PROP_STRING] = "str",
 		[PROP_BOOL] = "bool",
+		[PROP_ON_OFF_AUTO] = "OnOffAuto",
 		[PROP_UINT] = "uint64",
 		[PROP_SIZE] = "size",
 		[PROP_BDF] = "str",

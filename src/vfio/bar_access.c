@@ -49,6 +49,7 @@ enum io_status vfio_bar_access(void *opaque, struct io_access *access)
 {
 	struct vfio_region *region = opaque;
 	struct vfio_pci *dev = region->dev;
+	enum io_status status;
 	bool failed = false;
 
 	if (!dev->io || vfio_device_absent(dev) || access->offset >= region->size ||
@@ -59,6 +60,8 @@ enum io_status vfio_bar_access(void *opaque, struct io_access *access)
 	count_trap(region, access->offset);
 	if (vfio_msix_covers(&dev->irqs.msix, region->index, access->offset, access->size))
 		return vfio_msix_access(dev, region->index, access);
+	if (dev->n_mirrors && vfio_mirror_access(region, access, &status))
+		return status;
 	if (region->index == PCI_ROM && atomic_load(&dev->rom.ready)) {
 		if (access->write)
 			return IO_DONE;

@@ -120,6 +120,7 @@ static void function_reset(struct pci_function *fn)
 
 	pthread_mutex_lock(&fn->lock);
 	msix_table_reset(&dev->irqs.msix.table);
+	memset(dev->window, 0, sizeof(dev->window));
 	dev->power = 0;
 	pthread_mutex_unlock(&fn->lock);
 }

@@ -25,11 +25,13 @@
 #include "host/attach.h"
 #include "host/device_io.h"
 #include "irq.h"
+#include "quirks.h"
 #include "regions.h"
 
 #define VFIO_RESET_DEADLINE_MS 10000
 #define VFIO_CLOSE_DEADLINE_MS 1000
 
+#define VFIO_MIRRORS_MAX 3
 #define VFIO_BAR_UNMAPPED UINT64_MAX
 #define VFIO_P2P_RETRY_MS 20
 
@@ -60,6 +62,10 @@ struct vfio_pci {
 	unsigned config_size;
 	struct vfio_region region[PCI_BARS];
 	struct vfio_rom rom;
+	/* mirror.c: rows of the quirk table; what the guest wrote, under fn's lock */
+	const struct vfio_quirk *mirror[VFIO_MIRRORS_MAX];
+	unsigned n_mirrors;
+	uint8_t window[8];
 	struct vfio_firewall firewall;
 	struct vfio_irqs irqs;
 	bool realized, fenced;
@@ -136,6 +142,16 @@ enum io_status vfio_config_write(
 bool vfio_config_pass(struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value);
 /* Bus mastering, power and interrupts as config space says. */
 void vfio_config_sync(struct vfio_pci *dev) ON_WORKER;
+
+/* mirror.c */
+/* Before BARs are mapped: which ways to config space the card has, if they are to be trapped. */
+void vfio_mirror_find(struct vfio_pci *dev) ON_WORKER;
+/* vCPU. True: the access was one, *status says what became of it; else it is the card's. */
+bool vfio_mirror_access(
+	struct vfio_region *region, struct io_access *access, enum io_status *status);
+
+/* nv_clique.c: behind the firewall. -EINVAL, -ENOSPC with text. */
+int vfio_nv_clique_add(struct vfio_pci *dev, struct err *err) ON_WORKER;
 
 /* p2p.c: peer to peer. */
 /* Main: the BAR is at addr now, or VFIO_BAR_UNMAPPED. True: the worker has something to do. */

@@ -20,6 +20,19 @@ uint32_t vfio_firewall_bits(const uint8_t *mask, unsigned offset, unsigned size)
 	return pci_get(mask, offset, size);
 }
 
+/* Dwords of [offset, offset + size), of the first 256 bytes. */
+static uint64_t dwords(unsigned offset, unsigned size)
+{
+	unsigned first = offset / 4, n = (offset + size + 3) / 4 - first;
+
+	return (n < 64 ? (1ull << n) - 1 : UINT64_MAX) << first;
+}
+
+bool vfio_firewall_claimed(const struct vfio_firewall *fw, unsigned offset, unsigned size)
+{
+	return fw->claimed & dwords(offset, size);
+}
+
 static void copy(struct build *b, unsigned offset, unsigned size)
 {
 	memcpy(b->fn->config + offset, b->raw + offset, size);
@@ -301,6 +314,7 @@ static void build_caps(struct build *b)
 		unsigned size = policy ? standard_size(b, cap, policy) : 0;
 
 		claim(b, cap->offset, size ? size : cap_hidden_size(cap, false));
+		b->fw->claimed |= dwords(cap->offset, size ? size : 4);
 		if (!size || !cap_usable(b, cap) || cap_repeated(&list, i)) {
 			b->fw->hidden++;
 			continue;
@@ -377,6 +391,7 @@ static int build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_
 	memset(fw->trigger, 0, sizeof(fw->trigger));
 	fw->pm = fw->msi = fw->msix = fw->exp = fw->af = 0;
 	fw->hidden = fw->broken = 0;
+	fw->claimed = 0;
 	memset(fn->config, 0, sizeof(fn->config));
 	memset(fn->wmask, 0, sizeof(fn->wmask));
 	memset(fn->w1cmask, 0, sizeof(fn->w1cmask));

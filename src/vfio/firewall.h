@@ -28,6 +28,7 @@ struct vfio_firewall {
 	uint8_t trigger[PCI_CONFIG_SIZE];
 	/* Offsets of what the guest sees, 0: it does not. */
 	uint16_t pm, msi, msix, exp, af;
+	uint64_t claimed;    /* of the first 256 bytes: a bit per dword that a capability has */
 	unsigned hidden;     /* capabilities taken away */
 	unsigned broken;     /* list pointers that led nowhere */
 	atomic_ulong denied; /* guest writes that changed nothing because they may not */
@@ -50,6 +51,9 @@ struct vfio_firewall_facts {
  */
 int vfio_firewall_build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_t *raw,
 	const struct vfio_firewall_facts *facts);
+
+/* Is some of [offset, offset + size) a capability's? Of a hidden one its first dword counts. */
+bool vfio_firewall_claimed(const struct vfio_firewall *fw, unsigned offset, unsigned size);
 
 /* Bits of [offset, offset + size) in mask, little-endian. */
 uint32_t vfio_firewall_bits(const uint8_t *mask, unsigned offset, unsigned size);

@@ -64,6 +64,16 @@ static void disconnect_resample(struct vfio_pci *dev) ON_WORKER
 	watch->fn = NULL;
 }
 
+/* Where a card cannot mask its line the kernel takes it only if nobody shares it. */
+static const char *why_busy(const struct vfio_pci *dev, int ret)
+{
+	if (ret != -EBUSY)
+		return "";
+	if (vfio_quirk_find(VFIO_QUIRK_INTX_MASK, dev->fn.reset_config))
+		return ": the card is known not to mask its line, which others share; x-no-intx=on hides INTx";
+	return ": the line is shared, and the kernel wants it alone for this card; x-no-intx=on hides INTx";
+}
+
 void vfio_intx_on(struct vfio_pci *dev)
 {
 	const struct irq_sink *irq = dev->env.irq;
@@ -93,8 +103,8 @@ fail_irqfd:
 fail:
 	irqs->mode = VFIO_IRQ_OFF; /* the next sync tries again */
 	irqs->counts.failures++;
-	log_guest("vfio-pci '%s': cannot enable INTx: %s", dev->options->device.id,
-		ret < 0 ? strerror(-ret) : "unexpected answer of the kernel");
+	log_guest("vfio-pci '%s': cannot enable INTx: %s%s", dev->options->device.id,
+		ret < 0 ? strerror(-ret) : "unexpected answer of the kernel", why_busy(dev, ret));
 }
 
 void vfio_intx_off(struct vfio_pci *dev)

@@ -53,6 +53,7 @@ struct vfio_msix {
 	unsigned table_bar, pba_bar;
 	uint64_t table_at, pba_at;   /* offsets in their BARs */
 	uint64_t table_end, pba_end; /* exclusive */
+	bool pba_ours;		     /* the card has none where it could be read */
 	struct msix_table table;     /* as the guest sees it; under the function's lock */
 	bool resizable;		     /* worker: the kernel takes single vectors at any time */
 	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */

@@ -11,10 +11,34 @@
 #include "device.h"
 
 #define FULL_MS 1000
+#define PBA_BAR_MAX (1ull << 30) /* twice that is still a 32-bit BAR */
 
 static bool inside(uint64_t offset, uint64_t size, uint64_t room)
 {
 	return offset <= room && size <= room - offset;
+}
+
+/*
+ * Cards that misplace it are sold. Where it is known to be it is read; for others one of ours goes
+ * behind all that the card has in the table's BAR, which becomes larger for it: nothing is covered.
+ */
+static void place_pba(struct vfio_msix *msix, const uint8_t *raw, const uint64_t bar_size[static 6])
+{
+	const struct vfio_quirk *quirk = vfio_quirk_find(VFIO_QUIRK_PBA, raw);
+	uint64_t size = msix_pba_size(msix->n);
+
+	if (quirk && inside(quirk->at, size, bar_size[msix->pba_bar]) &&
+		(msix->pba_bar != msix->table_bar || quirk->at >= msix->table_end)) {
+		msix->pba_ours = false;
+		msix->pba_at = quirk->at;
+	} else if (bar_size[msix->table_bar] <= PBA_BAR_MAX) {
+		msix->pba_bar = msix->table_bar;
+		msix->pba_at = (bar_size[msix->table_bar] + 7) & ~7ull;
+	} else {
+		msix->pba_at = msix->pba_end = 0;
+		return;
+	}
+	msix->pba_end = msix->pba_at + size;
 }
 
 int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, unsigned vectors,
@@ -39,9 +63,9 @@ int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, u
 		msix->n = 0;
 		return -EINVAL;
 	}
-	/* Cards that misplace it are sold (Chelsio T5's VFs, Kunlun), and nobody reads it there. */
-	if (!inside(msix->pba_at, msix_pba_size(msix->n), bar_size[msix->pba_bar]))
-		msix->pba_at = msix->pba_end = 0;
+	msix->pba_ours = !inside(msix->pba_at, msix_pba_size(msix->n), bar_size[msix->pba_bar]);
+	if (msix->pba_ours)
+		place_pba(msix, raw, bar_size);
 	return 0;
 }
 
@@ -280,8 +304,11 @@ static uint64_t pba_read(struct vfio_pci *dev, uint64_t at, unsigned size)
 {
 	const struct vfio_region *region = &dev->region[dev->irqs.msix.pba_bar];
 	uint64_t value, device = 0;
-	ssize_t got = dev->io->ops->pread(
-		dev->io, &device, size, region->offset + dev->irqs.msix.pba_at + at);
+	ssize_t got = 0;
+
+	if (!dev->irqs.msix.pba_ours)
+		got = dev->io->ops->pread(
+			dev->io, &device, size, region->offset + dev->irqs.msix.pba_at + at);
 
 	pthread_mutex_lock(&dev->fn.lock);
 	value = msix_pba_read(&dev->irqs.msix.table, at, size);

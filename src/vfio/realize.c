@@ -100,7 +100,7 @@ static unsigned find_msix(struct vfio_pci *dev, const uint8_t *raw)
 		return 0;
 	}
 	region_hole(&dev->region[msix->table_bar], msix->table_at, msix_table_size(msix->n));
-	if (msix->pba_end)
+	if (msix->pba_end && !msix->pba_ours)
 		region_hole(&dev->region[msix->pba_bar], msix->pba_at, msix_pba_size(msix->n));
 	return msix->n;
 }
@@ -116,6 +116,22 @@ static int refuse_silent(const uint8_t *raw, struct err *err)
 	return -EIO;
 }
 
+/* The guest finds the pending bits where we have them, if that is not where the card says. */
+static void show_pba(struct vfio_pci *dev) ON_WORKER
+{
+	const struct vfio_msix *msix = &dev->irqs.msix;
+	struct vfio_region *region = &dev->region[msix->pba_bar];
+
+	if (!msix->n || !msix->pba_end)
+		return;
+	pci_put(dev->fn.config, dev->firewall.msix + PCI_MSIX_PBA, 4,
+		(uint32_t)msix->pba_at | msix->pba_bar);
+	if (msix->pba_ours && region->size < msix->pba_end) {
+		region->size = msix->pba_end;
+		region_plan(region);
+	}
+}
+
 static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err) ON_WORKER
 {
 	struct vfio_firewall_facts facts = {
@@ -123,10 +139,11 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 		.root_bus = on_root_bus(dev),
 		.can_reset = vfio_reset_possible(dev),
 		.strict = dev->options->strict_config,
-		.intx = dev->irqs.count[VFIO_PCI_INTX_IRQ_INDEX] > 0,
+		.intx = dev->irqs.count[VFIO_PCI_INTX_IRQ_INDEX] > 0 && !dev->options->no_intx,
 		.msi = dev->irqs.count[VFIO_PCI_MSI_IRQ_INDEX],
 	};
 	unsigned msi;
+	int ret;
 
 	facts.msix = find_msix(dev, raw);
 	if (vfio_firewall_build(&dev->firewall, &dev->fn, raw, &facts)) {
@@ -144,7 +161,12 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	dev->irqs.n_vectors = msi < MSI_VECTORS_MAX ? msi : MSI_VECTORS_MAX;
 	if (dev->irqs.n_vectors < dev->irqs.msix.n)
 		dev->irqs.n_vectors = dev->irqs.msix.n;
+	show_pba(dev);
 	declare_bars(dev, raw);
+	vfio_mirror_find(dev);
+	ret = vfio_nv_clique_add(dev, err);
+	if (ret)
+		return ret;
 	vfio_error_locate(dev, raw);
 	memcpy(dev->fn.reset_config, dev->fn.config, sizeof(dev->fn.config));
 	if (dev->firewall.broken)

@@ -129,13 +129,33 @@ int vfio_rom_open(struct vfio_pci *dev, struct err *err)
 
 	if (!options->romfile || romfile_empty(options))
 		return 0;
-	if (!options->rombar)
+	if (options->rombar == ON_OFF_OFF)
 		return err_set(err, EINVAL, "'romfile' needs rombar=on");
 	if (!dev->rom.image)
 		ret = read_file(vfio_env_host(&dev->env), &dev->rom, options->romfile, err);
 	if (ret < 0)
 		vfio_rom_release(dev);
 	return ret;
+}
+
+/* A ROM that hangs guests is shown to who asks for it. */
+static bool shown(const struct vfio_pci *dev)
+{
+	const struct vfio_pci_options *options = dev->options;
+	const struct vfio_quirk *quirk = vfio_quirk_find(VFIO_QUIRK_NO_ROM, dev->fn.config);
+
+	if (options->rombar == ON_OFF_OFF || romfile_empty(options))
+		return false;
+	if (!quirk || (!dev->rom.image && !dev->rom.own))
+		return true;
+	if (options->romfile || options->rombar == ON_OFF_ON) {
+		log_warn("vfio-pci '%s': %s; it is shown because %s asks for it",
+			options->device.id, quirk->why, options->romfile ? "romfile" : "rombar=on");
+		return true;
+	}
+	log_warn("vfio-pci '%s': %s: it is not shown; rombar=on or romfile shows one",
+		options->device.id, quirk->why);
+	return false;
 }
 
 void vfio_rom_declare(struct vfio_pci *dev)
@@ -146,7 +166,7 @@ void vfio_rom_declare(struct vfio_pci *dev)
 	rom->own = region->size;
 	region->writable = false;
 	region->size = region->n_areas = 0;
-	if (!dev->options->rombar || romfile_empty(dev->options))
+	if (!shown(dev))
 		return;
 	if (!rom->image) {
 		if (rom->own < ROM_MIN || rom->own > ROM_MAX)

@@ -32,7 +32,7 @@ static void check_ranges(const struct prop_type *type, const void *obj)
 
 		if (p->kind == PROP_UINT || p->kind == PROP_SIZE) {
 			memcpy(&number, field, sizeof(number));
-			must(!p->max || number <= p->max);
+			must(!p->max || number <= p->max || number == UINT64_MAX);
 		} else if (p->kind == PROP_DEVFN) {
 			memcpy(&devfn, field, sizeof(devfn));
 			must(devfn >= -1 && devfn <= 255);

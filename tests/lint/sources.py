@@ -66,7 +66,7 @@ LOG_EXCEPTIONS = {
     "src/vfio/host/peers.c": (1, "once for a BAR of a device (warned)"),
     "src/vfio/realize.c": (4, "a device is realized once"),
     "src/vfio/regions.c": (2, "a device is realized once"),
-    "src/vfio/rom.c": (2, "a device is realized once, and its ROM read once (ready)"),
+    "src/vfio/rom.c": (4, "a device is realized once, and its ROM read once (ready)"),
 }
 
 CALL = r"(?<![\w.>])({})\s*\("

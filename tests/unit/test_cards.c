@@ -135,10 +135,11 @@ static void guest_read(struct play *p)
 static uint8_t *own_register(struct play *p)
 {
 	const struct card_step *step = p->step;
-	const struct fake_region *region = &p->rig.card.region[step->where];
+	const struct fake_region *region;
 
 	if (step->where == CARD_CONFIG)
 		return p->rig.card.config + step->offset;
+	region = &p->rig.card.region[step->where];
 	if (region->bytes && step->offset + step->size <= region->size)
 		return region->bytes + step->offset;
 	differs(p, "the card has no register there");

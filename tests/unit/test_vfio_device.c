@@ -185,7 +185,17 @@ static void test_misplaced_pba(void **state)
 	fake_bar_write(&rig, 0, 0x200c, 4, 0);
 	fake_step(&rig);
 	assert_int_equal(rig.card.type, VFIO_PCI_MSIX_IRQ_INDEX);
-	/* Where one would have been is the card's. */
+	/* Its pending bits are ours, behind the card's registers, none of which is covered. */
+	assert_int_equal(fake_config_read(&rig, 0x40 + PCI_MSIX_PBA, 4), 0x8000);
+	fake_config_write(&rig, PCI_BASE_ADDRESS_0, 4, 0xffffffff);
+	assert_int_equal(fake_config_read(&rig, PCI_BASE_ADDRESS_0, 4), 0xffff0004);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x8000, 8), 0);
+	fake_bar_write(&rig, 0, 0x2010, 4, 0xfee01000); /* vector 1, masked */
+	fake_bar_write(&rig, 0, 0x201c, 4, 0);
+	fake_bar_write(&rig, 0, 0x201c, 4, 1);
+	assert_true(fake_card_fire(&rig.card, 1));
+	fake_step(&rig);
+	assert_int_equal(fake_bar_read(&rig, 0, 0x8000, 8), 2);
 	rig.card.region[0].bytes[0x3000] = 0x5a;
 	assert_int_equal(fake_bar_read(&rig, 0, 0x3000, 1), 0x5a);
 	assert_int_equal(fake_bar_read(&rig, 0, 0, 1), rig.card.region[0].bytes[0]);

@@ -152,7 +152,7 @@ static void test_small(void **state)
 
 static void rombar_off(struct vfio_pci_options *options)
 {
-	options->rombar = false;
+	options->rombar = ON_OFF_OFF;
 }
 
 static void romfile(struct vfio_pci_options *options)

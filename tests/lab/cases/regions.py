@@ -302,13 +302,16 @@ def region_options(lab):
     refuse("x-expect=8086", "x-expect", "VENDOR:DEVICE")
     refuse("romfile=/etc/passwd", "/etc/passwd", "expansion ROM")
     refuse("romfile=/no/such/rom", "/no/such/rom")
+    refuse("x-nv-gpudirect-clique=16", "x-nv-gpudirect-clique", "between 0 and 15")
+    refuse("x-nv-gpudirect-clique=1", "NVIDIA's GPUs", identity)
     image = rom_image()
     (lab.folder / "rom.bin").write_bytes(image)
-    names = {"net": (net, f",rombar=off,x-expect={identity}"), "blk": (blk, f",romfile={lab.folder / 'rom.bin'}")}
+    names = {"net": (net, f",rombar=off,x-no-intx=on,x-expect={identity}"), "blk": (blk, f",romfile={lab.folder / 'rom.bin'}")}
     with machine(lab, names) as (vmm, qmp):
         guest = vmm.guest
         check(6 not in bars(qmp, "net"), "rombar=off shows a ROM")
         check_equal(sizes(guest, slot(0))[6], 0, "the ROM's size with rombar=off")
+        check_equal(guest.check(f"cat /sys/bus/pci/devices/{slot(0)}/irq").strip(), "0", "the line with x-no-intx=on")
         guest.check(f"cd /sys/bus/pci/devices/{slot(1)}; echo 1 >rom; cat rom >/tmp/rom")
         check_equal(guest.check(f"head -c {len(image)} /tmp/rom | sha256sum").split()[0],
                     hashlib.sha256(image).hexdigest(), "romfile in the guest")
