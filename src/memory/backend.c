@@ -180,10 +180,12 @@ static int open_memfd(struct backend *b, struct err *err)
 }
 
 /* A file is never made shorter: what lies behind its size= is somebody else's. */
-static int set_size(struct backend *b, struct err *err)
+int backend_set_size(const struct backend *b, struct err *err)
 {
 	struct stat st;
 
+	if (b->fd < 0)
+		return 0;
 	if (fstat(b->fd, &st) != 0)
 		return err_set_errno(err, errno, "%s", backend_name(b));
 	if (b->named && (uint64_t)st.st_size >= b->size)
@@ -213,8 +215,6 @@ int backend_open(
 	} else {
 		ret = options->memfd ? open_memfd(b, err) : check_host(b, err);
 	}
-	if (!ret && b->fd >= 0)
-		ret = set_size(b, err);
 	if (ret < 0 && b->fd >= 0)
 		sys_closep(&b->fd);
 	if (ret < 0)

@@ -18,9 +18,11 @@ struct backend {
 	bool named; /* a file that others may have open, and find later */
 };
 
-/* Opens options' backend of size bytes. On failure its fd is -1. */
+/* Opens options' backend for size bytes. On failure its fd is -1. */
 int backend_open(
 	struct backend *b, const struct ram_options *options, uint64_t size, struct err *err);
+/* Makes its file that long; hugetlbfs takes multiples of its page size only. */
+int backend_set_size(const struct backend *b, struct err *err);
 /* Name for messages: what the user called it. */
 const char *backend_name(const struct backend *b);
 

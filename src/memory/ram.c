@@ -172,6 +172,8 @@ static int make_backend(
 	if (b.page_size > ram->page_size)
 		ram->page_size = b.page_size;
 	ret = check_pages(&ram->layout, index, b.page_size, err);
+	if (!ret)
+		ret = backend_set_size(&b, err);
 	return ret ? ret : map_backend(ram, index, &b, err);
 }
 
