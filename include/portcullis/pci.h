@@ -181,6 +181,8 @@ enum io_status pci_function_write(
  * Returns its offset, 0: no room.
  */
 unsigned pci_add_cap(struct pci_function *fn, uint8_t id, unsigned want, unsigned size);
+/* Its offset, 0: there is none. Takes the lock. */
+unsigned pci_find_cap(struct pci_function *fn, uint8_t id);
 /* Declares a BAR; sets the type bits and write mask. */
 void pci_set_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t size,
 	bool prefetchable);

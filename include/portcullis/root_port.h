@@ -29,6 +29,7 @@ struct root_port_options {
 	uint64_t
 		numa_node; /* the guest's node that it is near to; UINT64_MAX: none in particular */
 	bool native_hotplug, fast_unplug;
+	int32_t x_speed, x_width; /* the link's most; indices of the choices */
 };
 
 struct io_request;
@@ -79,6 +80,12 @@ void root_port_set_presence(struct root_port *port, bool present) ON_MAIN;
 void root_port_press_attention(struct root_port *port) ON_MAIN;
 /* Native: the guest is busy with the slot (power indicator blinking). */
 bool root_port_blinking(struct root_port *port) ON_MAIN;
+/*
+ * What is completed above the port of what the cards in the slot may ask for: bits of Device
+ * Capabilities 2 among ROOT_PORT_OFFERS (AtomicOp completion, 10-bit tags). Stays so at a reset.
+ */
+#define ROOT_PORT_OFFERS 0x00010380u
+void root_port_offer(struct root_port *port, uint32_t completes) ON_MAIN;
 /* Is the card powered? */
 bool root_port_powered(struct root_port *port) ON_MAIN;
 

@@ -81,8 +81,8 @@ DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 			}
 
 			/*
-			 * The operating system gets PME, AER and the PCIe capability, and native
-			 * hot plug where the machine has it; never SHPC (there is none), LTR or DPC.
+			 * The operating system gets PME, AER, the PCIe capability and LTR, and native
+			 * hot plug where the machine has it; never SHPC (there is none) or DPC.
 			 */
 			Method (_OSC, 4, Serialized)
 			{
@@ -93,10 +93,10 @@ DefinitionBlock ("", "DSDT", 2, "PRTCLS", "PORTCULL", 1)
 					Return (Arg3)
 				}
 				CreateDWordField (Arg3, 8, CDW3)
-				Local0 = CDW3 & 0x1c
+				Local0 = CDW3 & 0x3c
 				If (NATV)
 				{
-					Local0 = CDW3 & 0x1d
+					Local0 = CDW3 & 0x3d
 				}
 				If (Arg1 != 1)
 				{

@@ -155,6 +155,18 @@ static unsigned last_cap(const struct pci_function *fn)
 	return last;
 }
 
+unsigned pci_find_cap(struct pci_function *fn, uint8_t id)
+{
+	unsigned at;
+
+	pthread_mutex_lock(&fn->lock);
+	at = fn->config[PCI_CAPABILITY_LIST];
+	for (unsigned i = 0; at && fn->config[at + PCI_CAP_LIST_ID] != id; i++)
+		at = i < CAPS_MAX ? fn->config[at + PCI_CAP_LIST_NEXT] : 0;
+	pthread_mutex_unlock(&fn->lock);
+	return at;
+}
+
 unsigned pci_add_cap(struct pci_function *fn, uint8_t id, unsigned want, unsigned size)
 {
 	unsigned at = want ? want : (fn->cap_free + 3u) & ~3u, last = last_cap(fn);

@@ -11,27 +11,16 @@
 #include <portcullis/root_port.h>
 
 #include "bar.h"
+#include "root_port_express.h"
 #include "slot.h"
 
-#define EXP_SIZE 0x3c
 #define MSI_SIZE 14
 #define SSVID_SIZE 8
-#define DEVCTL_WRITABLE                                                                            \
-	(PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE |  \
-		PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ)
-#define LNKCTL_WRITABLE (PCI_EXP_LNKCTL_LD | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES)
-#define RTCTL_WRITABLE                                                                             \
-	(PCI_EXP_RTCTL_SECEE | PCI_EXP_RTCTL_SENFEE | PCI_EXP_RTCTL_SEFEE | PCI_EXP_RTCTL_PMEIE)
 /* Everything up to the link interrupt, but the electromechanical interlock, which is not there. */
 #define SLTCTL_WRITABLE 0x17ff
-#define SLTSTA_EVENTS (0x1f | PCI_EXP_SLTSTA_DLLSC)
 #define SLTCAP_NATIVE                                                                              \
 	(PCI_EXP_SLTCAP_ABP | PCI_EXP_SLTCAP_PCP | PCI_EXP_SLTCAP_AIP | PCI_EXP_SLTCAP_PIP |       \
 		PCI_EXP_SLTCAP_HPS | PCI_EXP_SLTCAP_HPC)
-/* 16 GT/s x 32: at least what any card of today has, so that no guest tells of a slow link. */
-#define LINK_SPEED 4
-#define LINK_WIDTH 32
-#define LINK_SPEEDS 0x1e /* LNKCAP2: 2.5 to 16 GT/s */
 
 static struct root_port *port_of(struct pci_function *fn)
 {
@@ -40,30 +29,13 @@ static struct root_port *port_of(struct pci_function *fn)
 
 static void add_exp(struct root_port *port)
 {
-	struct pci_function *fn = &port->function;
-	unsigned at = port->exp = pci_add_cap(fn, PCI_CAP_ID_EXP, 0, EXP_SIZE);
-	uint8_t *config = fn->config, *wmask = fn->wmask, *w1c = fn->w1cmask;
 	uint32_t sltcap = port->slot->native ? SLTCAP_NATIVE : 0;
 
-	pci_put(config, at + PCI_EXP_FLAGS, 2,
-		2 | PCI_EXP_TYPE_ROOT_PORT << 4 | PCI_EXP_FLAGS_SLOT);
-	pci_put(config, at + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_RBER);
-	pci_put(config, at + PCI_EXP_DEVCTL, 2,
-		PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN | PCI_EXP_DEVCTL_READRQ_512B);
-	pci_put(wmask, at + PCI_EXP_DEVCTL, 2, DEVCTL_WRITABLE);
-	pci_put(w1c, at + PCI_EXP_DEVSTA, 2, 0xf);
-	pci_put(config, at + PCI_EXP_LNKCAP, 4,
-		LINK_SPEED | LINK_WIDTH << 4 | PCI_EXP_LNKCAP_DLLLARC |
-			(uint32_t)port->options->port << 24);
-	pci_put(wmask, at + PCI_EXP_LNKCTL, 2, LNKCTL_WRITABLE);
-	pci_put(config, at + PCI_EXP_SLTCAP, 4, sltcap | (uint32_t)port->number << 19);
-	pci_put(wmask, at + PCI_EXP_SLTCTL, 2, port->slot->native ? SLTCTL_WRITABLE : 0);
-	pci_put(w1c, at + PCI_EXP_SLTSTA, 2, SLTSTA_EVENTS);
-	pci_put(wmask, at + PCI_EXP_RTCTL, 2, RTCTL_WRITABLE);
-	pci_put(w1c, at + PCI_EXP_RTSTA, 4, PCI_EXP_RTSTA_PME);
-	pci_put(config, at + PCI_EXP_LNKCAP2, 4, LINK_SPEEDS);
-	pci_put(config, at + PCI_EXP_LNKCTL2, 2, LINK_SPEED);
-	pci_put(wmask, at + PCI_EXP_LNKCTL2, 2, PCI_EXP_LNKCTL2_TLS);
+	root_port_express_init(port);
+	pci_put(port->function.config, port->exp + PCI_EXP_SLTCAP, 4,
+		sltcap | (uint32_t)port->number << 19);
+	pci_put(port->function.wmask, port->exp + PCI_EXP_SLTCTL, 2,
+		port->slot->native ? SLTCTL_WRITABLE : 0);
 }
 
 static void add_msi(struct root_port *port)
@@ -90,12 +62,10 @@ static void add_ssvid(struct root_port *port)
 static void show(struct root_port *port)
 {
 	uint8_t *config = port->function.config;
-	uint16_t link = port->slot->link ? LINK_SPEED | LINK_WIDTH << 4 | PCI_EXP_LNKSTA_DLLLA
-					 : 1; /* speed is undefined when down; 0 is reserved */
 
 	pci_put(config, port->exp + PCI_EXP_SLTCTL, 2, port->slot->control);
 	pci_put(config, port->exp + PCI_EXP_SLTSTA, 2, port->slot->status);
-	pci_put(config, port->exp + PCI_EXP_LNKSTA, 2, link);
+	root_port_link_show(port);
 }
 
 static void settled(void *opaque);
@@ -227,6 +197,7 @@ static void reset(struct pci_function *fn)
 }
 
 static const struct pci_function_ops root_port_ops = {
+	.config_read = root_port_express_read,
 	.config_write = write_config,
 	.reset = reset,
 };

@@ -6,6 +6,10 @@
 /* UINT64_MAX: PCI_RESERVE_AUTO. */
 #define AUTO "18446744073709551615"
 
+/* Codes and lanes of Link Capabilities are made of the index (root_port_express.c). */
+static const char *const speeds[] = { "2_5", "5", "8", "16", "32", "64", NULL };
+static const char *const widths[] = { "1", "2", "4", "8", "12", "16", "32", NULL };
+
 DEVICE_OPTIONS_HEAD(struct root_port_options, device);
 
 static const struct prop props[] = {
@@ -62,6 +66,18 @@ static const struct prop props[] = {
 		.offset = AT(fast_unplug),
 		.def = "off",
 		.help = "accepted: unplugging by ACPI is fast, and natively the guest decides" },
+	{ .name = "x-speed",
+		.kind = PROP_CHOICE,
+		.offset = AT(x_speed),
+		.def = "32",
+		.choices = speeds,
+		.help = "what the link can do at most, GT/s" },
+	{ .name = "x-width",
+		.kind = PROP_CHOICE,
+		.offset = AT(x_width),
+		.def = "32",
+		.choices = widths,
+		.help = "lanes the link has at most" },
 	{ .name = NULL },
 };
 

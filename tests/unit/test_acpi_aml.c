@@ -104,16 +104,16 @@ static void test_interrupt_routes(void **state)
 static void test_osc(void **state)
 {
 	(void)state;
-	/* ACPI hot plug: PME, AER, capability; the rest is refused, and that is said. */
+	/* ACPI hot plug: PME, AER, capability, LTR; the rest is refused, and that is said. */
 	expect(run(NULL, PCI_OSC "1 3 (01 00 00 00 1F 00 00 00 FF 00 00 00)"),
-		"0000: 11 00 00 00 1F 00 00 00 1C 00 00 00");
+		"0000: 11 00 00 00 1F 00 00 00 3C 00 00 00");
 	expect(run(NULL, PCI_OSC "1 3 (00 00 00 00 1F 00 00 00 1C 00 00 00)"),
 		"0000: 00 00 00 00 1F 00 00 00 1C 00 00 00");
 	expect(run(NULL, PCI_OSC "2 3 (00 00 00 00 1F 00 00 00 1C 00 00 00)"), "0000: 08 00 00 00");
 	/* Two dwords are a legal call: there is no control field to touch. */
 	fixture.desc.native_hotplug = true;
-	expect(run(NULL, PCI_OSC "1 3 (00 00 00 00 1F 00 00 00 1D 00 00 00)"),
-		"0000: 00 00 00 00 1F 00 00 00 1D 00 00 00");
+	expect(run(NULL, PCI_OSC "1 3 (00 00 00 00 1F 00 00 00 3D 00 00 00)"),
+		"0000: 00 00 00 00 1F 00 00 00 3D 00 00 00");
 	expect(run(NULL,
 		       "evaluate \\_SB.PCI0._OSC (00 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66) "
 		       "1 3 (00 00 00 00 1F 00 00 00 1D 00 00 00)"),
@@ -186,7 +186,7 @@ static void test_host_bridge_of_a_node(void **state)
 	expect(run(NULL,
 		       "evaluate \\_SB.PC03._OSC (5B 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66) "
 		       "1 3 (01 00 00 00 1F 00 00 00 FF 00 00 00)"),
-		"0000: 11 00 00 00 1F 00 00 00 1C 00 00 00");
+		"0000: 11 00 00 00 1F 00 00 00 3C 00 00 00");
 	expect(run(NULL, "evaluate \\_SB.PC03._PRT"), "Contains 128 Elements");
 	out = run("\\_SB.PC03.S31.INSR 1\n\\_SB.PC03.S31.PRES 1\n",
 		"evaluate \\_SB.PCI0.PSVC 0x31;evaluate \\_SB.PC03.S31.S00._STA");

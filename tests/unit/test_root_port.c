@@ -141,7 +141,13 @@ static void test_identity(void **state)
 	assert_int_equal(rd(f, PCI_INTERRUPT_PIN, 1), 0);
 	/* PCIe 2, root port, slot implemented */
 	assert_int_equal(rd(f, exp_at(f, PCI_EXP_FLAGS), 2), 0x0142);
-	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCAP), 4), 0x07100204);
+	/* 32 lanes of 32 GT/s, port 7; 8-bit tags; LTR; nothing is completed of an empty slot. */
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCAP), 4), 0x07100205);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCAP2), 4), 0x3e);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCTL2), 2), 5);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_DEVCAP), 4), 0x8020);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_DEVCTL), 2), 0x2910);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_DEVCAP2), 4), PCI_EXP_DEVCAP2_LTR);
 	assert_int_not_equal(fake_find_cap(&f->port.function, PCI_CAP_ID_MSI), 0);
 	assert_int_not_equal(fake_find_cap(&f->port.function, PCI_CAP_ID_SSVID), 0);
 	/* No BARs: probing finds none. */
@@ -149,6 +155,130 @@ static void test_identity(void **state)
 	assert_int_equal(rd(f, PCI_BASE_ADDRESS_0, 4), 0);
 	(void)wr(f, PCI_ROM_ADDRESS1, 4, 0xffffffff);
 	assert_int_equal(rd(f, PCI_ROM_ADDRESS1, 4), 0);
+}
+
+/* Linux's pci_configure_ltr(), and whoever writes what is there for one card only. */
+static void test_device_control_2(void **state)
+{
+	struct fixture *f = *state;
+	const unsigned at = exp_at(f, PCI_EXP_DEVCTL2);
+
+	(void)wr(f, at, 2, 0xffff);
+	assert_int_equal(rd(f, at, 2), PCI_EXP_DEVCTL2_LTR_EN);
+	pci_function_reset(&f->port.function);
+	assert_int_equal(rd(f, at, 2), 0);
+}
+
+static void test_offer(void **state)
+{
+	struct fixture *f = *state;
+	const unsigned at = exp_at(f, PCI_EXP_DEVCAP2);
+
+	root_port_offer(&f->port, UINT32_MAX);
+	assert_int_equal(rd(f, at, 4), 0x10b80);
+	/* The guest resets the machine: the same cards are in the slot. */
+	pci_function_reset(&f->port.function);
+	assert_int_equal(rd(f, at, 4), 0x10b80);
+	(void)wr(f, at, 4, 0);
+	assert_int_equal(rd(f, at, 4), 0x10b80);
+	root_port_offer(&f->port, PCI_EXP_DEVCAP2_ATOMIC_COMP64);
+	assert_int_equal(rd(f, at, 4), 0x900);
+	root_port_offer(&f->port, 0);
+	assert_int_equal(rd(f, at, 4), 0x800);
+	pci_function_reset(&f->port.function);
+	assert_int_equal(rd(f, at, 4), 0x800);
+}
+
+static uint32_t link_with_card(struct fixture *f, unsigned exp, uint32_t status)
+{
+	if (exp)
+		pci_put(f->card.config, exp + PCI_EXP_LNKSTA, 2, status);
+	return rd(f, exp_at(f, PCI_EXP_LNKSTA), 2);
+}
+
+/* Both ends of a link say the same; a port that is slower than its card says what it can. */
+static void test_link_status_is_the_cards(void **state)
+{
+	struct fixture *f = *state; /* ACPI: the slot has power */
+	const unsigned at2 = exp_at(f, PCI_EXP_LNKSTA2);
+	unsigned exp;
+
+	assert_int_equal(link_with_card(f, 0, 0), 1);
+	assert_int_equal(rd(f, at2, 2), 0);
+	assert_int_equal(pci_plug(&f->port.bus, &f->card, 0, false, NULL), 0);
+	/* Not shown yet, so there is no link. */
+	assert_int_equal(link_with_card(f, 0, 0), 1);
+	root_port_set_presence(&f->port, true);
+	/* A conventional card, then one that is PCI Express. */
+	assert_int_equal(link_with_card(f, 0, 0), 0x2205);
+	exp = pci_add_cap(&f->card, PCI_CAP_ID_EXP, 0, 0x3c);
+	assert_int_equal(link_with_card(f, exp, 0x1103), 0x2103);
+	assert_int_equal(rd(f, at2, 2), 0x1e);
+	/* It saves power, and comes back. */
+	assert_int_equal(link_with_card(f, exp, 0x1041), 0x2041);
+	assert_int_equal(rd(f, at2, 2), 0);
+	assert_int_equal(link_with_card(f, exp, 0x1105), 0x2105);
+	/* As pciehp reads it, and as whoever reads it with Link Control. */
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCTL), 4) >> 16, 0x2105);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKSTA) + 1, 1), 0x21);
+	/* A virtual function's reads 0, that of a card which is gone ones; a faster card. */
+	assert_int_equal(link_with_card(f, exp, 0), 0x2205);
+	assert_int_equal(link_with_card(f, exp, 0xffff), 0x2205);
+	assert_int_equal(link_with_card(f, exp, 0x0086), 0x2085);
+	/* It cannot be written, nor wakes the card's own registers. */
+	(void)wr(f, exp_at(f, PCI_EXP_LNKSTA), 2, 0);
+	assert_int_equal(link_with_card(f, exp, 0x1103), 0x2103);
+	pci_unplug(&f->card);
+	root_port_set_presence(&f->port, false);
+	assert_int_equal(link_with_card(f, 0, 0), 1);
+}
+
+/* Capability lists of cards may lead in circles. */
+static void test_find_cap(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(pci_find_cap(&f->port.function, PCI_CAP_ID_EXP), f->port.exp);
+	assert_int_equal(pci_find_cap(&f->port.function, PCI_CAP_ID_MSI), f->port.msi);
+	assert_int_equal(pci_find_cap(&f->port.function, PCI_CAP_ID_VPD), 0);
+	assert_int_equal(pci_find_cap(&f->card, PCI_CAP_ID_EXP), 0);
+	pci_put(f->card.config, PCI_CAPABILITY_LIST, 1, 0xff);
+	pci_put(f->card.config, 0xff, 2, 0xff00);
+	assert_int_equal(pci_find_cap(&f->card, PCI_CAP_ID_EXP), 0);
+}
+
+static void test_speed_and_width(void **state)
+{
+	static const struct {
+		const char *options;
+		uint32_t lnkcap, lnkcap2;
+	} cases[] = {
+		{ "id=rp1,addr=2,x-speed=2_5,x-width=1", 0x00100011, 0x02 },
+		{ "id=rp1,addr=2,x-speed=5,x-width=2", 0x00100022, 0x06 },
+		{ "id=rp1,addr=2,x-speed=8,x-width=4", 0x00100043, 0x0e },
+		{ "id=rp1,addr=2,x-speed=16,x-width=8", 0x00100084, 0x1e },
+		{ "id=rp1,addr=2,x-speed=32,x-width=12", 0x001000c5, 0x3e },
+		{ "id=rp1,addr=2,x-speed=64,x-width=16", 0x00100106, 0x7e },
+		{ "id=rp1,addr=2,x-width=32", 0x00100205, 0x3e },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture *f = fixture_new(cases[i].options);
+		uint32_t lnkcap = cases[i].lnkcap;
+		void *end = f;
+
+		assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCAP), 4), lnkcap);
+		assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCAP2), 4), cases[i].lnkcap2);
+		assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKCTL2), 2), lnkcap & 0xf);
+		assert_int_equal(pci_plug(&f->port.bus, &f->card, 0, false, NULL), 0);
+		root_port_set_presence(&f->port, true);
+		assert_int_equal(link_with_card(f, 0, 0), 0x2000 | (lnkcap & 0x3ff));
+		assert_int_equal(
+			rd(f, exp_at(f, PCI_EXP_LNKSTA2), 2), (lnkcap & 0xf) >= 3 ? 0x1e : 0);
+		pci_unplug(&f->card);
+		teardown(&end);
+	}
 }
 
 static void test_slot_numbers(void **state)
@@ -242,7 +372,7 @@ static void test_native_plug(void **state)
 	assert_true(root_port_powered(&f->port));
 	assert_int_equal(
 		slot_status(f), PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_CC | PCI_EXP_SLTSTA_DLLSC);
-	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKSTA), 2), PCI_EXP_LNKSTA_DLLLA | 32 << 4 | 4);
+	assert_int_equal(rd(f, exp_at(f, PCI_EXP_LNKSTA), 2), PCI_EXP_LNKSTA_DLLLA | 32 << 4 | 5);
 	assert_int_equal(fake_sink_count(&f->fake, 'i'), 2);
 }
 
@@ -398,6 +528,11 @@ int main(void)
 		NATIVE(test_no_interrupt_without_msi_or_mastering),
 		NATIVE(test_reset_shows_what_is_plugged),
 		NATIVE(test_secondary_bus_reset),
+		NATIVE(test_device_control_2),
+		NATIVE(test_offer),
+		ACPI(test_link_status_is_the_cards),
+		NATIVE(test_find_cap),
+		cmocka_unit_test(test_speed_and_width),
 		cmocka_unit_test(test_release_of_nothing),
 	};
 
