@@ -73,7 +73,7 @@ $(B)/tests/unit/test_kvm_mce $(B)/tests/unit/test_vfio_device_io: WRAP = sys_ioc
 # Tests that run a whole machine, on the fake host instead of this one.
 MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load
 START_TESTS = test_machine test_machine_end
-RIG_TESTS = $(START_TESTS) test_bars test_panic test_plug test_plug_slots test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
+RIG_TESTS = $(START_TESTS) test_bars test_panic test_plug test_plug_slots test_port_offer test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
 $(START_TESTS:%=$(B)/tests/unit/%): WRAP += mmap munmap

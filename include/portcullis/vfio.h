@@ -99,6 +99,14 @@ struct pci_function *vfio_pci_function(struct vfio_pci *dev);
 struct loop *vfio_pci_worker(const struct vfio_pci *dev);
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev);
 /*
+ * What the host is known to complete above the device, of what it may send: bits of
+ * PCI_EXP_DEVCAP2, AtomicOps and 10-bit tags (PCIe 5.0 7.5.3.15). Before realize, or where the
+ * kernel does not say: less. Constant afterwards.
+ */
+uint32_t vfio_pci_completes(const struct vfio_pci *dev);
+/* Are both functions of one card of the host, and what is above one above the other? */
+bool vfio_pci_shares_link(const struct vfio_pci *dev, const struct vfio_pci *other);
+/*
  * Function reset, interrupts off, guest view as at power-on. Under a running guest between prepare
  * and done: there vCPUs find no device and its BARs are in no memslot (reset_prepare.c).
  */

@@ -90,7 +90,11 @@ int device_plug(struct device *device, struct err *err)
 	struct pci_function *fn = device->class->function(device);
 	int ret = pci_plug(device->bus, fn, device->devfn, device->multifunction, err);
 
-	return ret ? err_prefix(err, "%s '%s'", device->class->type->name, device->id) : 0;
+	if (ret)
+		return err_prefix(err, "%s '%s'", device->class->type->name, device->id);
+	if (device->port)
+		port_update_offer(device->port);
+	return 0;
 }
 
 static int open_job(struct device *device, struct err *err)
@@ -206,6 +210,7 @@ static void carry_out(struct device *device, unsigned effects) ON_MAIN
 		device->class->cancel(device);
 	if (effects & LIFE_UNPLUG) {
 		pci_unplug(device->class->function(device));
+		port_update_offer(port);
 		device->grace = bus_grace(&m->bus);
 	}
 	if (effects & LIFE_STOP_TIMER)

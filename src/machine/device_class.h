@@ -13,6 +13,7 @@
 #define PORTCULLIS_MACHINE_DEVICE_CLASS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <portcullis/role.h>
 
@@ -41,6 +42,12 @@ struct device_class {
 	/* Around a reset of its bus; NULL: registers are as at power-on, by pci_function_reset(). */
 	void (*reset_prepare)(struct device *device);
 	void (*reset_done)(struct device *device);
+	/*
+	 * What is completed above it of what it may send (vfio_pci_completes()), and does the same
+	 * hold for other, a device of the class? NULL: it sends nothing of the kind.
+	 */
+	uint32_t (*completes)(const struct device *device);
+	bool (*shares_link)(const struct device *device, const struct device *other);
 	/* Takes from limits what this device cannot reach: dma_limits_join(). */
 	void (*dma_limits)(const struct device *device, struct dma_limits *limits);
 };

@@ -179,6 +179,16 @@ static void dma_limits(const struct device *device, struct dma_limits *limits) O
 	dma_limits_join(limits, &own);
 }
 
+static uint32_t completes(const struct device *device) ON_MAIN
+{
+	return vfio_pci_completes(device->card);
+}
+
+static bool shares_link(const struct device *device, const struct device *other) ON_MAIN
+{
+	return vfio_pci_shares_link(device->card, other->card);
+}
+
 const struct device_class passthrough_class = {
 	.type = &vfio_pci_type,
 	.hot_pluggable = true,
@@ -194,6 +204,8 @@ const struct device_class passthrough_class = {
 	.cancel = cancel,
 	.reset_prepare = reset_prepare,
 	.reset_done = reset_done,
+	.completes = completes,
+	.shares_link = shares_link,
 	.dma_limits = dma_limits,
 };
 

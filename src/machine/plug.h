@@ -30,6 +30,8 @@ void hotplug_release(struct machine *m);
 void hotplug_reset(struct machine *m) ON_MAIN;
 /* What the slot shows, as functions are plugged now; tell: the guest is told of the difference. */
 void port_update_presence(struct port *port, bool tell) ON_MAIN;
+/* port_offer.c: what the port completes, as cards are plugged now. */
+void port_update_offer(struct port *port) ON_MAIN;
 /*
  * What was behind port is gone without the guest's word: it is told, and a new card waits for it.
  */

@@ -155,8 +155,10 @@ int machine_realize(struct machine *m, struct err *err)
 		ret = place_mem64(m, err);
 	if (!ret)
 		ret = realize_devices(m, err);
-	for (struct port *p = m->ports; !ret && p; p = p->next)
+	for (struct port *p = m->ports; !ret && p; p = p->next) {
+		port_update_offer(p); /* of some of it the devices say only now */
 		port_update_presence(p, false);
+	}
 	if (!ret)
 		ret = machine_load(m, err);
 	if (!ret)

@@ -81,6 +81,10 @@ unsigned cap_hidden_size(const struct cap *cap, bool ext);
 #define CAP_ID_MSIX 0x11
 #define CAP_ID_SATA 0x12
 #define CAP_ID_AF 0x13
+/* Newer than Debian 12's <linux/pci_regs.h> (PCIe 5.0 7.5.3.15, 7.5.3.16): 10-bit tags. */
+#define PCI_EXP_DEVCAP2_TAG10_COMP 0x00010000
+#define PCI_EXP_DEVCAP2_TAG10_REQ 0x00020000
+#define PCI_EXP_DEVCTL2_TAG10_REQ_EN 0x1000
 #define EXT_CAP_ID_AER 0x01
 #define EXT_CAP_ID_DSN 0x03
 #define EXT_CAP_ID_VSEC 0x0b

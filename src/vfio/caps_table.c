@@ -10,6 +10,9 @@
  *   They are writable in our copy only: drivers that save and restore them work.
  * - Whether the card reports errors (AER) is the host's business as well: it acts on them, and so
  *   does on-error. A guest that turns that off for itself must not turn it off for the host.
+ * - AtomicOps pass as the kernel passes them. A guest's drivers turn them on when the port above says
+ *   that it completes them, and guests' ports say what the kernel says of the host's
+ *   (vfio_pci_completes()). Extended tags (8 bits) pass: every completer has to take those.
  * - VPD can be read; writing it would change the card for whoever gets it next.
  * - Vendors' own capabilities are windows that drivers and tools write through (mlx5's VSC, Xilinx
  *   MCAP, virtio's PCI_CFG): the kernel passes them, and so do we.
@@ -64,9 +67,14 @@ static const struct cap_field express[] = {
 	/* Link control in our copy; link status is the true one. */
 	{ .offset = 0x10, .size = 2, .keep = 0x01cb },
 	RO_LIVE(0x12, 2),
-	/* Device capabilities 2: completion timeouts only (no LTR, OBFF, 10-bit tags, prefixes). */
-	{ .offset = 0x24, .size = 4, .hide = ~0x0000001fu },
-	{ .offset = 0x28, .size = 2, .live = 0x001f, .hide = 0xffe0, .pass = 0x001f },
+	/*
+	 * Device capabilities 2: completion timeouts, AtomicOps, LTR, 10-bit tags (no OBFF, TPH,
+	 * prefixes). Device control 2: what is the device's own passes, IDO's two bits too; LTR
+	 * (bit 10) and 10-bit tags (bit 12): open_agreed() in firewall.c.
+	 */
+	{ .offset = 0x24, .size = 4, .hide = ~0x00030bdfu },
+	{ .offset = 0x28, .size = 2, .live = 0x035f, .hide = 0xe8a0, .keep = 0x1400,
+	  .pass = 0x035f },
 	{ .offset = 0x30, .size = 2, .keep = 0x0fff },
 	RO_LIVE(0x32, 2),
 	{ .size = 0 },

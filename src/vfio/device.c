@@ -11,17 +11,28 @@
 #include <portcullis/err.h>
 #include <portcullis/log.h>
 
-int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err)
+static int probe_info(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err)
 {
-	struct vfio_device_info info = { .argsz = sizeof(info) };
-	struct vfio_region config;
+	struct vfio_device_info *info = NULL;
 	int ret = io->ops->info(io, &info);
 
 	if (ret)
 		return err_set_errno(err, -ret, "cannot ask the kernel about the device");
-	if (!(info.flags & VFIO_DEVICE_FLAGS_PCI))
+	dev->flags = info->flags;
+	dev->completes = vfio_device_atomics(info);
+	free(info);
+	if (!(dev->flags & VFIO_DEVICE_FLAGS_PCI))
 		return err_set(err, ENODEV, "this is not a PCI device");
-	dev->flags = info.flags;
+	return 0;
+}
+
+int vfio_device_probe(struct vfio_pci *dev, struct vfio_device_io *io, struct err *err)
+{
+	struct vfio_region config;
+	int ret = probe_info(dev, io, err);
+
+	if (ret)
+		return ret;
 	ret = region_query(&config, io, VFIO_PCI_CONFIG_REGION_INDEX);
 	if (ret || config.size < 64)
 		return err_set(err, ret ? -ret : EIO, "the kernel does not give config space");
@@ -254,4 +265,17 @@ struct loop *vfio_pci_worker(const struct vfio_pci *dev)
 const struct vfio_pci_options *vfio_pci_get_options(const struct vfio_pci *dev)
 {
 	return dev->options;
+}
+
+uint32_t vfio_pci_completes(const struct vfio_pci *dev)
+{
+	return dev->completes;
+}
+
+/* Names of PCI devices are their addresses; those of others have no function number. */
+bool vfio_pci_shares_link(const struct vfio_pci *dev, const struct vfio_pci *other)
+{
+	const char *dot = strrchr(dev->name, '.');
+
+	return dot && !strncmp(dev->name, other->name, (size_t)(dot - dev->name) + 1);
 }

@@ -58,6 +58,7 @@ struct vfio_pci {
 	struct loop *worker;
 	struct vfio_device_io *io; /* borrowed from the attachment; NULL while closed */
 	uint32_t flags;		   /* VFIO_DEVICE_FLAGS_* */
+	uint32_t completes;	   /* what is above it on the host: vfio_pci_completes() */
 	uint64_t config_at;	   /* config space's offset on the device fd */
 	unsigned config_size;
 	struct vfio_region region[PCI_BARS];

@@ -212,6 +212,34 @@ static void drop_link(struct build *b, unsigned at, unsigned size)
 }
 
 /*
+ * What the host has to take part in, and whether it does is what it has turned on in the device:
+ * LTR messages that the port above does not expect are errors of the host's, and tags that somebody
+ * on the way cuts off complete other requests. So a guest is shown that the device can do them
+ * where the host has them on, turns them on in our copy, and they stay as the host has them.
+ */
+static void open_agreed(struct build *b, unsigned at, unsigned size)
+{
+	static const struct {
+		uint32_t cap;
+		uint16_t control;
+	} agreed[] = { { PCI_EXP_DEVCAP2_LTR, PCI_EXP_DEVCTL2_LTR_EN },
+		{ PCI_EXP_DEVCAP2_TAG10_REQ, PCI_EXP_DEVCTL2_TAG10_REQ_EN } };
+	uint32_t on;
+
+	if (size < PCI_EXP_DEVCTL2 + 2)
+		return;
+	on = pci_get(b->raw, at + PCI_EXP_DEVCTL2, 2);
+	for (unsigned i = 0; i < sizeof(agreed) / sizeof(agreed[0]); i++) {
+		clear_bytes(b->fn->config, at + PCI_EXP_DEVCTL2, 2, agreed[i].control);
+		if (on & agreed[i].control)
+			continue;
+		clear_bytes(b->fn->config, at + PCI_EXP_DEVCAP2, 4, agreed[i].cap);
+		clear_bytes(b->fn->wmask, at + PCI_EXP_DEVCTL2, 2, agreed[i].control);
+	}
+	b->fw->tags10 = on & PCI_EXP_DEVCTL2_TAG10_REQ_EN;
+}
+
+/*
  * On the root bus an endpoint has no link above it and must be an integrated one; behind a port it
  * must not be (Linux and Windows check the combination).
  */
@@ -238,6 +266,7 @@ static void open_express(struct build *b, unsigned at, unsigned size)
 	pci_put(config, at + PCI_EXP_FLAGS, 2, flags | type << 4);
 	if (!b->facts->can_reset)
 		clear_bytes(config, at + PCI_EXP_DEVCAP, 4, PCI_EXP_DEVCAP_FLR);
+	open_agreed(b, at, size);
 	/* Slot and root registers mean nothing in an endpoint. */
 	for (unsigned i = PCI_EXP_SLTCAP; i < PCI_EXP_DEVCAP2 && i < size; i++)
 		config[at + i] = 0;
@@ -390,6 +419,7 @@ static int build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_
 	memset(fw->effect, 0, sizeof(fw->effect));
 	memset(fw->trigger, 0, sizeof(fw->trigger));
 	fw->pm = fw->msi = fw->msix = fw->exp = fw->af = 0;
+	fw->tags10 = false;
 	fw->hidden = fw->broken = 0;
 	fw->claimed = 0;
 	memset(fn->config, 0, sizeof(fn->config));

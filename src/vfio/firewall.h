@@ -29,6 +29,7 @@ struct vfio_firewall {
 	/* Offsets of what the guest sees, 0: it does not. */
 	uint16_t pm, msi, msix, exp, af;
 	uint64_t claimed;    /* of the first 256 bytes: a bit per dword that a capability has */
+	bool tags10;	     /* the host has 10-bit tags on */
 	unsigned hidden;     /* capabilities taken away */
 	unsigned broken;     /* list pointers that led nowhere */
 	atomic_ulong denied; /* guest writes that changed nothing because they may not */

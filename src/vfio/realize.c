@@ -162,6 +162,8 @@ static int build_view(struct vfio_pci *dev, const uint8_t *raw, struct err *err)
 	if (dev->irqs.n_vectors < dev->irqs.msix.n)
 		dev->irqs.n_vectors = dev->irqs.msix.n;
 	show_pba(dev);
+	if (dev->firewall.tags10)
+		dev->completes |= PCI_EXP_DEVCAP2_TAG10_COMP;
 	declare_bars(dev, raw);
 	vfio_mirror_find(dev);
 	ret = vfio_nv_clique_add(dev, err);

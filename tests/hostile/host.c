@@ -82,10 +82,10 @@ static struct card *card_of(struct vfio_device_io *io)
 	return io->opaque;
 }
 
-static int lying_info(struct vfio_device_io *io, struct vfio_device_info *info)
+static int lying_info(struct vfio_device_io *io, struct vfio_device_info **out)
 {
 	check_role("VFIO_DEVICE_GET_INFO", false);
-	return lie_fails() ? -lie_errno() : host.card_base->info(io, info);
+	return lie_fails() ? -lie_errno() : host.card_base->info(io, out);
 }
 
 static int lying_region_info(

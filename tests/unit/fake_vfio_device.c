@@ -32,15 +32,43 @@ static bool fault_now(struct fake_card *card)
 	return fails;
 }
 
-static int card_info(struct vfio_device_io *io, struct vfio_device_info *info)
+/* Another capability first, as s390 has them; Linux 6.6 says so only of what it has to tell. */
+static void put_atomics(struct fake_card *card, struct vfio_device_info *info)
+{
+	struct {
+		struct vfio_info_cap_header other;
+		uint32_t pad[2];
+		struct vfio_info_cap_header header;
+		uint32_t flags, reserved;
+	} chain = { .other = { .id = VFIO_DEVICE_INFO_CAP_ZPCI_BASE, .version = 1 },
+		.header = { .id = 5, .version = 1 },
+		.flags = card->atomics };
+	uint32_t at = sizeof(struct vfio_device_info);
+
+	info->flags |= VFIO_DEVICE_FLAGS_CAPS;
+	info->cap_offset = (at + 3) & ~3u;
+	chain.other.next = info->cap_offset + 16;
+	memcpy((uint8_t *)info + info->cap_offset, &chain, sizeof(chain));
+}
+
+static int card_info(struct vfio_device_io *io, struct vfio_device_info **out)
 {
 	struct fake_card *card = card_of(io);
+	const size_t bytes = sizeof(**out) + (card->atomics ? 36 : 0);
+	struct vfio_device_info *info;
 
 	if (fault_now(card))
 		return -card->fail_errno;
+	info = calloc(1, bytes);
+	if (!info)
+		return -ENOMEM;
+	info->argsz = (uint32_t)bytes;
 	info->flags = card->flags;
 	info->num_regions = VFIO_PCI_NUM_REGIONS;
 	info->num_irqs = VFIO_PCI_NUM_IRQS;
+	if (card->atomics)
+		put_atomics(card, info);
+	*out = info;
 	return 0;
 }
 

@@ -43,8 +43,9 @@ struct fake_card {
 	unsigned config_size;
 	struct fake_region region[VFIO_PCI_NUM_REGIONS];
 	uint32_t irq_count[VFIO_PCI_NUM_IRQS], irq_flags[VFIO_PCI_NUM_IRQS];
-	uint32_t flags; /* of the device info */
-	bool mediated;	/* knows two kinds of interrupt, and no eventfd to unmask INTx by */
+	uint32_t flags;	  /* of the device info */
+	uint32_t atomics; /* VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP; 0: the kernel says nothing */
+	bool mediated;	  /* knows two kinds of interrupt, and no eventfd to unmask INTx by */
 
 	/* state of the card's interrupts, as the kernel has it */
 	int type;	/* VFIO_PCI_*_IRQ_INDEX, -1: none */

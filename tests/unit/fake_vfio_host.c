@@ -304,10 +304,13 @@ static void fake_close(const struct vfio_host *host, int number)
 	sys_close(number);
 }
 
-static int no_info(struct vfio_device_io *io, struct vfio_device_info *info)
+static int no_info(struct vfio_device_io *io, struct vfio_device_info **out)
 {
 	(void)io;
-	*info = (struct vfio_device_info){ .argsz = sizeof(*info) };
+	*out = calloc(1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	(*out)->argsz = sizeof(**out);
 	return 0;
 }
 

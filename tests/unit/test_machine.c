@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <linux/pci_regs.h>
 
 #include <portcullis/acpi.h>
 #include <portcullis/machine_query.h>
@@ -442,12 +443,41 @@ static void each_node_has_what_is_its(void **state)
 	nothing_is_left();
 }
 
+/* What VFIO says when a card is opened, and what its registers say when it is realized. */
+static void ports_complete_what_their_cards_may_ask_for(void **state)
+{
+	static const uint32_t offers[] = { 0x10180, 0 };
+	struct err err = { 0 };
+	struct port *port;
+	unsigned i = 0;
+
+	(void)state;
+	begin(PORT " -device pcie-root-port,id=rp2,addr=2" CARD CARD2);
+	rig.card[0].atomics = 3;
+	pci_put(rig.card[0].config, 0x80 + PCI_EXP_DEVCTL2, 2, 0x1000);
+	rig.card[1].atomics = 7; /* on pcie.0: there is nobody to say so */
+	assert_int_equal(make(&err), 0);
+	workers_start();
+	assert_int_equal(machine_realize(rig.m, &err), 0);
+	for (port = rig.m->ports; port; port = port->next) {
+		struct pci_function *fn = &port->root.function;
+		unsigned at = pci_find_cap(fn, PCI_CAP_ID_EXP) + PCI_EXP_DEVCAP2;
+
+		assert_int_equal(pci_config_read(fn, at, 4) & ROOT_PORT_OFFERS, offers[i++]);
+	}
+	assert_int_equal(i, 2);
+	assert_true(machine_end(rig.m));
+	machine_gone();
+	nothing_is_left();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(none_is_freed),
 		cmocka_unit_test(all_is_in_its_place),
 		cmocka_unit_test(each_node_has_what_is_its),
+		cmocka_unit_test(ports_complete_what_their_cards_may_ask_for),
 		cmocka_unit_test(each_error_says_what_it_is_about),
 		cmocka_unit_test(no_memory_is_left),
 		cmocka_unit_test(a_file_cannot_be_had),

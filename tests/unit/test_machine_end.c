@@ -22,7 +22,7 @@
 
 static struct {
 	_Atomic bool hold, inside;
-	int (*info)(struct vfio_device_io *io, struct vfio_device_info *info);
+	int (*info)(struct vfio_device_io *io, struct vfio_device_info **out);
 	struct loop_timer timer;
 	bool abandon;
 } slow;
@@ -35,10 +35,10 @@ static void hold_here(void)
 }
 
 /* Attaching: the kernel asks the card. */
-static int slow_info(struct vfio_device_io *io, struct vfio_device_info *info)
+static int slow_info(struct vfio_device_io *io, struct vfio_device_info **out)
 {
 	hold_here();
-	return slow.info(io, info);
+	return slow.info(io, out);
 }
 
 /* Pinning memory. */

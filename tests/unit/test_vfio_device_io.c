@@ -84,11 +84,12 @@ static void test_no_device(void **state)
 		.fd = memfd_create("x", MFD_CLOEXEC) };
 	struct vfio_region_info *region = NULL;
 	struct vfio_irq_set set = { .argsz = sizeof(set) };
-	struct vfio_device_info info;
+	struct vfio_device_info *info = NULL;
 	struct vfio_irq_info irq;
 
 	(void)state;
 	assert_int_equal(io.ops->info(&io, &info), -ENOTTY);
+	assert_null(info);
 	assert_int_equal(io.ops->region_info(&io, 0, &region), -ENOTTY);
 	assert_null(region);
 	assert_int_equal(io.ops->irq_info(&io, 0, &irq), -ENOTTY);

@@ -276,6 +276,94 @@ static void test_unclaimed_conventional(void **state)
 	assert_int_equal(fake_config_read(&rig, 0x104, 4), 0);
 }
 
+#define DEVCAP2 (0x80 + PCI_EXP_DEVCAP2)
+#define DEVCTL2 (0x80 + PCI_EXP_DEVCTL2)
+
+static void card_capable(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	pci_put(card->config, DEVCAP2, 4, 0xffffffff);
+}
+
+static void card_agreed(struct fake_card *card)
+{
+	card_capable(card);
+	pci_put(card->config, DEVCTL2, 2, 0x1400);
+}
+
+/* The host has neither LTR nor 10-bit tags on: the guest cannot, and does not see that it could. */
+FAKE_RIG_START(capable, card_capable, "rp1")
+
+static void test_atomics(void **state)
+{
+	(void)state;
+	assert_int_equal(fake_config_read(&rig, DEVCAP2, 4), 0x000103df);
+	fake_config_write(&rig, DEVCAP2, 4, 0);
+	assert_int_equal(fake_config_read(&rig, DEVCAP2, 4), 0x000103df);
+	/* The bit of requests, and nothing but that. */
+	fake_config_write(&rig, DEVCTL2, 2, PCI_EXP_DEVCTL2_ATOMIC_REQ);
+	assert_int_equal(device(DEVCTL2, 2), PCI_EXP_DEVCTL2_ATOMIC_REQ);
+	assert_int_equal(fake_config_read(&rig, DEVCTL2, 2), PCI_EXP_DEVCTL2_ATOMIC_REQ);
+	/* Byte by byte, with all that is the host's. */
+	fake_config_write(&rig, DEVCTL2, 1, 0xff);
+	fake_config_write(&rig, DEVCTL2 + 1, 1, 0xff);
+	assert_int_equal(device(DEVCTL2, 2), 0x035f);
+	assert_int_equal(fake_config_read(&rig, DEVCTL2, 2), 0x035f);
+	fake_config_write(&rig, DEVCTL2, 4, 0);
+	assert_int_equal(device(DEVCTL2, 2), 0);
+	assert_false(rig.dev->firewall.tags10);
+	assert_int_equal(vfio_pci_completes(rig.dev), 0);
+}
+
+/* The host has them on, and they stay on, whatever the guest says. */
+FAKE_RIG_START(agreed, card_agreed, "rp1")
+
+static void test_agreed(void **state)
+{
+	(void)state;
+	assert_int_equal(fake_config_read(&rig, DEVCAP2, 4), 0x00030bdf);
+	assert_int_equal(fake_config_read(&rig, DEVCTL2, 2), 0);
+	fake_config_write(&rig, DEVCTL2, 2, 0xffff);
+	assert_int_equal(fake_config_read(&rig, DEVCTL2, 2), 0x175f);
+	assert_int_equal(device(DEVCTL2, 2), 0x175f);
+	fake_config_write(&rig, DEVCTL2, 2, 0);
+	assert_int_equal(fake_config_read(&rig, DEVCTL2, 2), 0);
+	assert_int_equal(device(DEVCTL2, 2), 0x1400);
+	assert_int_equal(vfio_pci_completes(rig.dev), 0x10000);
+}
+
+/* Registers end before Device Control 2: a version 1 capability. */
+static void card_version_1(struct fake_card *card)
+{
+	card_agreed(card);
+	pci_put(card->config, 0x80 + PCI_EXP_FLAGS, 2, 1);
+}
+
+FAKE_RIG_START(version_1, card_version_1, "rp1")
+
+static void test_version_1_agrees_to_nothing(void **state)
+{
+	(void)state;
+	assert_false(rig.dev->firewall.tags10);
+	assert_int_equal(vfio_pci_completes(rig.dev), 0);
+}
+
+/* What Linux 6.6 says of the path, in its bits, behind a capability of another kind. */
+static void card_atomic_path(struct fake_card *card)
+{
+	fake_card_nvme(card);
+	card->atomics = 0xffffff85;
+}
+
+FAKE_RIG_START(atomic_path, card_atomic_path, "rp1")
+
+static void test_kernel_says_what_is_completed(void **state)
+{
+	(void)state;
+	assert_int_equal(vfio_pci_completes(rig.dev),
+		PCI_EXP_DEVCAP2_ATOMIC_COMP32 | PCI_EXP_DEVCAP2_ATOMIC_COMP128);
+}
+
 static void test_express_port(void **state)
 {
 	uint32_t flags = fake_config_read(&rig, 0x80 + PCI_EXP_FLAGS, 2);
@@ -497,6 +585,10 @@ int main(void)
 		CASE(test_unclaimed_of_a_broken_list, broken),
 		CASE(test_unclaimed_conventional, conventional),
 		CASE(test_unclaimed_of_a_short_space, short_space),
+		CASE(test_atomics, capable),
+		CASE(test_agreed, agreed),
+		CASE(test_version_1_agrees_to_nothing, version_1),
+		CASE(test_kernel_says_what_is_completed, atomic_path),
 		CASE(test_express_port, nvme_port),
 		CASE(test_device_status, nvme_port),
 		CASE(test_flr, nvme_root),

@@ -8,33 +8,33 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/pci_regs.h>
+
 #include <portcullis/sys.h>
 
 #include "device_io.h"
 
+#include "infocap.h"
+
 /* A capability chain larger than this is no chain: 2048 sparse areas would fit. */
-#define REGION_INFO_MAX 65536
+#define INFO_MAX 65536
 
-static int real_info(struct vfio_device_io *io, struct vfio_device_info *info)
+/* What every info structure begins with. */
+struct info_head {
+	uint32_t argsz, flags, index;
+};
+
+static int info_once(struct vfio_device_io *io, unsigned long cmd, uint32_t index, size_t size,
+	struct info_head **out)
 {
-	long ret;
-
-	*info = (struct vfio_device_info){ .argsz = sizeof(*info) };
-	ret = sys_ioctl(io->fd, VFIO_DEVICE_GET_INFO, info);
-	return ret < 0 ? (int)ret : 0;
-}
-
-static int region_info_once(
-	struct vfio_device_io *io, uint32_t index, size_t size, struct vfio_region_info **out)
-{
-	struct vfio_region_info *info = calloc(1, size);
+	struct info_head *info = calloc(1, size);
 	long ret;
 
 	if (!info)
 		return -ENOMEM;
 	info->argsz = (uint32_t)size;
 	info->index = index;
-	ret = sys_ioctl(io->fd, VFIO_DEVICE_GET_REGION_INFO, info);
+	ret = sys_ioctl(io->fd, cmd, info);
 	if (ret < 0) {
 		free(info);
 		return (int)ret;
@@ -43,18 +43,17 @@ static int region_info_once(
 	return 0;
 }
 
-static int real_region_info(
-	struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out)
+/* size: without the chain. index is where the device's own info has what it answers. */
+static int whole_info(struct vfio_device_io *io, unsigned long cmd, uint32_t index, size_t size,
+	struct info_head **out)
 {
-	size_t size = sizeof(struct vfio_region_info);
-
 	/*
 	 * The first answer says how large the whole one is; twice is enough for a kernel in its
 	 * senses.
 	 */
 	for (unsigned attempt = 0; attempt < 3; attempt++) {
-		struct vfio_region_info *info = NULL;
-		int ret = region_info_once(io, index, size, &info);
+		struct info_head *info = NULL;
+		int ret = info_once(io, cmd, index, size, &info);
 
 		if (ret < 0)
 			return ret;
@@ -64,10 +63,29 @@ static int real_region_info(
 		}
 		size = info->argsz;
 		free(info);
-		if (size > REGION_INFO_MAX)
+		if (size > INFO_MAX)
 			return -E2BIG;
 	}
 	return -EAGAIN;
+}
+
+static int real_info(struct vfio_device_io *io, struct vfio_device_info **out)
+{
+	struct info_head *info = NULL;
+	int ret = whole_info(io, VFIO_DEVICE_GET_INFO, 0, sizeof(**out), &info);
+
+	*out = (void *)info;
+	return ret;
+}
+
+static int real_region_info(
+	struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out)
+{
+	struct info_head *info = NULL;
+	int ret = whole_info(io, VFIO_DEVICE_GET_REGION_INFO, index, sizeof(**out), &info);
+
+	*out = (void *)info;
+	return ret;
 }
 
 static int real_irq_info(struct vfio_device_io *io, uint32_t index, struct vfio_irq_info *info)
@@ -129,3 +147,22 @@ const struct vfio_device_io_ops vfio_device_io_real = {
 	.pwrite = real_pwrite,
 	.map = real_map,
 };
+
+/* Newer than Debian 12's <linux/vfio.h>: VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP. */
+#define INFO_CAP_PCI_ATOMIC_COMP 5
+struct info_cap_pci_atomic_comp {
+	struct vfio_info_cap_header header;
+	uint32_t flags; /* VFIO_PCI_ATOMIC_COMP32, 64, 128: bits 0 to 2 */
+	uint32_t reserved;
+};
+
+uint32_t vfio_device_atomics(const struct vfio_device_info *info)
+{
+	const struct info_cap_pci_atomic_comp *cap = NULL;
+
+	if (info->flags & VFIO_DEVICE_FLAGS_CAPS && info->argsz >= sizeof(*info))
+		cap = vfio_info_cap(info, info->argsz, info->cap_offset, INFO_CAP_PCI_ATOMIC_COMP,
+			sizeof(*cap));
+	/* The register has the three beside each other in the same order. */
+	return cap ? (cap->flags & 7) * PCI_EXP_DEVCAP2_ATOMIC_COMP32 : 0;
+}

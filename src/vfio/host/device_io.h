@@ -18,8 +18,8 @@
 struct vfio_device_io;
 
 struct vfio_device_io_ops {
-	int (*info)(struct vfio_device_io *io, struct vfio_device_info *info);
 	/* *out: whole structure with its capability chain, malloc'd, the caller frees it. */
+	int (*info)(struct vfio_device_io *io, struct vfio_device_info **out);
 	int (*region_info)(
 		struct vfio_device_io *io, uint32_t index, struct vfio_region_info **out);
 	int (*irq_info)(struct vfio_device_io *io, uint32_t index, struct vfio_irq_info *info);
@@ -40,5 +40,11 @@ struct vfio_device_io {
 };
 
 extern const struct vfio_device_io_ops vfio_device_io_real;
+
+/*
+ * AtomicOps that the host completes above the device, as bits of Device Capabilities 2; info with
+ * its capability chain. 0: none, or a kernel before Linux 6.6, which does not say.
+ */
+uint32_t vfio_device_atomics(const struct vfio_device_info *info);
 
 #endif
