@@ -6,9 +6,10 @@ import os
 import re
 
 from cases.hotplug import OURS, PORT, SOCKET, add, add_words, delete, device, drive_gone, read_drive, refused
-from cases.nvme import SIZE, wait_for_drive
+from cases.nvme import SIZE, check_port, wait_for_drive
 from l1.case import case, check, check_equal
 from l1.host import checksum, write_random
+from l1.lspci import lspci, lspci_here
 from l1.qmp import Qmp
 
 MIB = 1 << 20
@@ -47,6 +48,15 @@ def machine(lab, *arguments, devices, **options):
             qmp.close()
 
 
+def check_atomics(guest, drive):
+    """The guest's port completes what the host's above the drive does, as far as the host's kernel tells."""
+    register = lspci_here(drive.path.resolve().parent.name)
+    check("32bit+ 64bit+ 128bitCAS-" in register, f"L1's own root port completes no AtomicOps:\n{register}")
+    check_port(guest, atomics="32bit+ 64bit+ 128bitCAS-")
+    card = lspci(guest, "01:00.0")
+    check("AtomicOpsCap: 32bit+ 64bit+ 128bitCAS-" in card, f"the drive's AtomicOps are not shown:\n{card}")
+
+
 def life_of_a_drive(lab, arguments, words, locked):
     """Cold plug, data both ways, unplug, plug, reboot; pinned is what the guest has, as long as the device is there."""
     drive = bound_drive(lab)
@@ -57,16 +67,19 @@ def life_of_a_drive(lab, arguments, words, locked):
         check_equal(device(qmp)["mapped-bytes"], RAM, "what query-vfio calls mapped")
         check_equal(pinned(vmm), locked, "pinned with the device")
         read_drive(vmm, drive)
+        check_atomics(vmm.guest, drive)
         if arguments:
             refused(qmp, "object-del", {"id": "iommufd0"}, "is in use, can not be deleted")
         delete(qmp)
         drive_gone(vmm)
+        check_port(vmm.guest)
         check_equal(pinned(vmm), {"VmLck": 0, "VmPin": 0}, "pinned without the device")
         drive.bind_native()
         check_equal(drive.driver, "nvme", "the driver after the unplug")
         drive.bind_vfio()
         add(qmp, drive, **words)
         read_drive(vmm, drive)
+        check_atomics(vmm.guest, drive)
         check_equal(pinned(vmm), locked, "pinned with the device, again")
         vmm.guest.send_only("reboot -f")
         vmm.guest.wait_ready()

@@ -101,6 +101,7 @@ class Host:
     silence: int = 0            # the same without a word of the case (lab.l0.say); 0: cases may be silent
     reruns: int = 2             # of one case, after lab faults
     pace: float = 1             # seconds here that one of L1's may take; deadlines are L1's
+    atomics: bool = False       # root ports complete AtomicOps, and drives too (labkit/atomics.py)
     one_boot: bool = False      # booting takes longer than its cases: one L1 at a time, and before all others
 
 
@@ -201,7 +202,7 @@ HOSTS = {
                      Device("shm0", "ivshmem-plain", port=0x3, memory=16 * MIB),
                      Device("twin0", "e1000,multifunction=on", port=0x5, network=True),
                      Device("twin1", "e1000", sibling="twin0", network=True),
-                     MANY_VECTORS), memory=3072, kernel="iommufd"),
+                     MANY_VECTORS), memory=3072, kernel="iommufd", atomics=True),
     # A network card with virtual functions, which Debian 12's QEMU does not have.
     "igb": Host((Device("igb0", "igb", port=0x2, network=True),), memory=3072, kernel="igb"),
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from . import initramfs, paths, steal, svm_fix
+from . import atomics, initramfs, paths, steal, svm_fix
 
 
 def qemu_path():
@@ -113,6 +113,8 @@ class L1:
         self.qmp = Qmp(monitor)
         self.qmp.command("qmp_capabilities")
         self.mended = svm_fix.apply(self._process.pid)      # long before L1 runs its first guest
+        if self.host.atomics:
+            atomics.apply(self._process.pid)
 
     def wait_ready(self):
         self._wait_ready(BOOT_DEADLINE)
