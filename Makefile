@@ -68,7 +68,7 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 	$(Q)$(CC) $(SAN) -o $@ $(WRAP:%=-Wl$(comma)--wrap=%) $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LDLIBS)
 
 # Tests that stand between src/kvm, or src/vfio, and the kernel.
-$(B)/tests/unit/test_kvm_mce $(B)/tests/unit/test_vfio_device_io: WRAP = sys_ioctl
+$(B)/tests/unit/test_kvm_mce $(B)/tests/unit/test_kvm_routes $(B)/tests/unit/test_vfio_device_io: WRAP = sys_ioctl
 
 # Tests that run a whole machine, on the fake host instead of this one.
 MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load

@@ -16,14 +16,19 @@
 
 #include <stdint.h>
 
+#include <portcullis/msi_route.h>
+
 struct pci_function;
 
 struct irq_sink {
-	/* It has no message yet: gsi_set_msi comes before irqfd_add. -ENOSPC. */
+	/* It has no message yet: gsi_set_routes comes before irqfd_add. -ENOSPC. */
 	int (*gsi_alloc)(void *opaque, uint32_t *gsi);
 	void (*gsi_free)(void *opaque, uint32_t gsi);
-	/* The message that the GSI sends from now on; also while it has an irqfd. */
-	int (*gsi_set_msi)(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data);
+	/*
+	 * The messages that these GSIs send from now on, all or none; also while they have irqfds.
+	 * Each call waits for all vCPUs: what changes together is one call.
+	 */
+	int (*gsi_set_routes)(void *opaque, const struct msi_route *route, unsigned n);
 	/*
 	 * fd raises the GSI without anybody in user space. resample_fd -1: edge (messages);
 	 * otherwise the line stays up until the guest's EOI, which is signalled on resample_fd.

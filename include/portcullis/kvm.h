@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include <portcullis/kvm_x86.h>
+#include <portcullis/msi_route.h>
 #include <portcullis/role.h>
 
 struct err;
@@ -34,9 +35,11 @@ struct kvm_vm {
 	/* No device's DMA reaches it on this host, whichever comes later; end inclusive, 0: none. */
 	uint64_t dma_hole_start, dma_hole_end;
 	struct kvm_vm_arch arch;
-	uint64_t *memslot_used;	  /* bitmap of max_memslots bits */
-	pthread_mutex_t irq_lock; /* routes */
-	struct kvm_irq_routing *routes;
+	uint64_t *memslot_used;		/* bitmap of max_memslots bits */
+	pthread_mutex_t irq_lock;	/* routes */
+	struct kvm_irq_routing *routes; /* what KVM has, less what was freed since */
+	struct kvm_irq_routing *next;	/* the same size: the table being made */
+	uint16_t route_at[KVM_GSI_MAX]; /* GSI -> its entry in routes, 0: no message */
 	uint64_t gsi_used[KVM_GSI_MAX / 64];
 };
 
@@ -54,8 +57,11 @@ unsigned kvm_memslots_free(const struct kvm_vm *vm) ON_MAIN;
 int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi);
 unsigned kvm_gsis_free(struct kvm_vm *vm);
 void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi);
-/* Sets the message and commits the routing table (no ioctl when nothing changed). */
-int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data);
+/*
+ * Sets the messages of n GSIs, all or none, in one ioctl (none when nothing changes): each waits
+ * until every vCPU has left the table before.
+ */
+int kvm_gsi_set_routes(struct kvm_vm *vm, const struct msi_route *route, unsigned n);
 /* resample_fd -1: edge. fds are borrowed until kvm_irqfd_del(). */
 int kvm_irqfd_add(struct kvm_vm *vm, uint32_t gsi, int fd, int resample_fd);
 int kvm_irqfd_del(struct kvm_vm *vm, uint32_t gsi, int fd);

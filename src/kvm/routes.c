@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * routes.c - GSI routes and irqfds. KVM takes the routing table only as a whole: it is kept here,
- * ready to be handed over, the fixed pins first and then one entry per MSI route in use.
+ * ready to be handed over, the fixed pins first and then one entry per MSI route in use. A change is
+ * made in a second table of the same size, which takes the first one's place once KVM has it.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -12,21 +13,25 @@
 
 #include "private.h"
 
-static int commit(struct kvm_vm *vm)
+static int commit(struct kvm_vm *vm, struct kvm_irq_routing *table)
 {
-	return (int)sys_ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, vm->routes);
+	return (int)sys_ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, table);
+}
+
+static size_t table_size(size_t entries)
+{
+	return sizeof(struct kvm_irq_routing) + entries * sizeof(struct kvm_irq_routing_entry);
 }
 
 int kvm_routes_init(struct kvm_vm *vm, const struct kvm_irq_routing_entry pins[KVM_PIN_ROUTES])
 {
-	struct kvm_irq_routing *t = calloc(1, sizeof(*t) + KVM_GSI_MAX * sizeof(t->entries[0]));
-
-	if (!t)
+	vm->routes = calloc(1, table_size(KVM_GSI_MAX));
+	vm->next = calloc(1, table_size(KVM_GSI_MAX));
+	if (!vm->routes || !vm->next)
 		return -ENOMEM;
-	vm->routes = t;
-	memcpy(t->entries, pins, KVM_PIN_ROUTES * sizeof(*pins));
-	t->nr = KVM_PIN_ROUTES;
-	return commit(vm);
+	memcpy(vm->routes->entries, pins, KVM_PIN_ROUTES * sizeof(*pins));
+	vm->routes->nr = KVM_PIN_ROUTES;
+	return commit(vm, vm->routes);
 }
 
 int kvm_gsi_alloc(struct kvm_vm *vm, uint32_t *gsi)
@@ -57,67 +62,93 @@ unsigned kvm_gsis_free(struct kvm_vm *vm)
 	return KVM_MSI_MAX - used;
 }
 
-/* Called with the lock held. */
-static struct kvm_irq_routing_entry *find_msi(struct kvm_vm *vm, uint32_t gsi)
-{
-	for (uint32_t i = KVM_PIN_ROUTES; i < vm->routes->nr; i++) {
-		if (vm->routes->entries[i].gsi == gsi)
-			return &vm->routes->entries[i];
-	}
-	return NULL;
-}
-
 static bool is_msi_gsi(uint32_t gsi)
 {
 	return gsi >= KVM_GSI_PINS && gsi < KVM_GSI_PINS + KVM_MSI_MAX;
 }
 
+/*
+ * Nothing uses the route any more, so the kernel hears of it with the next change: a commit waits
+ * until every vCPU has left the old table. The lock is held.
+ */
+static void forget(struct kvm_vm *vm, uint32_t gsi)
+{
+	struct kvm_irq_routing_entry *last = &vm->routes->entries[vm->routes->nr - 1];
+	const uint16_t at = vm->route_at[gsi];
+
+	if (!at)
+		return;
+	vm->routes->entries[at] = *last;
+	vm->route_at[last->gsi] = at;
+	vm->route_at[gsi] = 0;
+	vm->routes->nr--;
+}
+
 void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
 {
-	struct kvm_irq_routing_entry *e;
-
 	if (!is_msi_gsi(gsi))
 		return;
 	pthread_mutex_lock(&vm->irq_lock);
 	vm->gsi_used[gsi / 64] &= ~(1ull << gsi % 64);
-	e = find_msi(vm, gsi);
-	/*
-	 * Nothing uses the route any more, so the kernel hears of it with the next change: a commit
-	 * waits until every vCPU has left the old table.
-	 */
-	if (e)
-		*e = vm->routes->entries[--vm->routes->nr];
+	forget(vm, gsi);
 	pthread_mutex_unlock(&vm->irq_lock);
 }
 
-int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data)
+/* Does the entry say the same already? */
+static bool same(const struct kvm_irq_routing_entry *e, const struct msi_route *route)
 {
-	struct kvm_irq_routing_entry entry = { .gsi = gsi, .type = KVM_IRQ_ROUTING_MSI };
-	struct kvm_irq_routing_entry *e, old = { 0 };
+	return e->u.msi.address_lo == (uint32_t)route->addr &&
+	       e->u.msi.address_hi == (uint32_t)(route->addr >> 32) && e->u.msi.data == route->data;
+}
+
+/* Puts one route into the next table. True: that changed it. */
+static bool put(struct kvm_vm *vm, const struct msi_route *route)
+{
+	uint16_t *at = &vm->route_at[route->gsi];
+	struct kvm_irq_routing_entry *e;
+
+	if (*at && same(&vm->next->entries[*at], route))
+		return false;
+	if (!*at)
+		*at = (uint16_t)vm->next->nr++;
+	e = &vm->next->entries[*at];
+	*e = (struct kvm_irq_routing_entry){ .gsi = route->gsi, .type = KVM_IRQ_ROUTING_MSI };
+	e->u.msi.address_lo = (uint32_t)route->addr;
+	e->u.msi.address_hi = (uint32_t)(route->addr >> 32);
+	e->u.msi.data = route->data;
+	return true;
+}
+
+/* The next table, if KVM takes it, becomes the table; else what it had more is forgotten. */
+static int try_next(struct kvm_vm *vm)
+{
+	struct kvm_irq_routing *old = vm->routes;
+	int ret = commit(vm, vm->next);
+
+	if (ret >= 0) {
+		vm->routes = vm->next;
+		vm->next = old;
+		return 0;
+	}
+	for (uint32_t i = old->nr; i < vm->next->nr; i++)
+		vm->route_at[vm->next->entries[i].gsi] = 0;
+	return ret;
+}
+
+int kvm_gsi_set_routes(struct kvm_vm *vm, const struct msi_route *route, unsigned n)
+{
+	bool changed = false;
 	int ret = 0;
 
-	if (!is_msi_gsi(gsi))
-		return -EINVAL;
-	entry.u.msi.address_lo = (uint32_t)addr;
-	entry.u.msi.address_hi = (uint32_t)(addr >> 32);
-	entry.u.msi.data = data;
+	for (unsigned i = 0; i < n; i++)
+		if (!is_msi_gsi(route[i].gsi))
+			return -EINVAL;
 	pthread_mutex_lock(&vm->irq_lock);
-	e = find_msi(vm, gsi);
-	if (e && e->u.msi.address_lo == entry.u.msi.address_lo &&
-		e->u.msi.address_hi == entry.u.msi.address_hi && e->u.msi.data == data)
-		goto out;
-	if (e) {
-		old = *e;
-		*e = entry;
-	} else {
-		vm->routes->entries[vm->routes->nr++] = entry;
-	}
-	ret = commit(vm);
-	if (ret < 0 && e)
-		*e = old;
-	else if (ret < 0)
-		vm->routes->nr--;
-out:
+	memcpy(vm->next, vm->routes, table_size(vm->routes->nr));
+	for (unsigned i = 0; i < n; i++)
+		changed |= put(vm, &route[i]);
+	if (changed)
+		ret = try_next(vm);
 	pthread_mutex_unlock(&vm->irq_lock);
 	return ret;
 }

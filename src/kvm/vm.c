@@ -92,8 +92,9 @@ void kvm_vm_release(struct kvm_vm *vm)
 	kvm_arch_vm_release(vm);
 	free(vm->memslot_used);
 	free(vm->routes);
+	free(vm->next);
 	vm->memslot_used = NULL;
-	vm->routes = NULL;
+	vm->routes = vm->next = NULL;
 	pthread_mutex_destroy(&vm->irq_lock);
 }
 

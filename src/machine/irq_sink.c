@@ -18,11 +18,11 @@ static void gsi_free(void *opaque, uint32_t gsi)
 	kvm_gsi_free(&m->vm, gsi);
 }
 
-static int gsi_set_msi(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data)
+static int gsi_set_routes(void *opaque, const struct msi_route *route, unsigned n)
 {
 	struct machine *m = opaque;
 
-	return kvm_gsi_set_msi(&m->vm, gsi, addr, data);
+	return kvm_gsi_set_routes(&m->vm, route, n);
 }
 
 static int irqfd_add(void *opaque, uint32_t gsi, int fd, int resample_fd)
@@ -57,7 +57,7 @@ void irq_sink_init(struct machine *m)
 	m->irq_sink = (struct irq_sink){
 		.gsi_alloc = gsi_alloc,
 		.gsi_free = gsi_free,
-		.gsi_set_msi = gsi_set_msi,
+		.gsi_set_routes = gsi_set_routes,
 		.irqfd_add = irqfd_add,
 		.irqfd_del = irqfd_del,
 		.intx_gsi = intx_gsi,

@@ -90,8 +90,10 @@ static int reserve_vectors(struct vfio_pci *dev, struct err *err) ON_WORKER
 
 	irqs->vector = calloc(n ? n : 1, sizeof(*irqs->vector));
 	irqs->set = malloc(sizeof(*irqs->set) + n * sizeof(int32_t));
+	irqs->route = calloc(n ? n : 1, sizeof(*irqs->route));
+	irqs->routed = calloc(n ? n : 1, sizeof(struct vfio_vector *));
 	ret = msix_table_init(&irqs->msix.table, irqs->msix.n);
-	if (!irqs->vector || !irqs->set || ret)
+	if (!irqs->vector || !irqs->set || !irqs->route || !irqs->routed || ret)
 		return err_set(err, ENOMEM, "no memory for %u interrupt vectors", n);
 	for (unsigned i = 0; i < n; i++) {
 		ret = vfio_vector_reserve(&irqs->vector[i], dev, i);
@@ -219,7 +221,11 @@ void vfio_irq_release(struct vfio_pci *dev)
 		vfio_vector_release(&irqs->vector[i]);
 	free(irqs->vector);
 	free(irqs->set);
+	free(irqs->route);
+	free(irqs->routed);
 	msix_table_release(&irqs->msix.table);
 	irqs->vector = NULL;
 	irqs->set = NULL;
+	irqs->route = NULL;
+	irqs->routed = NULL;
 }

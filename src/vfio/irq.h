@@ -43,7 +43,9 @@ struct vfio_vector {
 	bool watched;	       /* the worker's loop listens to fd */
 	bool pending;	       /* came while masked */
 	bool message_set;
-	struct msi_message message; /* what gsi's route says */
+	struct msi_message message; /* what gsi's route says, or failed to */
+	bool wanted;		    /* the guest wants it sent: as of this sync */
+	int route_error;	    /* of the last vfio_vector_route(), 0: message_set */
 	struct loop_fd watch;
 };
 
@@ -73,8 +75,11 @@ struct vfio_irqs {
 	unsigned count[5]; /* per VFIO index, as the kernel says */
 	uint32_t flags[5];
 	unsigned n_vectors;
-	struct vfio_vector *vector; /* shared by MSI and MSI-X */
-	struct vfio_irq_set *set;   /* room for n_vectors eventfds */
+	struct vfio_vector *vector;  /* shared by MSI and MSI-X */
+	struct vfio_irq_set *set;    /* room for n_vectors eventfds */
+	struct msi_route *route;     /* room for n_vectors: to be committed, ... */
+	struct vfio_vector **routed; /* ... and whose they are */
+	unsigned n_routes;
 	struct vfio_msix msix;
 	unsigned msi_armed;
 	/* INTx */
@@ -108,8 +113,18 @@ int vfio_irq_disable(struct vfio_pci *dev, unsigned index) ON_WORKER;
 int32_t *vfio_irq_set_fds(struct vfio_pci *dev) ON_WORKER;
 
 /* vector.c */
-/* KVM delivers the vector with this message from now on; what was pending is delivered. */
-int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message) ON_WORKER;
+/* This is the vector's message with the next vfio_vectors_commit(). Once before each. */
+void vfio_vector_route(struct vfio_vector *v, const struct msi_message *message) ON_WORKER;
+/*
+ * One change of KVM's routes for all of those: KVM waits for every vCPU in each. What KVM refuses
+ * is found, so that it is no other vector's loss.
+ */
+void vfio_vectors_commit(struct vfio_pci *dev) ON_WORKER;
+/*
+ * KVM delivers the vector with that message from now on; what was pending is delivered. It is
+ * masked when its route has failed: the error of that.
+ */
+int vfio_vector_connect(struct vfio_vector *v) ON_WORKER;
 /* The vector is masked: what comes is kept. No ioctl on the device. */
 void vfio_vector_mask(struct vfio_vector *v) ON_WORKER;
 /* The kernel signals the vector's fd from now on, or no longer. */

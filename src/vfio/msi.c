@@ -40,17 +40,28 @@ static struct msi msi_get(struct vfio_pci *dev)
 	return out;
 }
 
-static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_WORKER
+/* The messages of all that are not masked, at once. */
+static void route(struct vfio_pci *dev, const struct msi *msi) ON_WORKER
 {
 	struct msi_message message = msi->message;
+
+	for (unsigned i = 0; i < msi->n; i++) {
+		message.data = (msi->message.data & ~(msi->n - 1)) | i;
+		if (!(msi->masked >> i & 1))
+			vfio_vector_route(&dev->irqs.vector[i], &message);
+	}
+	vfio_vectors_commit(dev);
+}
+
+static void deliver(struct vfio_pci *dev, const struct msi *msi, unsigned i) ON_WORKER
+{
 	int ret;
 
 	if (msi->masked >> i & 1) {
 		vfio_vector_mask(&dev->irqs.vector[i]);
 		return;
 	}
-	message.data = (message.data & ~(msi->n - 1)) | i;
-	ret = vfio_vector_connect(&dev->irqs.vector[i], &message);
+	ret = vfio_vector_connect(&dev->irqs.vector[i]);
 	if (ret) {
 		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot deliver MSI vector %u: %s",
@@ -90,6 +101,7 @@ void vfio_msi_sync(struct vfio_pci *dev)
 	/* The number is fixed while MSI is on; a guest that changes it anyway starts over. */
 	if (dev->irqs.msi_armed && dev->irqs.msi_armed != msi.n)
 		vfio_msi_off(dev);
+	route(dev, &msi);
 	for (unsigned i = 0; i < msi.n; i++)
 		deliver(dev, &msi, i);
 	if (!dev->irqs.msi_armed) {

@@ -197,19 +197,38 @@ static void arm(struct vfio_pci *dev, struct vfio_vector *v) ON_WORKER
 	}
 }
 
+/* Asks what the guest wants of each, once, and routes it; vectors the kernel must have for that. */
+static unsigned route(struct vfio_pci *dev, unsigned first, unsigned last) ON_WORKER
+{
+	unsigned need = 0;
+
+	for (unsigned i = first; i <= last; i++) {
+		struct vfio_vector *v = &dev->irqs.vector[i];
+		struct msi_message message;
+
+		v->wanted = wanted(dev, i, &message);
+		if (!v->wanted)
+			continue;
+		vfio_vector_route(v, &message);
+		if (!v->armed)
+			need = i + 1;
+	}
+	vfio_vectors_commit(dev);
+	return need;
+}
+
 static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 {
 	struct vfio_vector *v = &dev->irqs.vector[i];
-	struct msi_message message;
 	int ret;
 
-	if (!wanted(dev, i, &message)) {
+	if (!v->wanted) {
 		if (v->connected)
 			vfio_vector_mask(v);
 		return;
 	}
 	/* KVM listens before the device can signal. */
-	ret = vfio_vector_connect(v, &message);
+	ret = vfio_vector_connect(v);
 	if (ret) {
 		dev->irqs.counts.failures++;
 		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s",
@@ -222,9 +241,7 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 {
 	struct vfio_msix *msix = &dev->irqs.msix;
-	struct msi_message message;
-	unsigned need = 0;
-	bool grow;
+	unsigned need;
 
 	if (dev->irqs.mode != VFIO_IRQ_MSIX || !dev->io)
 		return;
@@ -232,12 +249,9 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 		last = msix->n - 1;
 	if (!msix->allocated)
 		turn_on(dev);
-	/* One growth for all that is asked for at once. */
-	grow = !msix->resizable && !full(msix);
-	for (unsigned i = first; grow && i <= last; i++)
-		if (!dev->irqs.vector[i].armed && wanted(dev, i, &message))
-			need = i + 1;
-	if (need > msix->allocated)
+	/* One change of routes, and one growth, for all that is asked for at once. */
+	need = route(dev, first, last);
+	if (!msix->resizable && !full(msix) && need > msix->allocated)
 		regrow(dev, need);
 	for (unsigned i = first; i <= last; i++)
 		sync_vector(dev, i);

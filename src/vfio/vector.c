@@ -138,22 +138,45 @@ void vfio_vector_release(struct vfio_vector *v)
 	v->dev = NULL;
 }
 
-static int route(struct vfio_vector *v, const struct msi_message *message)
+void vfio_vector_route(struct vfio_vector *v, const struct msi_message *message)
 {
-	const struct irq_sink *irq = v->dev->env.irq;
-	int ret;
+	struct vfio_irqs *irqs = &v->dev->irqs;
 
-	if (!v->has_gsi) {
-		ret = alloc_gsi(v);
-		if (ret)
-			return ret;
-	}
+	v->route_error = v->has_gsi ? 0 : alloc_gsi(v);
+	if (v->route_error)
+		return;
 	if (v->message_set && v->message.addr == message->addr && v->message.data == message->data)
-		return 0;
-	ret = irq->gsi_set_msi(irq->opaque, v->gsi, message->addr, message->data);
-	v->message_set = ret == 0;
+		return;
 	v->message = *message;
-	return ret;
+	irqs->routed[irqs->n_routes] = v;
+	irqs->route[irqs->n_routes++] =
+		(struct msi_route){ .gsi = v->gsi, .addr = message->addr, .data = message->data };
+}
+
+/* All or none, so halves of what was refused are tried: few calls when few are refused. */
+static void commit_some(
+	struct vfio_irqs *irqs, const struct irq_sink *irq, unsigned first, unsigned n) ON_WORKER
+{
+	int ret = irq->gsi_set_routes(irq->opaque, &irqs->route[first], n);
+
+	if (ret && n > 1) {
+		commit_some(irqs, irq, first, n / 2);
+		commit_some(irqs, irq, first + n / 2, n - n / 2);
+		return;
+	}
+	for (unsigned i = first; i < first + n; i++) {
+		irqs->routed[i]->route_error = ret;
+		irqs->routed[i]->message_set = ret == 0;
+	}
+}
+
+void vfio_vectors_commit(struct vfio_pci *dev)
+{
+	struct vfio_irqs *irqs = &dev->irqs;
+
+	if (irqs->n_routes)
+		commit_some(irqs, dev->env.irq, 0, irqs->n_routes);
+	irqs->n_routes = 0;
 }
 
 static void disconnect(struct vfio_vector *v)
@@ -174,15 +197,15 @@ void vfio_vector_mask(struct vfio_vector *v)
 	watch(v);
 }
 
-int vfio_vector_connect(struct vfio_vector *v, const struct msi_message *message)
+int vfio_vector_connect(struct vfio_vector *v)
 {
 	const struct irq_sink *irq = v->dev->env.irq;
-	int ret = route(v, message);
+	int ret;
 
-	if (ret) {
+	if (v->route_error) {
 		/* Kept until it can be delivered, not delivered as the message before said. */
 		vfio_vector_mask(v);
-		return ret;
+		return v->route_error;
 	}
 	if (v->connected)
 		return 0;

@@ -26,7 +26,7 @@ LAYERS = {
 
 # include/portcullis/X.h -> the module whose contract it is, where the names differ.
 HEADERS = {
-    "debug": "base", "device_options": "base", "err": "base", "log": "base", "loop": "base", "loop_away": "base", "prop": "base", "role": "base",
+    "debug": "base", "device_options": "base", "err": "base", "log": "base", "loop": "base", "loop_away": "base", "msi_route": "base", "prop": "base", "role": "base",
     "sys": "base", "closer": "base", "container_of": "base", "futex": "base", "scm": "base",
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
     "serial": "devices", "pvpanic": "devices",

@@ -27,7 +27,7 @@ struct fake_kvm {
 	int vms, vcpus;
 	uint8_t phys_bits;
 	atomic_bool gsi[KVM_GSI_MAX];
-	atomic_uint gsis, messages;
+	atomic_uint gsis, messages, route_changes;
 	atomic_int irqfds, vfio_fds;
 	atomic_uint calls;
 	unsigned fail_at; /* the n-th that may fail does; 0: none */

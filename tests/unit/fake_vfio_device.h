@@ -85,15 +85,17 @@ struct fake_machine {
 	struct vfio_env env;
 	struct irq_sink irq;
 	pthread_mutex_t lock;
-	bool gsi_used[FAKE_GSI_MAX];
+	bool gsi_used[FAKE_GSI_MAX], gsi_routed[FAKE_GSI_MAX];
 	struct msi_message message[FAKE_GSI_MAX];
 	unsigned delivered[FAKE_GSI_MAX];
 	unsigned gsi_limit; /* how many may be allocated */
-	unsigned gsis, n_irqfds, route_changes, irqfd_adds, irqfd_dels;
+	unsigned gsis, n_irqfds, irqfd_adds, irqfd_dels;
+	unsigned route_calls, route_changes; /* in each of them every vCPU was waited for */
 	struct fake_irqfd irqfd[FAKE_IRQFDS_MAX];
 	unsigned failed, wants_back;
 	char violation[160];
 	int irqfd_error, route_error;
+	uint64_t bad_addr; /* KVM refuses it, and all that comes with it */
 
 	struct loop worker, main;
 	struct pci_sink sink;

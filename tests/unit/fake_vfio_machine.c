@@ -28,6 +28,7 @@ static int gsi_alloc(void *opaque, uint32_t *gsi)
 		m->gsi_used[i] = true;
 		m->gsis++;
 		m->message[i] = (struct msi_message){ 0 };
+		m->gsi_routed[i] = false;
 		*gsi = i;
 		return 0;
 	}
@@ -47,15 +48,24 @@ static void gsi_free(void *opaque, uint32_t gsi)
 	m->gsis--;
 }
 
-static int gsi_set_msi(void *opaque, uint32_t gsi, uint64_t addr, uint32_t data)
+/* As KVM: all or none, and one that it does not like is enough. */
+static int gsi_set_routes(void *opaque, const struct msi_route *route, unsigned n)
 {
 	struct fake_machine *m = opaque;
 
-	if (!m->gsi_used[gsi])
-		violation(m, "route of a GSI that is not allocated", gsi, -1);
-	if (m->route_error)
-		return -m->route_error;
-	m->message[gsi] = (struct msi_message){ addr, data };
+	m->route_calls++;
+	if (n == 0)
+		violation(m, "a change of no routes", 0, -1);
+	for (unsigned i = 0; i < n; i++) {
+		if (!m->gsi_used[route[i].gsi])
+			violation(m, "route of a GSI that is not allocated", route[i].gsi, -1);
+		if (m->route_error || (m->bad_addr && route[i].addr == m->bad_addr))
+			return m->route_error ? -m->route_error : -EINVAL;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		m->message[route[i].gsi] = (struct msi_message){ route[i].addr, route[i].data };
+		m->gsi_routed[route[i].gsi] = true;
+	}
 	m->route_changes++;
 	return 0;
 }
@@ -66,6 +76,8 @@ static int irqfd_add(void *opaque, uint32_t gsi, int fd, int resample_fd)
 
 	if (m->irqfd_error)
 		return -m->irqfd_error;
+	if (resample_fd < 0 && !m->gsi_routed[gsi])
+		violation(m, "irqfd on a GSI that has no message", gsi, fd);
 	pthread_mutex_lock(&m->lock);
 	for (unsigned i = 0; i < m->n_irqfds; i++)
 		if (m->irqfd[i].fd == fd)
@@ -169,7 +181,7 @@ void fake_machine_init(struct fake_machine *m)
 	pthread_mutex_init(&m->lock, NULL);
 	m->irq = (struct irq_sink){ .gsi_alloc = gsi_alloc,
 		.gsi_free = gsi_free,
-		.gsi_set_msi = gsi_set_msi,
+		.gsi_set_routes = gsi_set_routes,
 		.irqfd_add = irqfd_add,
 		.irqfd_del = irqfd_del,
 		.intx_gsi = intx_gsi,

@@ -17,8 +17,9 @@
 static struct {
 	const char *what;
 	struct kvm_vm *vm;
-	uint32_t gsi, data;
-	uint64_t addr;
+	uint32_t gsi;
+	const struct msi_route *route;
+	unsigned n;
 	int fd, resample_fd;
 } asked;
 static int answer;
@@ -38,13 +39,12 @@ void kvm_gsi_free(struct kvm_vm *vm, uint32_t gsi)
 	asked.gsi = gsi;
 }
 
-int kvm_gsi_set_msi(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data)
+int kvm_gsi_set_routes(struct kvm_vm *vm, const struct msi_route *route, unsigned n)
 {
-	asked.what = "set_msi";
+	asked.what = "set_routes";
 	asked.vm = vm;
-	asked.gsi = gsi;
-	asked.addr = addr;
-	asked.data = data;
+	asked.route = route;
+	asked.n = n;
 	return answer;
 }
 
@@ -91,6 +91,7 @@ static int stop(void **state)
 static void test_forwards(void **state)
 {
 	const struct irq_sink *irq = &m->irq_sink;
+	const struct msi_route routes[2] = { { .gsi = 30 }, { .gsi = 31 } };
 	uint32_t gsi = 0;
 
 	(void)state;
@@ -99,12 +100,11 @@ static void test_forwards(void **state)
 		assert_string_equal(asked.what, "alloc");
 		assert_ptr_equal(asked.vm, &m->vm);
 		assert_int_equal(gsi, 77);
-		assert_int_equal(irq->gsi_set_msi(irq->opaque, 30, 0x1fee00000, 0x4021), answer);
-		assert_string_equal(asked.what, "set_msi");
+		assert_int_equal(irq->gsi_set_routes(irq->opaque, routes, 2), answer);
+		assert_string_equal(asked.what, "set_routes");
 		assert_ptr_equal(asked.vm, &m->vm);
-		assert_int_equal(asked.gsi, 30);
-		assert_int_equal(asked.addr, 0x1fee00000);
-		assert_int_equal(asked.data, 0x4021);
+		assert_ptr_equal(asked.route, routes);
+		assert_int_equal(asked.n, 2);
 		assert_int_equal(irq->irqfd_add(irq->opaque, 31, 5, -1), answer);
 		assert_string_equal(asked.what, "add");
 		assert_ptr_equal(asked.vm, &m->vm);

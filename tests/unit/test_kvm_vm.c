@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_kvm_vm.c - memslots, routes and host checks without a KVM: every call to the kernel fails here
+ * test_kvm_vm.c - memslots and host checks without a KVM: every call to the kernel fails here
  * (the VM's fd is -1), which is what shows that a failure changes nothing, and that what needs no
  * call makes none.
  */
@@ -76,72 +76,6 @@ static void test_pic_power_on(void **state)
 		assert_int_equal(pic.irq_base, slave ? 0x70 : 0x08);
 		assert_int_equal(pic.elcr_mask, 0xde);
 	}
-}
-
-static void test_gsi_numbers(void **state)
-{
-	struct kvm_vm vm;
-	uint32_t gsi, n = 0, last = KVM_GSI_PINS - 1;
-
-	(void)state;
-	vm_fake(&vm);
-	while (kvm_gsi_alloc(&vm, &gsi) == 0) {
-		assert_int_equal(gsi, last + 1);
-		last = gsi;
-		n++;
-	}
-	/* Pins and messages together fill the kernel's 4096 routes. */
-	assert_int_equal(n, 4096 - 40);
-	assert_int_equal(kvm_gsi_alloc(&vm, &gsi), -ENOSPC);
-	kvm_gsi_free(&vm, 1000);
-	kvm_gsi_free(&vm, 5); /* a pin: not ours to free */
-	kvm_gsi_free(&vm, 99999);
-	assert_int_equal(kvm_gsi_alloc(&vm, &gsi), 0);
-	assert_int_equal(gsi, 1000);
-	assert_int_equal(kvm_gsi_alloc(&vm, &gsi), -ENOSPC);
-	kvm_vm_release(&vm);
-}
-
-static void put_route(struct kvm_vm *vm, uint32_t gsi, uint64_t addr, uint32_t data)
-{
-	struct kvm_irq_routing_entry *e = &vm->routes->entries[vm->routes->nr++];
-
-	*e = (struct kvm_irq_routing_entry){ .gsi = gsi, .type = KVM_IRQ_ROUTING_MSI };
-	e->u.msi.address_lo = (uint32_t)addr;
-	e->u.msi.address_hi = (uint32_t)(addr >> 32);
-	e->u.msi.data = data;
-}
-
-static void test_routes(void **state)
-{
-	struct kvm_vm vm;
-	const struct kvm_irq_routing_entry *e;
-
-	(void)state;
-	vm_fake(&vm);
-	/* A commit that fails leaves no new route ... */
-	assert_int_equal(kvm_gsi_set_msi(&vm, 24, 0xfee00000, 0x31), -EBADF);
-	assert_int_equal(vm.routes->nr, 40);
-	/* ... and the old one as it was. */
-	put_route(&vm, 24, 0xfee01000, 0x41);
-	put_route(&vm, 25, 0x1fee02000, 0x42);
-	assert_int_equal(kvm_gsi_set_msi(&vm, 25, 0xfee02000, 0x42), -EBADF);
-	e = &vm.routes->entries[41];
-	assert_int_equal(e->u.msi.address_hi, 1);
-	assert_int_equal(e->u.msi.address_lo, 0xfee02000);
-	/* Nothing changes: no call, so no failure. */
-	assert_int_equal(kvm_gsi_set_msi(&vm, 24, 0xfee01000, 0x41), 0);
-	assert_int_equal(kvm_gsi_set_msi(&vm, 25, 0x1fee02000, 0x42), 0);
-	assert_int_equal(kvm_gsi_set_msi(&vm, 24, 0xfee01000, 0x43), -EBADF);
-	assert_int_equal(kvm_gsi_set_msi(&vm, 23, 0xfee01000, 0x41), -EINVAL);
-	assert_int_equal(kvm_gsi_set_msi(&vm, 4096, 0xfee01000, 0x41), -EINVAL);
-	/* Freeing takes the route out and closes the gap. */
-	kvm_gsi_free(&vm, 24);
-	assert_int_equal(vm.routes->nr, 41);
-	assert_int_equal(vm.routes->entries[40].gsi, 25);
-	kvm_gsi_free(&vm, 24);
-	assert_int_equal(vm.routes->nr, 41);
-	kvm_vm_release(&vm);
 }
 
 static void test_slots(void **state)
@@ -231,8 +165,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_pic_power_on),
-		cmocka_unit_test(test_gsi_numbers),
-		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_no_device),
 		cmocka_unit_test(test_no_permission),

@@ -70,6 +70,7 @@ static void test_many(void **state)
 	message(CAP, 0xfee00000, 0x5f);
 	flags(CAP, PCI_MSI_FLAGS_ENABLE | 3 << 4);
 	assert_int_equal(rig.card.block, 8);
+	assert_int_equal(rig.machine.route_calls, 1); /* for all of them: each waits for vCPUs */
 	for (unsigned i = 0; i < 8; i++) {
 		assert_int_equal(routed(i)->data, 0x58 + i);
 		assert_true(fake_card_fire(&rig.card, i));
