@@ -70,6 +70,8 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/tests/unit/libhelpers.a $(
 # Tests that stand between src/kvm, or src/vfio, and the kernel.
 $(B)/tests/unit/test_kvm_mce $(B)/tests/unit/test_kvm_routes $(B)/tests/unit/test_vfio_device_io: WRAP = sys_ioctl
 
+$(B)/tests/unit/test_kvm_host: WRAP = sys_ioctl sys_ioctl_int
+
 # Tests that run a whole machine, on the fake host instead of this one.
 MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load
 START_TESTS = test_machine test_machine_end

@@ -72,6 +72,7 @@ struct config {
 	bool mem_prealloc;
 	char *memory_backend; /* -machine: id of the one that all memory is made of */
 	struct config_numa numa;
+	bool cpu_pm; /* -overcommit: idle vCPUs keep their processors */
 	char *kernel, *initrd, *append;
 	struct config_serial serial;
 	struct config_device *objects;

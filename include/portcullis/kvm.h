@@ -47,6 +47,13 @@ struct kvm_vm {
 int kvm_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
 void kvm_vm_release(struct kvm_vm *vm) ON_MAIN;
 
+/*
+ * Before the first vCPU: one that idles keeps the processor it is on, and sleeps as deep as that can
+ * (QEMU's cpu-pm). -EOPNOTSUPP: KVM does not offer it on this host, or not for HLT, and nothing, or
+ * not all, of it is on; or KVM's errno.
+ */
+int kvm_vm_idle_in_guest(struct kvm_vm *vm) ON_MAIN;
+
 /* A memslot. gpa, hva, size page-aligned. *memslot for kvm_memslot_del(). -ENOSPC, or KVM's errno. */
 int kvm_memslot_add(struct kvm_vm *vm, uint64_t gpa, void *hva, uint64_t size, bool readonly,
 	unsigned *memslot) ON_MAIN;

@@ -23,7 +23,21 @@ struct kvm_vm_state;   /* PIC, IOAPIC, PIT as created */
 #define KVM_GSI_PINS 24	  /* IOAPIC pins: GSI 0..23 */
 #define KVM_PIN_ROUTES 40 /* theirs, and those of the two PICs' lines */
 
+struct kvm_cpuid_regs {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+/* The host's processor, as its own CPUID tells of it (src/kvm/x86/host.c). */
+struct kvm_host {
+	unsigned package; /* logical processors in one, 0: not known */
+	bool has_brand;
+	struct kvm_cpuid_regs brand[3]; /* leaves 0x80000002 to 4 */
+	struct kvm_cpuid_regs monitor;	/* leaf 5 */
+	bool mwait;			/* the guest may use it: kvm_vm_idle_in_guest() */
+};
+
 struct kvm_vm_arch {
+	struct kvm_host host;
 	size_t xsave_size, nested_size; /* bytes of a vCPU's state; nested_size 0: none */
 	bool tsc_deadline, has_xcrs;
 	uint64_t mcg_cap;	  /* machine checks as the guest is offered them, 0: none (mce.h) */

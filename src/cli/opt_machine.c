@@ -156,12 +156,15 @@ int opt_uuid(struct parse *p, const char *value)
 
 static int overcommit_pair(struct parse *p, const char *key, const char *value, void *opaque)
 {
-	/* Memory is pinned for DMA in any case; cpu-pm is a hint about the host's idling. */
+	/* Memory is pinned for DMA in any case. */
 	static const struct moot table[] = { { "mem-lock", "on|off" }, { "cpu-pm", "on|off" },
 		{ "mlock", "on|off" }, { NULL, NULL } };
+	int ret = moot_pair(p, key, value, table);
 
 	(void)opaque;
-	return moot_pair(p, key, value, table);
+	if (!ret && !strcmp(key, "cpu-pm"))
+		p->config->cpu_pm = !strcmp(value, "on");
+	return ret;
 }
 
 int opt_overcommit(struct parse *p, const char *value)

@@ -44,6 +44,17 @@ static int vcpus_init(struct machine *m, struct err *err) ON_MAIN
 	return 0;
 }
 
+/* -overcommit cpu-pm=on. As with QEMU, a guest whose host cannot runs all the same. */
+static void idle_in_guest(struct machine *m) ON_MAIN
+{
+	int ret = kvm_vm_idle_in_guest(&m->vm);
+
+	if (ret)
+		log_warn(
+			"cpu-pm=on: this host's KVM does not let a guest's processors idle by themselves: %s",
+			strerror(-ret));
+}
+
 static int workers_init(struct machine *m, struct err *err)
 {
 	unsigned devices = 0, ports = 0;
@@ -168,6 +179,8 @@ int machine_new(struct machine **out, struct config *config, struct err *err)
 		goto fail;
 	}
 	ret = kvm_vm_init(&m->vm, err);
+	if (!ret && config->cpu_pm)
+		idle_in_guest(m);
 	for (unsigned i = 0; !ret && i < sizeof(parts) / sizeof(parts[0]); i++)
 		ret = parts[i](m, err);
 	if (ret)

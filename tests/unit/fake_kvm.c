@@ -37,6 +37,14 @@ int kvm_vm_init(struct kvm_vm *vm, struct err *err)
 	return 0;
 }
 
+int kvm_vm_idle_in_guest(struct kvm_vm *vm)
+{
+	(void)vm;
+	fake_kvm.idle_asked++;
+	fake_kvm.idle_with_vcpus += fake_kvm.vcpus > 0; /* KVM would refuse it */
+	return fake_kvm.idle_answer;
+}
+
 void kvm_vm_release(struct kvm_vm *vm)
 {
 	fake_kvm.vms -= vm->max_memslots > 0;

@@ -25,6 +25,7 @@ struct fake_kvm {
 	struct fake_memslot at[FAKE_KVM_MEMSLOTS]; /* of those */
 	unsigned memslots, memslot_limit;
 	int vms, vcpus;
+	int idle_asked, idle_answer, idle_with_vcpus; /* kvm_vm_idle_in_guest() */
 	uint8_t phys_bits;
 	atomic_bool gsi[KVM_GSI_MAX];
 	atomic_uint gsis, messages, route_changes;

@@ -79,13 +79,28 @@ static struct kvm_cpuid2 *amd(void)
 	return c;
 }
 
+/* The processors of the two tables above, as their own CPUID tells of them. */
+static const struct kvm_host intel_host = { .package = 12 }, amd_host = { .package = 64 };
+
+static struct kvm_cpuid2 *build_on(struct kvm_cpuid2 *supported, const struct kvm_host *host,
+	unsigned sockets, unsigned cores, unsigned threads, unsigned index)
+{
+	const struct kvm_topology t = { sockets * cores * threads, sockets, cores, threads };
+	struct kvm_cpuid2 *out = table_new();
+
+	kvm_cpuid_build(supported, host, &t, index, true, out);
+	assert_true(out->nent <= supported->nent + KVM_CPUID_ROOM);
+	free(supported);
+	return out;
+}
+
 static struct kvm_cpuid2 *build(struct kvm_cpuid2 *host, unsigned sockets, unsigned cores,
 	unsigned threads, unsigned index, bool deadline)
 {
 	const struct kvm_topology t = { sockets * cores * threads, sockets, cores, threads };
 	struct kvm_cpuid2 *out = table_new();
 
-	kvm_cpuid_build(host, &t, index, deadline, out);
+	kvm_cpuid_build(host, &(struct kvm_host){ 0 }, &t, index, deadline, out);
 	assert_true(out->nent <= host->nent + KVM_CPUID_ROOM);
 	free(host);
 	return out;
@@ -228,6 +243,94 @@ static void test_amd_topology(void **state)
 	free(c);
 }
 
+static unsigned l3_ids(struct kvm_cpuid2 *supported, const struct kvm_host *host, unsigned sockets,
+	unsigned cores, unsigned threads)
+{
+	struct kvm_cpuid2 *c = build_on(supported, host, sockets, cores, threads, 0);
+	const struct kvm_cpuid_entry2 *e = get(c, kvm_cpuid_is_amd(c) ? 0x8000001d : 4, 3);
+	const unsigned ids = (e->eax >> 14 & 0xfff) + 1;
+
+	free(c);
+	return ids;
+}
+
+static struct kvm_cpuid2 *amd_sharing(unsigned l3)
+{
+	struct kvm_cpuid2 *c = amd();
+
+	for (uint32_t i = 0; i < c->nent; i++)
+		if (c->entries[i].function == 0x8000001d && c->entries[i].index == 3)
+			c->entries[i].eax = 0x163 | (l3 - 1) << 14;
+	return c;
+}
+
+/* How many APIC ids have one third-level cache. */
+static void test_l3(void **state)
+{
+	const struct kvm_host one = { .package = 1 }, silent = { .package = 0 };
+
+	(void)state;
+	/* One for the host's package: one for each of the guest's, however large. */
+	assert_int_equal(l3_ids(intel(), &intel_host, 1, 64, 1), 64);
+	assert_int_equal(l3_ids(intel(), &intel_host, 1, 64, 2), 128);
+	assert_int_equal(l3_ids(intel(), &intel_host, 2, 3, 2), 8);
+	assert_int_equal(l3_ids(amd_sharing(1), &one, 1, 4, 1), 4);
+	/* One for eight of the host's 64: for eight here, or for the package when that has fewer. */
+	assert_int_equal(l3_ids(amd(), &amd_host, 1, 16, 2), 8);
+	assert_int_equal(l3_ids(amd(), &amd_host, 1, 16, 1), 8);
+	assert_int_equal(l3_ids(amd(), &amd_host, 2, 2, 2), 4);
+	assert_int_equal(l3_ids(amd(), &amd_host, 4, 1, 1), 1);
+	/* For six cores of two threads: ids come in powers of two. */
+	assert_int_equal(l3_ids(amd_sharing(12), &amd_host, 1, 24, 2), 16);
+	/* Never for less than a core. */
+	assert_int_equal(l3_ids(amd_sharing(1), &amd_host, 1, 4, 2), 2);
+	assert_int_equal(l3_ids(amd(), &silent, 1, 16, 2), 32);
+}
+
+/* The processor's name is the host's, whether KVM has the leaves, empty, or not. */
+static void test_brand(void **state)
+{
+	const struct kvm_host host = { .has_brand = true,
+		.brand = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 }, { 9, 10, 11, 12 } } };
+
+	(void)state;
+	for (unsigned empty = 0; empty < 2; empty++) {
+		struct kvm_cpuid2 *c = intel();
+
+		add(c, 0x80000000, 0, empty ? 0x80000008 : 0x80000001, 0, 0, 0);
+		for (uint32_t i = 0; empty && i < 3; i++)
+			add(c, 0x80000002 + i, 0, 0, 0, 0, 0);
+		c = build_on(c, &host, 1, 2, 1, 1);
+		for (uint32_t i = 0; i < 3; i++) {
+			const struct kvm_cpuid_entry2 *e = get(c, 0x80000002 + i, 0);
+
+			assert_non_null(e);
+			assert_memory_equal(&e->eax, &host.brand[i], sizeof(host.brand[i]));
+		}
+		assert_int_equal(get(c, 0x80000000, 0)->eax, empty ? 0x80000008 : 0x80000004);
+		free(c);
+	}
+}
+
+/* MWAIT, where KVM lets the guest have it: the flag, and the host's leaf. */
+static void test_mwait(void **state)
+{
+	struct kvm_host host = { .monitor = { 0x40, 0x80, 3, 0x2020 }, .mwait = true };
+	struct kvm_cpuid2 *c = build_on(intel(), &host, 1, 2, 1, 1);
+	const struct kvm_cpuid_entry2 *e = get(c, 5, 0);
+
+	(void)state;
+	assert_int_equal(get(c, 1, 0)->ecx >> 3 & 1, 1);
+	assert_non_null(e);
+	assert_memory_equal(&e->eax, &host.monitor, sizeof(host.monitor));
+	free(c);
+	host.mwait = false;
+	c = build_on(intel(), &host, 1, 2, 1, 1);
+	assert_int_equal(get(c, 1, 0)->ecx >> 3 & 1, 0);
+	assert_null(get(c, 5, 0));
+	free(c);
+}
+
 static void test_old_host(void **state)
 {
 	struct kvm_cpuid2 *host = table_new(), *c;
@@ -317,6 +420,9 @@ int main(void)
 		cmocka_unit_test(test_intel_topology),
 		cmocka_unit_test(test_not_offered),
 		cmocka_unit_test(test_amd_topology),
+		cmocka_unit_test(test_l3),
+		cmocka_unit_test(test_brand),
+		cmocka_unit_test(test_mwait),
 		cmocka_unit_test(test_old_host),
 		cmocka_unit_test(test_phys_bits),
 		cmocka_unit_test(test_tiles),

@@ -25,6 +25,7 @@
 #include <portcullis/memory_backend.h>
 
 #include "machine_start_fixture.h"
+#include "log_capture.h"
 #include "says.h"
 
 #define PANIC " -device pvpanic-pci,addr=5"
@@ -471,6 +472,38 @@ static void ports_complete_what_their_cards_may_ask_for(void **state)
 	nothing_is_left();
 }
 
+/* -overcommit cpu-pm=on: KVM is asked before there is a vCPU; where it cannot, a line says so. */
+static void vcpus_idle_by_themselves(void **state)
+{
+	static const struct {
+		const char *words;
+		int asked, answer;
+		const char *says;
+	} rows[] = {
+		{ "-overcommit cpu-pm=off", 0, 0, NULL },
+		{ "-overcommit cpu-pm=on", 1, 0, NULL },
+		{ "-overcommit cpu-pm=on", 1, -EOPNOTSUPP, "cpu-pm=on: this host's KVM" },
+	};
+	struct err err = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin(rows[i].words);
+		fake_kvm.idle_answer = rows[i].answer;
+		log_capture_start();
+		assert_int_equal(make(&err), 0);
+		assert_int_equal(log_captured_lines(), rows[i].says != NULL);
+		if (rows[i].says)
+			assert_says(log_captured(), rows[i].says);
+		log_capture_stop();
+		assert_int_equal(fake_kvm.idle_asked, rows[i].asked);
+		assert_int_equal(fake_kvm.idle_with_vcpus, 0);
+		machine_free(rig.m);
+		rig.m = NULL;
+		nothing_is_left();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +511,7 @@ int main(void)
 		cmocka_unit_test(all_is_in_its_place),
 		cmocka_unit_test(each_node_has_what_is_its),
 		cmocka_unit_test(ports_complete_what_their_cards_may_ask_for),
+		cmocka_unit_test(vcpus_idle_by_themselves),
 		cmocka_unit_test(each_error_says_what_it_is_about),
 		cmocka_unit_test(no_memory_is_left),
 		cmocka_unit_test(a_file_cannot_be_had),

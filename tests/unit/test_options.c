@@ -110,6 +110,28 @@ static void names(void **state)
 	cmdline_release(&c);
 }
 
+static void overcommit(void **state)
+{
+	static const struct {
+		const char *line;
+		bool on;
+	} rows[] = {
+		{ "-kernel k", false },
+		{ "-kernel k -overcommit cpu-pm=on", true },
+		{ "-kernel k -overcommit mem-lock=on,cpu-pm=on", true },
+		{ "-kernel k -overcommit cpu-pm=on -overcommit mem-lock=on", true },
+		{ "-kernel k -overcommit cpu-pm=on -overcommit cpu-pm=off", false },
+	};
+	struct cmdline c;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		good(&c, rows[i].line);
+		assert_int_equal(c.config.cpu_pm, rows[i].on);
+		cmdline_release(&c);
+	}
+}
+
 /* Each of them changes nothing. */
 static void without_meaning(void **state)
 {
@@ -120,7 +142,7 @@ static void without_meaning(void **state)
 		"-enable-kvm",
 		"-nodefaults -no-user-config -display none -vga none -monitor none -parallel none",
 		"-net none -nic none -no-hpet -no-fd-bootchk -boot strict=on",
-		"-rtc base=utc,clock=host", "-overcommit mem-lock=off,cpu-pm=on",
+		"-rtc base=utc,clock=host", "-overcommit mem-lock=off,cpu-pm=off",
 		"-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-msg timestamp=on", "-realtime mlock=off" };
 	struct cmdline plain, c;
@@ -432,6 +454,7 @@ int main(void)
 		cmocka_unit_test(actions),
 		cmocka_unit_test(empty_append_is_allowed),
 		cmocka_unit_test(names),
+		cmocka_unit_test(overcommit),
 		cmocka_unit_test(without_meaning),
 		cmocka_unit_test(memory),
 		cmocka_unit_test(smp),

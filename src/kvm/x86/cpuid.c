@@ -18,17 +18,21 @@
 #define ARCH_REQ_XCOMP_GUEST_PERM 0x1025
 #endif
 
+#define LEAF_MWAIT 5
+#define LEAF_BRAND 0x80000002 /* and the two after it */
+
 #define CPUID_ENTRIES_FIRST 128
 #define CPUID_ENTRIES_LAST 4096
 
 /* Features taken away: (function, index, register) bits. */
 enum { EAX, EBX, ECX, EDX };
+#define MONITOR (1u << 3) /* leaf 1, ECX: MONITOR and MWAIT */
 static const struct drop {
 	uint32_t function, index;
 	int reg;
 	uint32_t bits;
 } dropped[] = {
-	{ 1, 0, ECX, 1u << 3 },	 /* MONITOR/MWAIT: KVM makes it a no-op, a busy loop in the guest */
+	{ 1, 0, ECX, MONITOR },	 /* KVM makes MWAIT a no-op, a busy loop in the guest */
 	{ 1, 0, ECX, 1u << 27 }, /* OSXSAVE mirrors CR4; KVM keeps it */
 	{ 7, 0, EBX, 1u << 2 },	 /* SGX needs EPC sections from us */
 	{ 7, 0, ECX, 1u << 30 }, /* SGX launch control */
@@ -44,13 +48,18 @@ static const struct drop amx[] = {
 	{ 0xd, 0, EAX, 1u << XTILE_CFG | 1u << XTILE_DATA },
 };
 
+static bool is_brand(uint32_t function)
+{
+	return function >= LEAF_BRAND && function <= LEAF_BRAND + 2;
+}
+
 /* Leaves that are ours alone or not offered at all. */
 static bool leaf_dropped(const struct kvm_cpuid_entry2 *e, bool tiles)
 {
 	const bool tile = e->function == 0x1d || e->function == 0x1e ||
 			  (e->function == 0xd && (e->index == XTILE_CFG || e->index == XTILE_DATA));
 
-	return e->function == 5 || e->function == 0xb || e->function == 0x12 ||
+	return e->function == LEAF_MWAIT || e->function == 0xb || e->function == 0x12 ||
 	       e->function == 0x1f || (tile && !tiles);
 }
 
@@ -159,11 +168,27 @@ static void set_leaf_1(struct kvm_cpuid_entry2 *e, const struct place *p, bool t
 		e->edx &= ~(1u << 28);
 }
 
-/* Caches: the first two levels belong to a core, the third to the package. */
-static void set_cache_sharing(struct kvm_cpuid_entry2 *e, const struct place *p, bool intel)
+/*
+ * Of the APIC id, the bits that those who share a third-level cache differ in. Where a host's package
+ * has several (AMD's core complexes), one serves as many logical processors as there; where it has
+ * one, so has the guest's.
+ */
+static unsigned l3_bits(uint32_t eax, const struct place *p, const struct kvm_host *host)
+{
+	const unsigned sharing = (eax >> 14 & 0xfff) + 1;
+	unsigned bits = width(sharing);
+
+	if (sharing >= host->package || bits > p->package_bits)
+		return p->package_bits;
+	return bits > p->thread_bits ? bits : p->thread_bits;
+}
+
+/* Caches: the first two levels belong to a core. */
+static void set_cache_sharing(
+	struct kvm_cpuid_entry2 *e, const struct place *p, const struct kvm_host *host, bool intel)
 {
 	uint32_t level = e->eax >> 5 & 7;
-	uint32_t sharing = (1u << (level >= 3 ? p->package_bits : p->thread_bits)) - 1;
+	uint32_t sharing = (1u << (level >= 3 ? l3_bits(e->eax, p, host) : p->thread_bits)) - 1;
 	uint32_t cores = (1u << (p->package_bits - p->thread_bits)) - 1;
 
 	if ((e->eax & 0x1f) == 0) /* the list's end */
@@ -171,7 +196,8 @@ static void set_cache_sharing(struct kvm_cpuid_entry2 *e, const struct place *p,
 	e->eax = (e->eax & 0x3fff) | sharing << 14 | (intel ? cores << 26 : 0);
 }
 
-static void set_amd_leaf(struct kvm_cpuid_entry2 *e, const struct place *p)
+static void set_amd_leaf(
+	struct kvm_cpuid_entry2 *e, const struct place *p, const struct kvm_host *host)
 {
 	switch (e->function) {
 	case 0x80000001:
@@ -191,7 +217,7 @@ static void set_amd_leaf(struct kvm_cpuid_entry2 *e, const struct place *p)
 		e->ecx = (e->ecx & ~0xf0ffu) | p->package_bits << 12 | (p->package - 1);
 		break;
 	case 0x8000001d:
-		set_cache_sharing(e, p, false);
+		set_cache_sharing(e, p, host, false);
 		break;
 	case 0x8000001e:
 		e->eax = p->apic_id;
@@ -224,6 +250,28 @@ static void add_topology(struct kvm_cpuid2 *c, const struct place *p, uint32_t f
 			.edx = p->apic_id,
 		};
 	}
+}
+
+static void add_regs(struct kvm_cpuid2 *c, uint32_t function, const struct kvm_cpuid_regs *r)
+{
+	c->entries[c->nent++] = (struct kvm_cpuid_entry2){
+		.function = function, .eax = r->eax, .ebx = r->ebx, .ecx = r->ecx, .edx = r->edx
+	};
+}
+
+/* What KVM leaves out or empty: the processor's name, and MWAIT when the guest may have it. */
+static void add_host(struct kvm_cpuid2 *c, const struct kvm_host *host)
+{
+	struct kvm_cpuid_entry2 *features = find(c, 1, 0), *most = find(c, 0x80000000, 0);
+
+	for (uint32_t i = 0; host->has_brand && i < 3; i++)
+		add_regs(c, LEAF_BRAND + i, &host->brand[i]);
+	if (host->has_brand && most && most->eax < LEAF_BRAND + 2)
+		most->eax = LEAF_BRAND + 2;
+	if (!host->mwait || !features)
+		return;
+	features->ecx |= MONITOR;
+	add_regs(c, LEAF_MWAIT, &host->monitor);
 }
 
 bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid)
@@ -266,8 +314,9 @@ bool kvm_cpuid_dma_hole(const struct kvm_cpuid2 *cpuid, uint64_t *start, uint64_
 	return true;
 }
 
-void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
-	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out)
+void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_host *host,
+	const struct kvm_topology *topology, unsigned index, bool tsc_deadline,
+	struct kvm_cpuid2 *out)
 {
 	struct place p = place_of(topology, index);
 	const bool tiles = has_tiles(supported);
@@ -277,7 +326,8 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topolo
 	out->nent = 0;
 	out->padding = 0;
 	for (uint32_t i = 0; i < supported->nent; i++) {
-		if (!leaf_dropped(&supported->entries[i], tiles))
+		if (!leaf_dropped(&supported->entries[i], tiles) &&
+			!(host->has_brand && is_brand(supported->entries[i].function)))
 			out->entries[out->nent++] = supported->entries[i];
 	}
 	leaf0 = find(out, 0, 0);
@@ -293,10 +343,11 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topolo
 		if (e->function == 1)
 			set_leaf_1(e, &p, tsc_deadline);
 		else if (e->function == 4 && !amd)
-			set_cache_sharing(e, &p, true);
+			set_cache_sharing(e, &p, host, true);
 		else if (amd)
-			set_amd_leaf(e, &p);
+			set_amd_leaf(e, &p, host);
 	}
+	add_host(out, host);
 	add_topology(out, &p, 0xb);
 	if (leaf0 && leaf0->eax >= 0x1f)
 		add_topology(out, &p, 0x1f);

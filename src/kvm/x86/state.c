@@ -60,6 +60,7 @@ static const struct {
 
 #define MSR_MISC_ENABLE 0x1a0
 #define MISC_ENABLE_FAST_STRINGS 1ull
+#define MISC_ENABLE_MWAIT (1ull << 18)
 #define MSR_MTRR_DEF_TYPE 0x2ff
 #define MTRR_ENABLED_WRITE_BACK 0x806ull
 
@@ -78,7 +79,7 @@ struct one_msr {
 	struct kvm_msr_entry entry;
 };
 
-static bool msr_get(int fd, uint32_t msr, uint64_t *value)
+bool kvm_msr_get(int fd, uint32_t msr, uint64_t *value)
 {
 	struct one_msr m = { .nmsrs = 1, .entry.index = msr };
 
@@ -88,7 +89,7 @@ static bool msr_get(int fd, uint32_t msr, uint64_t *value)
 	return true;
 }
 
-static bool msr_set(int fd, uint32_t msr, uint64_t value)
+bool kvm_msr_set(int fd, uint32_t msr, uint64_t value)
 {
 	struct one_msr m = { .nmsrs = 1, .entry.index = msr, .entry.data = value };
 
@@ -105,7 +106,7 @@ static void msr_consider(struct kvm_msr_list *list, int fd, uint32_t msr)
 	}
 	if (list->nmsrs == MSR_LIST_ROOM || msr_is_kept(msr))
 		return;
-	if (msr_get(fd, msr, &value) && msr_set(fd, msr, value))
+	if (kvm_msr_get(fd, msr, &value) && kvm_msr_set(fd, msr, value))
 		list->indices[list->nmsrs++] = msr;
 }
 
@@ -139,14 +140,15 @@ out:
 
 /*
  * What firmware would have set up: memory is write-back unless said otherwise (MTRRs off means
- * uncached, and makes Linux give up on PAT), and string instructions are fast.
+ * uncached, and makes Linux give up on PAT), string instructions are fast, and MWAIT is on where
+ * there is one.
  */
-static void msr_adjust(struct kvm_msr_entry *e)
+static void msr_adjust(struct kvm_msr_entry *e, bool mwait)
 {
 	if (e->index == MSR_MTRR_DEF_TYPE)
 		e->data = MTRR_ENABLED_WRITE_BACK;
 	else if (e->index == MSR_MISC_ENABLE)
-		e->data |= MISC_ENABLE_FAST_STRINGS;
+		e->data |= MISC_ENABLE_FAST_STRINGS | (mwait ? MISC_ENABLE_MWAIT : 0);
 }
 
 static int msr_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm, struct kvm_vcpu_state *state)
@@ -164,9 +166,9 @@ static int msr_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm, struct kvm_vcpu_st
 		struct kvm_msr_entry *e = &m->entries[m->nmsrs];
 
 		e->index = vm->arch.msrs->indices[i];
-		if (!msr_get(vcpu->fd, e->index, (uint64_t *)&e->data))
+		if (!kvm_msr_get(vcpu->fd, e->index, (uint64_t *)&e->data))
 			continue;
-		msr_adjust(e);
+		msr_adjust(e, vm->arch.host.mwait);
 		m->nmsrs++;
 	}
 	return 0;
@@ -181,7 +183,7 @@ static void msr_restore(int fd, const struct kvm_msrs *msrs)
 	long done = sys_ioctl(fd, KVM_SET_MSRS, (void *)(uintptr_t)msrs);
 
 	for (uint32_t i = done < 0 ? 0 : (uint32_t)done; i < msrs->nmsrs; i++)
-		(void)msr_set(fd, msrs->entries[i].index, msrs->entries[i].data);
+		(void)kvm_msr_set(fd, msrs->entries[i].index, msrs->entries[i].data);
 }
 
 static int save_fixed(int fd, struct kvm_vcpu_state *s, const struct kvm_vm *vm)

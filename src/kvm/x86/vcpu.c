@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vcpu.c - what a vCPU is on x86: CPUID, clock and machine checks at its creation, its reset, its
+ * vcpu.c - what a vCPU is on x86: CPUID, clock, microcode and machine checks at its creation, its reset, its
  * registers as text.
  */
 #include <errno.h>
@@ -22,7 +22,8 @@ static int set_cpuid(
 
 	if (!c)
 		return -ENOMEM;
-	kvm_cpuid_build(vm->arch.cpuid, topology, vcpu->index, vm->arch.tsc_deadline, c);
+	kvm_cpuid_build(
+		vm->arch.cpuid, &vm->arch.host, topology, vcpu->index, vm->arch.tsc_deadline, c);
 	r = sys_ioctl(vcpu->fd, KVM_SET_CPUID2, c);
 	free(c);
 	return (int)r;
@@ -52,6 +53,7 @@ int kvm_arch_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 	if (ret < 0)
 		return err_set_errno(err, -ret, "KVM_SET_CPUID2 for vCPU %u", vcpu->index);
 	set_tsc_frequency(vcpu);
+	kvm_host_microcode(vcpu, vm);
 	kvm_mce_set_up(vcpu, vm);
 	ret = kvm_state_save(vcpu, vm);
 	if (ret < 0)

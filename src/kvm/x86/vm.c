@@ -42,6 +42,7 @@ static int read_limits(struct kvm_vm *vm, struct err *err)
 	ret = kvm_cpuid_read(vm->kvm_fd, &arch->cpuid);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "KVM_GET_SUPPORTED_CPUID");
+	kvm_host_read(&arch->host, kvm_cpuid_is_amd(arch->cpuid));
 	vm->phys_bits = kvm_cpuid_phys_bits(arch->cpuid);
 	(void)kvm_cpuid_dma_hole(arch->cpuid, &vm->dma_hole_start, &vm->dma_hole_end);
 	kvm_mce_read_host(vm);

@@ -13,12 +13,13 @@
 #include "../private.h"
 
 /* --- cpuid.c, pure but for kvm_cpuid_read() --- */
-#define KVM_CPUID_ROOM 8 /* entries that kvm_cpuid_build() may add */
+#define KVM_CPUID_ROOM 12 /* entries that kvm_cpuid_build() may add */
 /* KVM_GET_SUPPORTED_CPUID in a buffer as large as it takes. */
 int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out);
 /* supported -> what this vCPU's guest sees. out has room for supported->nent + KVM_CPUID_ROOM. */
-void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_topology *topology,
-	unsigned index, bool tsc_deadline, struct kvm_cpuid2 *out);
+void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_host *host,
+	const struct kvm_topology *topology, unsigned index, bool tsc_deadline,
+	struct kvm_cpuid2 *out);
 bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid);
 /* Before kvm_cpuid_read(), and before any vCPU: what cannot be had is not in CPUID then. */
 void kvm_cpuid_request_tiles(void);
@@ -26,6 +27,12 @@ void kvm_cpuid_request_tiles(void);
 bool kvm_cpuid_dma_hole(const struct kvm_cpuid2 *cpuid, uint64_t *start, uint64_t *end);
 /* Guest-physical address width, 36 when the leaf is missing. */
 uint8_t kvm_cpuid_phys_bits(const struct kvm_cpuid2 *cpuid);
+
+/* --- host.c --- */
+/* Executes CPUID. */
+void kvm_host_read(struct kvm_host *host, bool amd);
+/* The vCPU's microcode has the host's revision. */
+void kvm_host_microcode(const struct kvm_vcpu *vcpu, const struct kvm_vm *vm);
 
 /* --- irqchip.c --- */
 /* The in-kernel PICs, IOAPIC, LAPICs and PIT, routed, and as firmware leaves them. */
@@ -55,6 +62,9 @@ struct kvm_vcpu_state {
 	struct kvm_msrs *msrs;
 };
 int kvm_state_save(struct kvm_vcpu *vcpu, struct kvm_vm *vm);
+/* fd: a vCPU, or /dev/kvm for what the host has. False: KVM does not know it, or not the value. */
+bool kvm_msr_get(int fd, uint32_t msr, uint64_t *value);
+bool kvm_msr_set(int fd, uint32_t msr, uint64_t value);
 void kvm_state_free(struct kvm_vcpu_state *state);
 /* The state at creation, with regs and sregs in place of the saved ones. */
 int kvm_state_restore(const struct kvm_vcpu *vcpu, const struct kvm_regs *regs,

@@ -83,3 +83,10 @@ def intel_qmp(lab):
 def intel_smp_2(lab):
     """Two vCPUs on Intel: boot, reboot, power-off."""
     life(lab, "2")
+
+
+@case(host="intel-unrestricted-guest-0", deadline=900, vmms=("portcullis",), stress=True)
+def intel_unrestricted_guest_0(lab):
+    """The same life on an Intel with EPT but no unrestricted guests: a second vCPU's real mode."""
+    check_parameters(ept="Y", unrestricted_guest="N")
+    life(lab, "2")

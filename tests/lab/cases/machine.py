@@ -14,6 +14,9 @@ from l1.qmp import Qmp
 GIB = 1 << 30
 PANIC_SOCKET = "/tmp/qmp.sock"
 
+# What Linux calls the processor, and its microcode.
+NAMES = "grep -E '^(model name|microcode)' /proc/cpuinfo | sort -u"
+
 # A guest without devices of its own may still complain of what QEMU's CPU emulation (L0) lacks.
 COMPLAINTS = r"ACPI|PCI|pci|IRQ|irq|MSI|APIC|firmware bug|BIOS"
 
@@ -30,6 +33,7 @@ def processors(lab, count):
     with lab.vmm(smp=str(count), devices=[device]) as vmm:
         guest = vmm.guest
         check_equal(guest.check("nproc"), str(count), "processors in the guest")
+        check_equal(guest.check(NAMES), lab.shell(NAMES).strip(), "the guest's processor, beside L1's")
         wait_for_drive(guest)
         # Each of them runs something, and each takes the drive's interrupts.
         for cpu in range(count):

@@ -208,4 +208,6 @@ HOSTS = {
     "no-iommu": Host((nvme("nvme0", port=0x2),), memory=2048, append="intel_iommu=off"),
     # An Intel processor, in Bochs, with what KVM there makes of it by default.
     "intel": bochs(),
+    # What older processors lack: KVM has real mode by another way (vm86, its emulator).
+    "intel-unrestricted-guest-0": bochs("unrestricted_guest=0"),
 }
