@@ -28,12 +28,16 @@ struct kvm_cpuid_regs {
 };
 
 /* The host's processor, as its own CPUID tells of it (src/kvm/x86/host.c). */
+#define KVM_HOST_CACHES 8 /* four are usual */
 struct kvm_host {
 	unsigned package; /* logical processors in one, 0: not known */
 	bool has_brand;
 	struct kvm_cpuid_regs brand[3]; /* leaves 0x80000002 to 4 */
-	struct kvm_cpuid_regs monitor;	/* leaf 5 */
-	bool mwait;			/* the guest may use it: kvm_vm_idle_in_guest() */
+	struct kvm_cpuid_regs l1; /* leaf 0x80000005 of AMD's, of caches and TLBs; zero: none */
+	struct kvm_cpuid_regs monitor;		      /* leaf 5 */
+	struct kvm_cpuid_regs cache[KVM_HOST_CACHES]; /* leaf 0x8000001d of AMD's */
+	unsigned n_caches;
+	bool mwait; /* the guest may use it: kvm_vm_idle_in_guest() */
 };
 
 struct kvm_vm_arch {

@@ -287,6 +287,44 @@ static void test_l3(void **state)
 	assert_int_equal(l3_ids(amd(), &silent, 1, 16, 2), 32);
 }
 
+/* AMD's caches: KVM lists none (its leaf is empty, or missing), the processor does. */
+static void test_amd_caches(void **state)
+{
+	const struct kvm_host host = { .package = 64,
+		.l1 = { 0xff40ff40, 0xff40ff40, 0x20080140, 0x40040140 },
+		.n_caches = 2,
+		.cache = { { 0x4121, 0x1c0003f, 0x3f, 0 }, { 0x1c163, 0x3c0003f, 0x1fff, 1 } } };
+
+	(void)state;
+	for (unsigned empty = 0; empty < 2; empty++) {
+		struct kvm_cpuid2 *c = table_new();
+
+		add(c, 0, 0, 0xd, 0x68747541, 0x444d4163, 0x69746e65);
+		add(c, 0x80000000, 0, 0x80000021, 0, 0, 0);
+		if (empty) {
+			add(c, 0x80000005, 0, 0, 0, 0, 0);
+			add(c, 0x8000001d, 0, 0, 0, 0, 0);
+		}
+		c = build_on(c, &host, 2, 4, 2, 3);
+		assert_memory_equal(&get(c, 0x80000005, 0)->eax, &host.l1, sizeof(host.l1));
+		assert_int_equal(get(c, 0x8000001d, 0)->eax, 0x121 | 1u << 14);
+		assert_int_equal(get(c, 0x8000001d, 0)->ebx, 0x1c0003f);
+		assert_int_equal(get(c, 0x8000001d, 1)->eax, 0x163 | 7u << 14);
+		assert_int_equal(get(c, 0x8000001d, 1)->edx, 1);
+		assert_int_equal(get(c, 0x8000001d, 2)->eax, 0);
+		assert_null(get(c, 0x8000001d, 3));
+		free(c);
+	}
+	/* A list that the guest is told not to look for. */
+	struct kvm_cpuid2 *old = table_new();
+
+	add(old, 0, 0, 0xd, 0x68747541, 0x444d4163, 0x69746e65);
+	add(old, 0x80000000, 0, 0x80000008, 0, 0, 0);
+	old = build_on(old, &host, 1, 1, 1, 0);
+	assert_null(get(old, 0x8000001d, 0));
+	free(old);
+}
+
 /* The processor's name is the host's, whether KVM has the leaves, empty, or not. */
 static void test_brand(void **state)
 {
@@ -421,6 +459,7 @@ int main(void)
 		cmocka_unit_test(test_not_offered),
 		cmocka_unit_test(test_amd_topology),
 		cmocka_unit_test(test_l3),
+		cmocka_unit_test(test_amd_caches),
 		cmocka_unit_test(test_brand),
 		cmocka_unit_test(test_mwait),
 		cmocka_unit_test(test_old_host),

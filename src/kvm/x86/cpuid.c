@@ -20,6 +20,8 @@
 
 #define LEAF_MWAIT 5
 #define LEAF_BRAND 0x80000002 /* and the two after it */
+#define LEAF_L1 0x80000005
+#define LEAF_CACHES 0x8000001d
 
 #define CPUID_ENTRIES_FIRST 128
 #define CPUID_ENTRIES_LAST 4096
@@ -48,9 +50,14 @@ static const struct drop amx[] = {
 	{ 0xd, 0, EAX, 1u << XTILE_CFG | 1u << XTILE_DATA },
 };
 
-static bool is_brand(uint32_t function)
+/* Leaves that add_host() and add_caches() put in place of KVM's, which are empty or missing. */
+static bool is_of_host(const struct kvm_host *host, uint32_t function)
 {
-	return function >= LEAF_BRAND && function <= LEAF_BRAND + 2;
+	if (function == LEAF_CACHES)
+		return host->n_caches > 0;
+	if (function == LEAF_L1)
+		return host->l1.ecx != 0;
+	return host->has_brand && function >= LEAF_BRAND && function <= LEAF_BRAND + 2;
 }
 
 /* Leaves that are ours alone or not offered at all. */
@@ -216,7 +223,7 @@ static void set_amd_leaf(
 	case 0x80000008:
 		e->ecx = (e->ecx & ~0xf0ffu) | p->package_bits << 12 | (p->package - 1);
 		break;
-	case 0x8000001d:
+	case LEAF_CACHES:
 		set_cache_sharing(e, p, host, false);
 		break;
 	case 0x8000001e:
@@ -274,6 +281,31 @@ static void add_host(struct kvm_cpuid2 *c, const struct kvm_host *host)
 	add_regs(c, LEAF_MWAIT, &host->monitor);
 }
 
+/*
+ * AMD's caches are listed where TOPOEXT says so, and in leaves 0x80000005 and 6. KVM passes the flag
+ * with an empty list, and not the first of the leaves; Linux then knows of no cache at all.
+ */
+static void add_caches(struct kvm_cpuid2 *c, const struct kvm_host *host, const struct place *p)
+{
+	const struct kvm_cpuid_entry2 *most = find(c, 0x80000000, 0);
+
+	if (is_of_host(host, LEAF_L1) && most && most->eax >= LEAF_L1)
+		add_regs(c, LEAF_L1, &host->l1);
+	if (!host->n_caches || !most || most->eax < LEAF_CACHES)
+		return;
+	for (uint32_t i = 0; i < host->n_caches; i++) {
+		struct kvm_cpuid_entry2 *e = &c->entries[c->nent];
+
+		add_regs(c, LEAF_CACHES, &host->cache[i]);
+		e->index = i;
+		e->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+		set_cache_sharing(e, p, host, false);
+	}
+	add_regs(c, LEAF_CACHES, &(struct kvm_cpuid_regs){ 0 });
+	c->entries[c->nent - 1].index = host->n_caches;
+	c->entries[c->nent - 1].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+}
+
 bool kvm_cpuid_is_amd(const struct kvm_cpuid2 *cpuid)
 {
 	for (uint32_t i = 0; i < cpuid->nent; i++) {
@@ -327,7 +359,7 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_host *
 	out->padding = 0;
 	for (uint32_t i = 0; i < supported->nent; i++) {
 		if (!leaf_dropped(&supported->entries[i], tiles) &&
-			!(host->has_brand && is_brand(supported->entries[i].function)))
+			!is_of_host(host, supported->entries[i].function))
 			out->entries[out->nent++] = supported->entries[i];
 	}
 	leaf0 = find(out, 0, 0);
@@ -348,6 +380,7 @@ void kvm_cpuid_build(const struct kvm_cpuid2 *supported, const struct kvm_host *
 			set_amd_leaf(e, &p, host);
 	}
 	add_host(out, host);
+	add_caches(out, host, &p);
 	add_topology(out, &p, 0xb);
 	if (leaf0 && leaf0->eax >= 0x1f)
 		add_topology(out, &p, 0x1f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * host.c - what the guest's processor has of this host's that KVM_GET_SUPPORTED_CPUID does not tell:
- * its name, its microcode's revision, whom the third-level cache serves, and how it idles. (Intel SDM
+ * its name, its microcode's revision, AMD's caches, whom the third level serves, and how it idles. (Intel SDM
  * vol. 2A CPUID; AMD APM vol. 3 appendix E.)
  */
 #include <cpuid.h>
@@ -19,7 +19,9 @@
 #define LEAF_MWAIT 5
 #define LEAF_TOPOLOGY 0xb
 #define LEAF_BRAND 0x80000002 /* and the two after it */
+#define LEAF_L1 0x80000005
 #define LEAF_SIZES 0x80000008
+#define LEAF_CACHES 0x8000001d
 
 /* Logical processors of a package, 0: it does not say. */
 static unsigned package(bool amd)
@@ -32,9 +34,26 @@ static unsigned package(bool amd)
 	return __get_cpuid_count(LEAF_TOPOLOGY, 1, &eax, &ebx, &ecx, &edx) ? ebx & 0xffff : 0;
 }
 
+/* The list goes up to the first that is none: its type, bits 0 to 4, is 0. */
+static void read_caches(struct kvm_host *host)
+{
+	(void)__get_cpuid_count(
+		LEAF_L1, 0, &host->l1.eax, &host->l1.ebx, &host->l1.ecx, &host->l1.edx);
+	for (unsigned n = 0; n < KVM_HOST_CACHES; n++) {
+		struct kvm_cpuid_regs *r = &host->cache[n];
+
+		if (!__get_cpuid_count(LEAF_CACHES, n, &r->eax, &r->ebx, &r->ecx, &r->edx) ||
+			!(r->eax & 0x1f))
+			return;
+		host->n_caches = n + 1;
+	}
+}
+
 void kvm_host_read(struct kvm_host *host, bool amd)
 {
 	*host = (struct kvm_host){ .package = package(amd) };
+	if (amd)
+		read_caches(host);
 	for (unsigned i = 0; i < 3; i++) {
 		struct kvm_cpuid_regs *r = &host->brand[i];
 

@@ -13,7 +13,7 @@
 #include "../private.h"
 
 /* --- cpuid.c, pure but for kvm_cpuid_read() --- */
-#define KVM_CPUID_ROOM 12 /* entries that kvm_cpuid_build() may add */
+#define KVM_CPUID_ROOM (13 + KVM_HOST_CACHES + 1) /* entries that kvm_cpuid_build() may add */
 /* KVM_GET_SUPPORTED_CPUID in a buffer as large as it takes. */
 int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out);
 /* supported -> what this vCPU's guest sees. out has room for supported->nent + KVM_CPUID_ROOM. */

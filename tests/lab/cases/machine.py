@@ -16,6 +16,8 @@ PANIC_SOCKET = "/tmp/qmp.sock"
 
 # What Linux calls the processor, and its microcode.
 NAMES = "grep -E '^(model name|microcode)' /proc/cpuinfo | sort -u"
+# Its caches: level, type, size.
+CACHES = "cd /sys/devices/system/cpu/cpu0/cache; for i in index*; do cat $i/level $i/type $i/size; done | tr '\\n' ' '"
 
 # A guest without devices of its own may still complain of what QEMU's CPU emulation (L0) lacks.
 COMPLAINTS = r"ACPI|PCI|pci|IRQ|irq|MSI|APIC|firmware bug|BIOS"
@@ -34,6 +36,10 @@ def processors(lab, count):
         guest = vmm.guest
         check_equal(guest.check("nproc"), str(count), "processors in the guest")
         check_equal(guest.check(NAMES), lab.shell(NAMES).strip(), "the guest's processor, beside L1's")
+        check_equal(guest.check(CACHES).strip(), lab.shell(CACHES).strip(), "its caches, beside L1's")
+        # L1's package has one, so the guest's has.
+        check_equal(guest.check("cat /sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list"),
+                    "0" if count == 1 else f"0-{count - 1}", "who shares the third-level cache")
         wait_for_drive(guest)
         # Each of them runs something, and each takes the drive's interrupts.
         for cpu in range(count):
