@@ -7,6 +7,8 @@
 
 #include <linux/pci_regs.h>
 
+#include "quirks.h"
+
 struct build {
 	struct vfio_firewall *fw;
 	struct pci_function *fn;
@@ -407,6 +409,16 @@ static void build_ext_caps(struct build *b)
 	}
 }
 
+/* Registers of the device's own that say where something is in the host's memory. */
+static void close_host_addresses(struct build *b)
+{
+	const struct vfio_quirk *quirk = NULL;
+
+	while ((quirk = vfio_quirk_next(VFIO_QUIRK_HOST_ADDRESS, b->raw, quirk)))
+		if (!vfio_firewall_claimed(b->fw, quirk->at, quirk->size))
+			claim(b, quirk->at, quirk->size);
+}
+
 static int build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_t *raw,
 	const struct vfio_firewall_facts *facts, bool strict)
 {
@@ -427,6 +439,7 @@ static int build(struct vfio_firewall *fw, struct pci_function *fn, const uint8_
 	memset(fn->w1cmask, 0, sizeof(fn->w1cmask));
 	build_header(&b);
 	build_caps(&b);
+	close_host_addresses(&b);
 	build_ext_caps(&b);
 	memcpy(fn->reset_config, fn->config, sizeof(fn->config));
 	return 0;

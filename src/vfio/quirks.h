@@ -8,6 +8,7 @@
 #ifndef PORTCULLIS_VFIO_QUIRKS_H
 #define PORTCULLIS_VFIO_QUIRKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum vfio_quirk_kind {
@@ -17,12 +18,14 @@ enum vfio_quirk_kind {
 	VFIO_QUIRK_CONFIG_MIRROR, /* BAR bar, from at on: its config space */
 	VFIO_QUIRK_CONFIG_WINDOW, /* at: an index, above match config space; then data */
 	VFIO_QUIRK_MSIX_WINDOW,	  /* at: data; then an index with type and direction */
+	VFIO_QUIRK_HOST_ADDRESS,  /* at, size bytes of config space: where in the host's memory */
 };
 
 struct vfio_quirk {
 	uint16_t vendor;
 	uint16_t device, device_mask; /* bits of the device id that matter */
 	uint8_t base_class;	      /* 0: any */
+	bool integrated;	      /* only what is no endpoint behind a link */
 	uint8_t kind;		      /* enum vfio_quirk_kind */
 	uint8_t bar;
 	uint32_t at, size, match;
@@ -31,5 +34,9 @@ struct vfio_quirk {
 
 /* The row of the kind for a card with this config space; NULL: none. */
 const struct vfio_quirk *vfio_quirk_find(enum vfio_quirk_kind kind, const uint8_t *config);
+
+/* The next such row behind quirk, NULL: the first. */
+const struct vfio_quirk *vfio_quirk_next(
+	enum vfio_quirk_kind kind, const uint8_t *config, const struct vfio_quirk *quirk);
 
 #endif
