@@ -27,6 +27,8 @@ int kvm_vm_init(struct kvm_vm *vm, struct err *err)
 	memset(vm, 0, sizeof(*vm));
 	vm->kvm_fd = vm->vm_fd = vm->vfio_fd = -1;
 	vm->phys_bits = fake_kvm.phys_bits;
+	vm->dma_hole_start = fake_kvm.dma_hole_start;
+	vm->dma_hole_end = fake_kvm.dma_hole_end;
 	vm->max_vcpus = FAKE_KVM_VCPUS;
 	vm->max_memslots = FAKE_KVM_MEMSLOTS;
 	if (refused()) {

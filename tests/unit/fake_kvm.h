@@ -27,6 +27,7 @@ struct fake_kvm {
 	int vms, vcpus;
 	int idle_asked, idle_answer, idle_with_vcpus; /* kvm_vm_idle_in_guest() */
 	uint8_t phys_bits;
+	uint64_t dma_hole_start, dma_hole_end; /* AMD's; 0, 0: none */
 	atomic_bool gsi[KVM_GSI_MAX];
 	atomic_uint gsis, messages, route_changes;
 	atomic_int irqfds, vfio_fds;
