@@ -10,8 +10,6 @@
 
 #include "cli.h"
 
-static const char *const kinds[] = { "node", "dist", "cpu", NULL };
-
 struct numbers {
 	uint64_t nodeid, src, dst, val, node, socket, core, thread;
 };
@@ -28,12 +26,11 @@ static const struct {
 	{ "core-id", offsetof(struct numbers, core) },
 	{ "thread-id", offsetof(struct numbers, thread) },
 };
-#define NUMBER_KEYS (sizeof(number_keys) / sizeof(number_keys[0]))
 #define NOT_GIVEN UINT64_MAX
 
 /* One -numa. */
 struct words {
-	char kind; /* its first letter */
+	const struct kind *kind;
 	char *memdev;
 	struct numbers numbers;
 	unsigned first_cpus; /* its "cpus=" are from there on in parse.numa_cpus */
@@ -71,49 +68,6 @@ static int take_cpus(struct parse *p, const char *value)
 	if (ret || cpus->last < cpus->first)
 		return option_error(p, "'cpus' cannot be '%s': it is FIRST or FIRST-LAST", value);
 	return 0;
-}
-
-static int take_kind(struct parse *p, struct words *words, const char *value)
-{
-	for (unsigned i = 0; kinds[i]; i++) {
-		if (strcmp(kinds[i], value) != 0)
-			continue;
-		words->kind = *value;
-		return 0;
-	}
-	option_error(p, "'%s' is no kind of it", value);
-	err_hint(p->err, "there are: node, dist, cpu");
-	return -EINVAL;
-}
-
-static int numa_pair(struct parse *p, const char *key, const char *value, void *opaque)
-{
-	struct words *words = opaque;
-	const char *keys[NUMBER_KEYS + 3] = { "cpus", "memdev" };
-
-	if (!strcmp(key, "type"))
-		return take_kind(p, words, value);
-	if (!strcmp(key, "memdev"))
-		return copy_string(p, &words->memdev, value);
-	if (!strcmp(key, "cpus"))
-		return take_cpus(p, value);
-	if (!strcmp(key, "mem")) {
-		option_error(p, "'mem' is not supported");
-		err_hint(p->err,
-			"use -object memory-backend-ram,id=ID,size=SIZE and memdev=ID instead");
-		return -EINVAL;
-	}
-	for (unsigned i = 0; i < NUMBER_KEYS; i++) {
-		uint64_t *number = (uint64_t *)((char *)&words->numbers + number_keys[i].offset);
-
-		keys[i + 2] = number_keys[i].name;
-		if (strcmp(key, number_keys[i].name) != 0)
-			continue;
-		if (parse_u64(value, number) < 0 || *number > UINT32_MAX)
-			return option_error(p, "'%s' cannot be '%s': it is a number", key, value);
-		return 0;
-	}
-	return unknown_key(p, key, keys);
 }
 
 static int node_id(struct parse *p, const char *key, uint64_t number)
@@ -196,6 +150,76 @@ static int add_cpu(struct parse *p, struct words *words)
 	return 0;
 }
 
+static const struct kind {
+	const char *name, *keys[5];
+	int (*add)(struct parse *p, struct words *words);
+} kinds[] = {
+	{ "node", { "nodeid", "cpus", "memdev" }, add_node },
+	{ "dist", { "src", "dst", "val" }, add_distance },
+	{ "cpu", { "node-id", "socket-id", "core-id", "thread-id" }, add_cpu },
+};
+
+static int take_kind(struct parse *p, struct words *words, const char *value)
+{
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(kinds[i].name, value) != 0)
+			continue;
+		words->kind = &kinds[i];
+		return 0;
+	}
+	option_error(p, "'%s' is no kind of it", value);
+	err_hint(p->err, "there are: node, dist, cpu");
+	return -EINVAL;
+}
+
+static bool has_key(const struct kind *kind, const char *key)
+{
+	for (unsigned i = 0; kind->keys[i]; i++)
+		if (!strcmp(kind->keys[i], key))
+			return true;
+	return false;
+}
+
+static int take_number(struct parse *p, struct words *words, const char *key, const char *value)
+{
+	uint64_t *number = NULL;
+
+	for (unsigned i = 0; i < sizeof(number_keys) / sizeof(number_keys[0]); i++)
+		if (!strcmp(key, number_keys[i].name))
+			number = (uint64_t *)((char *)&words->numbers + number_keys[i].offset);
+	if (!number || parse_u64(value, number) < 0 || *number > UINT32_MAX)
+		return option_error(p, "'%s' cannot be '%s': it is a number", key, value);
+	return 0;
+}
+
+static int no_kind(struct parse *p)
+{
+	return option_error(p, "it begins with node, dist or cpu");
+}
+
+static int numa_pair(struct parse *p, const char *key, const char *value, void *opaque)
+{
+	struct words *words = opaque;
+
+	if (!strcmp(key, "type"))
+		return take_kind(p, words, value);
+	if (!words->kind)
+		return no_kind(p);
+	if (!strcmp(key, "mem")) {
+		option_error(p, "'mem' is not supported");
+		err_hint(p->err,
+			"use -object memory-backend-ram,id=ID,size=SIZE and memdev=ID instead");
+		return -EINVAL;
+	}
+	if (!has_key(words->kind, key))
+		return unknown_key(p, key, words->kind->keys);
+	if (!strcmp(key, "memdev"))
+		return copy_string(p, &words->memdev, value);
+	if (!strcmp(key, "cpus"))
+		return take_cpus(p, value);
+	return take_number(p, words, key, value);
+}
+
 int opt_numa(struct parse *p, const char *value)
 {
 	struct words words = { .first_cpus = p->n_numa_cpus };
@@ -203,14 +227,8 @@ int opt_numa(struct parse *p, const char *value)
 
 	memset(&words.numbers, 0xff, sizeof(words.numbers)); /* NOT_GIVEN */
 	ret = option_pairs(p, value, "type", numa_pair, &words);
-	if (!ret && !words.kind)
-		ret = option_error(p, "it begins with node, dist or cpu");
-	if (!ret && words.kind == 'n')
-		ret = add_node(p, &words);
-	else if (!ret && words.kind == 'd')
-		ret = add_distance(p, &words);
-	else if (!ret)
-		ret = add_cpu(p, &words);
+	if (!ret)
+		ret = words.kind ? words.kind->add(p, &words) : no_kind(p);
 	free(words.memdev);
 	return ret;
 }
