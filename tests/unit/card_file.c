@@ -230,7 +230,7 @@ static void read_register(struct reader *r, struct card_step *step)
 		wrong(r, "a register is 'OFFSET.SIZE = VALUE', its BAR in front: bar2+104.4 = 1");
 		return;
 	}
-	if (step->verb != CARD_READ && step->verb != CARD_HAS && strchr(value, 'x') > value + 1)
+	if (step->verb != CARD_READ && step->verb != CARD_HAS && strchr(skip_0x(value), 'x'))
 		wrong(r, "'%s': x is for what is read", value);
 	if (!reach)
 		return;
@@ -242,6 +242,14 @@ static void read_register(struct reader *r, struct card_step *step)
 static void read_text(struct reader *r, struct card_step *step)
 {
 	rest_of_line(r, step->text);
+}
+
+/* Without words any message would do. */
+static void read_words(struct reader *r, struct card_step *step)
+{
+	rest_of_line(r, step->text);
+	if (!*step->text)
+		wrong(r, "'warns' and 'refused' have words of the message");
 }
 
 static void read_mapped(struct reader *r, struct card_step *step)
@@ -276,9 +284,9 @@ static const struct {
 	{ "ecaps", CARD_ECAPS, read_text },
 	{ "mapped", CARD_MAPPED, read_mapped },
 	{ "fires", CARD_FIRES, read_vector },
-	{ "warns", CARD_WARNS, read_text },
+	{ "warns", CARD_WARNS, read_words },
 	{ "quiet", CARD_QUIET, read_text },
-	{ "refused", CARD_REFUSED, read_text },
+	{ "refused", CARD_REFUSED, read_words },
 };
 
 static bool read_step(struct reader *r, const char *keyword)
