@@ -46,7 +46,7 @@ struct pci_windows { /* ends exclusive; an empty 64-bit window is none */
  * ports are of a node: each has its functions (pci_function.root, counted from 0 without a gap),
  * a part of every window, and bus numbers in a row.
  */
-#define PCI_ROOTS_MAX 65
+#define PCI_ROOTS_MAX 65 /* bus 0, and one for each node */
 struct pci_root {
 	uint8_t bus, last_bus; /* its own number, and that of its last port's bus */
 	unsigned n_ports;

@@ -26,8 +26,7 @@ struct root_port_options {
 	struct device_options device; /* bus: only "pcie.0" */
 	uint64_t port, chassis, slot; /* PCIe port, chassis and slot numbers shown to the guest */
 	uint64_t mem_reserve, pref64_reserve, io_reserve; /* bytes; UINT64_MAX: default */
-	uint64_t
-		numa_node; /* the guest's node that it is near to; UINT64_MAX: none in particular */
+	uint64_t numa_node; /* the guest's, that it is near to; UINT64_MAX: none in particular */
 	bool native_hotplug, fast_unplug;
 	int32_t x_speed, x_width; /* the link's most; indices of the choices */
 };

@@ -7,6 +7,8 @@
 
 #include "state.h"
 
+_Static_assert(CONFIG_NODES_MAX <= RAM_BACKENDS_MAX, "a backend for each node");
+
 static uint64_t take(const struct config *config, const char *id, struct ram_options *out)
 {
 	const struct prop_type *type;

@@ -136,6 +136,8 @@ void windows_place(struct pci_windows *w, uint64_t ram_top, uint64_t iova_end)
 		w->mem64_start = low;
 }
 
+_Static_assert(CONFIG_NODES_MAX < PCI_ROOTS_MAX, "bus 0, and one for each node");
+
 /* Ports of one node share a root bus; those of none are on bus 0. */
 static int spread_ports(struct machine *m, struct err *err) ON_MAIN
 {

@@ -13,7 +13,10 @@
  */
 int host_nodes_check(
 	const struct host_nodes *nodes, const char *sysfs, const char *name, struct err *err);
-/* Memory at hva comes from there from now on. Nobody has touched it yet. -errno. */
+/*
+ * Memory at hva comes from there from now on. Nobody has touched it yet; pages that a file has already
+ * are moved. -errno; -EIO: one cannot be.
+ */
 int host_nodes_bind(
 	const struct host_nodes *nodes, enum ram_policy policy, void *hva, uint64_t size);
 

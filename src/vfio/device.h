@@ -95,7 +95,7 @@ struct vfio_pci {
 
 /* What a deferred access wants done: bits of io_request.arg. */
 enum {
-	VFIO_DEFER_SYNC = 1 << 0, /* interrupts, bus mastering, power */
+	VFIO_DEFER_SYNC = 1 << 0, /* interrupts, COMMAND, power */
 	VFIO_DEFER_FLR = 1 << 1,
 	VFIO_DEFER_PASS = 1 << 2,    /* write the device's config space */
 	VFIO_DEFER_MAIN = 1 << 3,    /* then BAR mappings */
