@@ -22,6 +22,7 @@
 
 struct device;
 struct machine;
+struct vfio_lookup;
 
 /* What a vCPU is doing, for pause and reset. Written by the vCPU, read by main. */
 enum vcpu_state {
@@ -101,7 +102,8 @@ struct worker {
 	struct loop loop;
 	pthread_t thread;
 	unsigned index;
-	struct device *device; /* main's: NULL = idle */
+	struct device *device;		  /* main's: NULL = idle */
+	const struct vfio_lookup *lookup; /* who goes by name for it; NULL: itself */
 };
 
 /* vCPU threads: why one cannot go on. The machine stops (internal error) or resets/ends. */

@@ -30,6 +30,7 @@ struct err;
 struct irq_sink;
 struct vfio_pci;
 struct vfio_context;
+struct vfio_lookup;
 
 /* What a device asks of the machine, besides interrupts. */
 struct vfio_env_ops {
@@ -72,9 +73,13 @@ int vfio_context_take_iommufd(struct vfio_context *context) ON_MAIN;
 int vfio_context_del_iommufd(
 	struct vfio_context *context, const char *id, int *fd, struct err *err) ON_MAIN;
 
-/* Takes options. worker: the loop its deferred work goes to. */
+/*
+ * Takes options. worker: the loop its deferred work goes to. lookup: who goes by name for it,
+ * borrowed (broker.h); NULL: the worker itself.
+ */
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
-	struct vfio_pci_options *options, struct loop *worker, struct err *err);
+	struct vfio_pci_options *options, struct loop *worker, const struct vfio_lookup *lookup,
+	struct err *err);
 void vfio_pci_free(struct vfio_pci *dev);
 
 /*

@@ -107,7 +107,8 @@ static const struct vfio_env_ops env_ops = {
 static int create(struct device *device, void *options, struct err *err)
 {
 	struct vfio_pci *card;
-	int ret = vfio_pci_new(&card, device->machine->vfio, options, &device->worker->loop, err);
+	int ret = vfio_pci_new(&card, device->machine->vfio, options, &device->worker->loop,
+		device->worker->lookup, err);
 
 	if (!ret)
 		device->card = card;

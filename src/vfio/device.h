@@ -46,6 +46,7 @@ struct vfio_rom {
 struct vfio_pci {
 	struct pci_function fn;
 	struct vfio_context *context;
+	const struct vfio_lookup *lookup;   /* borrowed; NULL: the worker itself */
 	struct vfio_attachment *attachment; /* NULL before open, after close, and in tests */
 	struct vfio_env env;
 	struct vfio_pci_options *options; /* owned */

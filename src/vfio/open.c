@@ -10,13 +10,15 @@
 #include "device.h"
 
 int vfio_pci_new(struct vfio_pci **out, struct vfio_context *context,
-	struct vfio_pci_options *options, struct loop *worker, struct err *err)
+	struct vfio_pci_options *options, struct loop *worker, const struct vfio_lookup *lookup,
+	struct err *err)
 {
 	int ret = vfio_device_new(out, vfio_context_env(context), options, worker);
 
 	if (ret)
 		return err_set(err, -ret, "no memory for a device");
 	(*out)->context = context;
+	(*out)->lookup = lookup;
 	return 0;
 }
 
@@ -52,7 +54,8 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err)
 
 	dev->handed_over = fd >= 0;
 	if (!ret)
-		ret = vfio_attach(dev->context, dev->options, fd, &dev->attachment, err);
+		ret = vfio_attach(
+			dev->context, dev->options, fd, dev->lookup, &dev->attachment, err);
 	else
 		vfio_context_close_fd(dev->context, fd);
 	if (ret) {

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <portcullis/err.h>
@@ -18,6 +17,7 @@
 #include <portcullis/sys.h>
 
 #include "device.h"
+#include "host/lookup.h"
 #include "host/vfio_host.h"
 
 #define ROM_MIN 2048u	     /* the smallest a BAR can tell */
@@ -70,39 +70,17 @@ static bool is_rom(const uint8_t *image, uint64_t size)
 	return at + 4 <= size && !memcmp(image + at, "PCIR", 4);
 }
 
-static int check_file(
-	const struct vfio_host *host, const char *path, uint64_t *size, struct err *err)
-{
-	struct stat st;
-	int ret = host->ops->stat(host, path, &st);
-
-	if (ret < 0)
-		return err_set_errno(err, -ret, "cannot open romfile '%s'", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, EINVAL, "romfile '%s' is not a file", path);
-	if (st.st_size < 1 || st.st_size > ROM_MAX)
-		return err_set(err, EINVAL,
-			"romfile '%s' has %lld bytes: an expansion ROM has up to 16 MiB", path,
-			(long long)st.st_size);
-	*size = (uint64_t)st.st_size;
-	return 0;
-}
-
 static int read_file(
-	const struct vfio_host *host, struct vfio_rom *rom, const char *path, struct err *err)
+	const struct vfio_lookup *lookup, struct vfio_rom *rom, const char *path, struct err *err)
 {
 	uint64_t size = 0;
-	int fd, ret = check_file(host, path, &size, err);
+	int fd = lookup->ops->open_romfile(lookup, path, &size, err), ret;
 
-	if (ret < 0)
-		return ret;
-	ret = rom_alloc(rom, size);
-	if (ret < 0)
-		return err_set_errno(err, -ret, "no memory for romfile '%s'", path);
-	fd = host->ops->open_file(host, path);
 	if (fd < 0)
-		return err_set_errno(err, -fd, "cannot open romfile '%s'", path);
-	ret = read_all(fd, rom->image, size);
+		return fd;
+	ret = rom_alloc(rom, size);
+	if (ret == 0)
+		ret = read_all(fd, rom->image, size);
 	sys_close(fd);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot read romfile '%s'", path);
@@ -124,6 +102,7 @@ static bool romfile_empty(const struct vfio_pci_options *options)
 
 int vfio_rom_open(struct vfio_pci *dev, struct err *err)
 {
+	const struct vfio_lookup here = vfio_lookup_direct(vfio_env_host(&dev->env));
 	const struct vfio_pci_options *options = dev->options;
 	int ret = 0;
 
@@ -132,7 +111,8 @@ int vfio_rom_open(struct vfio_pci *dev, struct err *err)
 	if (options->rombar == ON_OFF_OFF)
 		return err_set(err, EINVAL, "'romfile' needs rombar=on");
 	if (!dev->rom.image)
-		ret = read_file(vfio_env_host(&dev->env), &dev->rom, options->romfile, err);
+		ret = read_file(
+			dev->lookup ? dev->lookup : &here, &dev->rom, options->romfile, err);
 	if (ret < 0)
 		vfio_rom_release(dev);
 	return ret;

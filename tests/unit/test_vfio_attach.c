@@ -52,7 +52,7 @@ static void test_attach_detach(void **state)
 	(void)state;
 	assert_int_equal(attach(DEV_A, &a), 0);
 	assert_int_equal(vfio_attachment_group(a), 12);
-	assert_says(a->device.path, "/bus/pci/devices/" DEV_A);
+	assert_says(a->facts.device.path, "/bus/pci/devices/" DEV_A);
 	assert_string_equal(vfio_attachment_backend(a), "type1v2");
 	assert_int_equal((unsigned)vfio_attachment_io(a)->fd & FD_ZONE_DEVICE_MASK, FD_ZONE_DEVICE);
 	assert_int_equal(fake_process_fds(), fds + 3);
@@ -213,12 +213,12 @@ static void test_unsafe_interrupts(void **state)
 		"Y\n");
 	assert_int_equal(attach(DEV_A, &a), -EPERM);
 	role_enter_worker();
-	assert_int_equal(vfio_attach(vfio.context, &options, -1, &a, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, NULL, &a, &vfio.err), 0);
 	vfio_detach(a);
 	/* A mediated device sends none. */
 	fake_vfio_device(&vfio.fake, "83b8f4f2-0001", 14, "vfio_mdev");
 	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", vfio.fake.sysfs);
-	assert_int_equal(vfio_attach(vfio.context, &mediated, -1, &a, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &mediated, -1, NULL, &a, &vfio.err), 0);
 	vfio_detach(a);
 }
 
@@ -245,9 +245,9 @@ static void test_without_error_object(void **state)
 	(void)state;
 	role_enter_worker();
 	fake_vfio_set_driver(&vfio.fake, DEV_B, "e1000e");
-	assert_int_equal(vfio_attach(vfio.context, &options, -1, &a, NULL), -EPERM);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, NULL, &a, NULL), -EPERM);
 	vfio.fake.open_error = EBUSY;
-	assert_int_equal(vfio_attach(vfio.context, &options, -1, &a, NULL), -EBUSY);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, NULL, &a, NULL), -EBUSY);
 }
 
 static void test_constraints(void **state)
@@ -462,7 +462,7 @@ static void test_expect(void **state)
 		int ret;
 
 		assert_int_equal(parse_pci_ids(cases[i].expect, &options.expect), 0);
-		ret = vfio_attach(vfio.context, &options, -1, &a, &vfio.err);
+		ret = vfio_attach(vfio.context, &options, -1, NULL, &a, &vfio.err);
 		if (cases[i].says) {
 			assert_int_equal(ret, -ENODEV);
 			assert_says(vfio.err.text, cases[i].says);

@@ -91,7 +91,7 @@ static int use(unsigned i, const char *iommufd)
 	assert_int_equal(parse_bdf(names[i], &options->host), 0);
 	options->host.set = true;
 	assert_int_equal(
-		vfio_pci_new(&dev[i], vfio.context, options, &machine.worker, &vfio.err), 0);
+		vfio_pci_new(&dev[i], vfio.context, options, &machine.worker, NULL, &vfio.err), 0);
 	dev[i]->reset_deadline_ms = 30;
 	ret = vfio_pci_open(dev[i], &vfio.err);
 	return ret ? ret : vfio_pci_realize(dev[i], &vfio.err);

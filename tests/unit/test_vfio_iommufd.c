@@ -62,7 +62,7 @@ static int attach_fd(const char *bdf, int fd, struct vfio_attachment **out)
 	if (bdf)
 		options = vfio_fixture_options(bdf);
 	options.iommufd = id_text;
-	return vfio_attach(vfio.context, &options, fd, out, &vfio.err);
+	return vfio_attach(vfio.context, &options, fd, NULL, out, &vfio.err);
 }
 
 static int attach(const char *bdf, struct vfio_attachment **out)
@@ -217,7 +217,7 @@ static void test_given_device(void **state)
 	/* Without an address: the node says which device it is. */
 	fd = open_node("vfio/devices/vfio2");
 	assert_int_equal(attach_fd(NULL, fd, &a), 0);
-	assert_string_equal(a->device.name, DEV_C);
+	assert_string_equal(a->facts.device.name, DEV_C);
 	vfio_detach(a);
 	assert_int_equal(attach_fd(NULL, 9999, &a), -EBADF);
 	assert_says(vfio.err.text, "fd 9999");
@@ -234,8 +234,8 @@ static void test_fd_needs_iommufd(void **state)
 
 	(void)state;
 	role_enter_worker();
-	assert_int_equal(
-		vfio_attach(vfio.context, &options, open_node("vfio/devices/vfio0"), &a, &vfio.err),
+	assert_int_equal(vfio_attach(vfio.context, &options, open_node("vfio/devices/vfio0"), NULL,
+				 &a, &vfio.err),
 		-EINVAL);
 	assert_says(vfio.err.text, "'fd' needs 'iommufd'");
 	assert_int_equal(fake_process_fds(), fds);
@@ -297,7 +297,7 @@ static void test_mixed(void **state)
 	vfio_context_set_ram(vfio.context, &vfio.ram);
 	assert_int_equal(add_object("iommufd0", -1), 0);
 	assert_int_equal(attach(DEV_A, &a), 0);
-	assert_int_equal(vfio_attach(vfio.context, &legacy, -1, &c, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &legacy, -1, NULL, &c, &vfio.err), 0);
 	assert_ptr_not_equal(a->container, c->container);
 	assert_int_equal(vfio_attachment_map_ram(a, &vfio.err), 0);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);
@@ -373,7 +373,7 @@ static void test_no_rom(void **state)
 	options->iommufd = strdup(id_text);
 	options->romfile = strdup("/nowhere/rom");
 	options->fd = open_node("vfio/devices/vfio0");
-	assert_int_equal(vfio_pci_new(&dev, vfio.context, options, NULL, &vfio.err), 0);
+	assert_int_equal(vfio_pci_new(&dev, vfio.context, options, NULL, NULL, &vfio.err), 0);
 	role_enter_worker();
 	assert_int_not_equal(vfio_pci_open(dev, &vfio.err), 0);
 	assert_says(vfio.err.text, "/nowhere/rom");

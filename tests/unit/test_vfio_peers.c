@@ -61,7 +61,7 @@ static struct vfio_attachment *attach_by(const char *bdf, char *iommufd)
 	struct vfio_attachment *attachment = NULL;
 
 	options.iommufd = iommufd;
-	assert_int_equal(vfio_attach(vfio.context, &options, -1, &attachment, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, NULL, &attachment, &vfio.err), 0);
 	assert_int_equal(vfio_attachment_map_ram(attachment, &vfio.err), 0);
 	return attachment;
 }
@@ -345,7 +345,7 @@ static void test_memory_first(void **state)
 	(void)state;
 	options.iommufd = id;
 	assert_int_equal(vfio_fixture_add_iommufd(&vfio, id, -1), 0);
-	assert_int_equal(vfio_attach(vfio.context, &options, -1, &c, &vfio.err), 0);
+	assert_int_equal(vfio_attach(vfio.context, &options, -1, NULL, &c, &vfio.err), 0);
 	show(a, 0, MIB);
 	assert_int_equal(fake_vfio_total_maps(&vfio.fake), 1);
 	assert_int_equal(vfio_attachment_map_ram(c, &vfio.err), 0);

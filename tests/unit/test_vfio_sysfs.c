@@ -36,11 +36,20 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int find_by(
+	const struct vfio_pci_options *options, const dev_t *node, struct vfio_sysfs_device *out)
+{
+	struct vfio_target target;
+	int ret = vfio_target_set(&target, options, node, &err);
+
+	return ret ? ret : vfio_sysfs_find(&fake.host, &target, out, &err);
+}
+
 static int find(const char *bdf, struct vfio_sysfs_device *out)
 {
 	const struct vfio_pci_options options = vfio_fixture_options(bdf);
 
-	return vfio_sysfs_find(&fake.host, &options, NULL, out, &err);
+	return find_by(&options, NULL, out);
 }
 
 static void test_found(void **state)
@@ -170,25 +179,25 @@ static void test_sysfsdev(void **state)
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", fake.sysfs);
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -ENODEV);
+	assert_int_equal(find_by(&options, NULL, &device), -ENODEV);
 	assert_says(err.hint, "/sys/bus/mdev/devices");
 	fake_vfio_device(&fake, "83b8f4f2-0001", 12, "vfio_mdev");
 	strcat(path, "//");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), 0);
+	assert_int_equal(find_by(&options, NULL, &device), 0);
 	assert_string_equal(device.name, "83b8f4f2-0001");
 	assert_false(device.pci);
 	/* As Linux 6.12 calls every group that it makes for a mediated device. */
 	fake_vfio_file(&fake, "sys/kernel/iommu_groups/12/name", "vfio-noiommu\n");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), 0);
+	assert_int_equal(find_by(&options, NULL, &device), 0);
 	options.host.set = true;
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
+	assert_int_equal(find_by(&options, NULL, &device), -EINVAL);
 	options.host.set = false;
 	(void)snprintf(path, sizeof(path), "/");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
+	assert_int_equal(find_by(&options, NULL, &device), -EINVAL);
 	(void)snprintf(path, sizeof(path), "%s", "");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
+	assert_int_equal(find_by(&options, NULL, &device), -EINVAL);
 	options.sysfsdev = NULL;
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -EINVAL);
+	assert_int_equal(find_by(&options, NULL, &device), -EINVAL);
 	assert_says(err.text, "'host' or 'sysfsdev'");
 }
 
@@ -202,15 +211,15 @@ static void test_sysfsdev_without_group(void **state)
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/83b8f4f2-0001", fake.sysfs);
 	fake_vfio_device(&fake, "83b8f4f2-0001", -1, "vfio_mdev");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -ENODEV);
+	assert_int_equal(find_by(&options, NULL, &device), -ENODEV);
 	assert_says(err.hint, "-object iommufd");
 	options.iommufd = id;
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), 0);
+	assert_int_equal(find_by(&options, NULL, &device), 0);
 	assert_int_equal(device.group, -1);
 	/* A real device without group is without IOMMU, whichever way it is reached. */
 	fake_vfio_device(&fake, "0000:1a:00.3", -1, "vfio-pci");
 	(void)snprintf(path, sizeof(path), "%s/bus/pci/devices/0000:1a:00.3", fake.sysfs);
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, NULL, &device, &err), -ENODEV);
+	assert_int_equal(find_by(&options, NULL, &device), -ENODEV);
 }
 
 static void test_unsafe_interrupts(void **state)
@@ -302,15 +311,15 @@ static void test_by_node(void **state)
 	(void)state;
 	fake_vfio_device(&fake, "0000:1a:00.3", 12, "vfio-pci");
 	fake_vfio_device(&fake, "0000:1a:00.4", 12, "vfio-pci");
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), -ENOENT);
+	assert_int_equal(find_by(&options, &node, &device), -ENOENT);
 	fake_vfio_cdev(&fake, "0000:1a:00.3", 17);
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), 0);
+	assert_int_equal(find_by(&options, &node, &device), 0);
 	assert_string_equal(device.name, "0000:1a:00.3");
 	assert_int_equal(device.group, 12);
 	options.host = (struct host_bdf){ .set = true, .bus = 0x1a, .function = 3 };
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), 0);
+	assert_int_equal(find_by(&options, &node, &device), 0);
 	options.host.function = 4;
-	assert_int_equal(vfio_sysfs_find(&fake.host, &options, &node, &device, &err), -EINVAL);
+	assert_int_equal(find_by(&options, &node, &device), -EINVAL);
 	assert_says(err.text, "belongs to '0000:1a:00.3', not to '0000:1a:00.4'");
 }
 
@@ -329,30 +338,37 @@ static void memlock_files(const char *soft, const char *caps, unsigned locked_ki
 	fake_vfio_file(&fake, "proc/status", text);
 }
 
+static int memlock_check(const char *counter, uint64_t bytes)
+{
+	const struct vfio_lookup lookup = vfio_lookup_direct(&fake.host);
+
+	return vfio_memlock_check(&lookup, counter, bytes, &err);
+}
+
 static void test_memlock(void **state)
 {
 	(void)state;
 	memlock_files("8388608", "0000000000000000", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 8388608, &err), 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 8388609, &err), -ENOMEM);
+	assert_int_equal(memlock_check("VmLck:", 8388608), 0);
+	assert_int_equal(memlock_check("VmLck:", 8388609), -ENOMEM);
 	assert_says(err.text, "8388609 bytes");
 	assert_says(err.text, "8388608 bytes are allowed");
 	assert_says(err.hint, "ulimit -l 8193");
 	assert_says(err.hint, "LimitMEMLOCK=8388609");
 	/* What is locked already counts, and VmLck inside another field does not. */
 	memlock_files("8388608", "0000000000000000", 1024);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 7 << 20, &err), 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", (7 << 20) + 1, &err), -ENOMEM);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", UINT64_MAX, &err), -ENOMEM);
+	assert_int_equal(memlock_check("VmLck:", 7 << 20), 0);
+	assert_int_equal(memlock_check("VmLck:", (7 << 20) + 1), -ENOMEM);
+	assert_int_equal(memlock_check("VmLck:", UINT64_MAX), -ENOMEM);
 	/* CAP_IPC_LOCK, bit 14. */
 	memlock_files("8388608", "0000000000004000", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), 0);
+	assert_int_equal(memlock_check("VmLck:", 1ull << 40), 0);
 	memlock_files("8388608", "000001ffffffbfff", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), -ENOMEM);
+	assert_int_equal(memlock_check("VmLck:", 1ull << 40), -ENOMEM);
 	memlock_files("unlimited", "0000000000000000", 0);
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), 0);
+	assert_int_equal(memlock_check("VmLck:", 1ull << 40), 0);
 	fake_vfio_unlink(&fake, "proc/limits");
-	assert_int_equal(vfio_memlock_check(&fake.host, "VmLck:", 1ull << 40, &err), 0);
+	assert_int_equal(memlock_check("VmLck:", 1ull << 40), 0);
 }
 
 static void test_group_list(void **state)
@@ -375,13 +391,13 @@ static void test_group_list(void **state)
 /* The machine the tests run on: no crash, no leak, a clear answer. */
 static void test_real_host(void **state)
 {
-	struct vfio_pci_options options = {
+	const struct vfio_target target = {
 		.host = { .set = true, .domain = 0xffff, .bus = 0xff, .slot = 0x1f, .function = 7 }
 	};
 	struct vfio_sysfs_device device;
 
 	(void)state;
-	assert_int_equal(vfio_sysfs_find(&vfio_host_real, &options, NULL, &device, &err), -ENODEV);
+	assert_int_equal(vfio_sysfs_find(&vfio_host_real, &target, &device, &err), -ENODEV);
 	assert_string_equal(device.path, "/sys/bus/pci/devices/ffff:ff:1f.7");
 }
 

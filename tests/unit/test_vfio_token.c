@@ -58,7 +58,7 @@ static int attach(const char *bdf, const char *token, bool cdev, struct vfio_att
 	options.iommufd = cdev ? iommufd : NULL;
 	if (token)
 		assert_int_equal(parse_uuid(token, &options.vf_token), 0);
-	return vfio_attach(vfio.context, &options, -1, out, &vfio.err);
+	return vfio_attach(vfio.context, &options, -1, NULL, out, &vfio.err);
 }
 
 static void refused(

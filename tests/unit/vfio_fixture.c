@@ -91,7 +91,7 @@ int vfio_fixture_attach(struct vfio_fixture *fixture, const char *bdf, struct vf
 	const struct vfio_pci_options options = vfio_fixture_options(bdf);
 
 	role_enter_worker();
-	return vfio_attach(fixture->context, &options, -1, out, err);
+	return vfio_attach(fixture->context, &options, -1, NULL, out, err);
 }
 
 int vfio_fixture_add_iommufd(struct vfio_fixture *fixture, const char *id, int fd)

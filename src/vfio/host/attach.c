@@ -19,27 +19,27 @@
 static int check_twice(const struct vfio_attachment *attachment, struct err *err)
 {
 	for (const struct vfio_attachment *at = attachment->next; at; at = at->next)
-		if (!strcmp(at->device.name, attachment->device.name))
+		if (!strcmp(at->facts.device.name, attachment->facts.device.name))
 			return err_set(err, EEXIST,
 				"host device '%s' is already part of this machine",
-				attachment->device.name);
+				attachment->facts.device.name);
 	return 0;
 }
 
 static int device_error(const struct vfio_attachment *attachment, int code, struct err *err)
 {
-	const char *name = attachment->device.name;
+	const char *name = attachment->facts.device.name;
 	int ret = vfio_token_error(attachment, code, err);
 
 	if (ret)
 		return ret;
-	err_set_errno(
-		err, code, "cannot open '%s' in IOMMU group %d", name, attachment->device.group);
+	err_set_errno(err, code, "cannot open '%s' in IOMMU group %d", name,
+		attachment->facts.device.group);
 	if (code == ENODEV)
 		err_hint(err, "its driver was changed meanwhile: bind it to vfio-pci again");
 	else if (code == EBUSY || code == EAGAIN)
 		err_hint(err, "another process uses it or resets it: fuser -v /dev/vfio/%d",
-			attachment->device.group);
+			attachment->facts.device.group);
 	else
 		err_hint(err, "dmesg may tell why vfio-pci could not enable it");
 	return -code;
@@ -66,7 +66,7 @@ static int open_device(struct vfio_attachment *attachment, struct err *err)
 	ret = host->ops->device_io(host, (int)fd, &attachment->io);
 	if (ret < 0)
 		return err_set_errno(
-			err, -ret, "no file descriptor for '%s'", attachment->device.name);
+			err, -ret, "no file descriptor for '%s'", attachment->facts.device.name);
 	attachment->has_io = true;
 	return 0;
 }
@@ -78,43 +78,39 @@ static int attach_group(struct vfio_attachment *attachment, struct err *err)
 	return ret < 0 ? ret : open_device(attachment, err);
 }
 
-/* Before anything is opened: opening alone resets a device. */
-static int check_identity(const struct vfio_attachment *attachment,
-	const struct vfio_pci_options *options, struct err *err)
+/* What the host says of the device that is meant. */
+static int look_up(struct vfio_attachment *attachment, const struct vfio_pci_options *options,
+	const dev_t *node, struct err *err)
 {
-	struct pci_ids found;
-	int ret;
+	const struct vfio_lookup *lookup = attachment->lookup;
+	struct vfio_target *target = malloc(sizeof(*target));
+	int ret = target ? vfio_target_set(target, options, node, err)
+			 : err_set_errno(err, ENOMEM, "cannot look for the device");
 
-	if (!options->expect.set || !attachment->device.pci)
-		return 0;
-	ret = vfio_sysfs_ids(&attachment->context->host, &attachment->device, &found, err);
-	return ret ? ret : vfio_ids_check(&options->expect, &found, attachment->device.name, err);
+	if (ret == 0)
+		ret = lookup->ops->find(lookup, target, &attachment->facts, err);
+	free(target);
+	return ret;
 }
 
-/* What can be known without opening anything. */
+/* Before anything is opened: opening alone resets a device. */
 static int check(struct vfio_attachment *attachment, const struct vfio_pci_options *options,
 	const dev_t *node, struct err *err)
 {
-	const struct vfio_host *host = &attachment->context->host;
-	int ret = vfio_sysfs_find(host, options, node, &attachment->device, err);
+	const struct vfio_lookup *lookup = attachment->lookup;
+	const struct vfio_facts *facts = &attachment->facts;
+	int ret = look_up(attachment, options, node, err);
 
 	if (ret == 0)
 		ret = vfio_token_check(attachment, err);
-	if (ret == 0)
-		ret = check_identity(attachment, options, err);
+	/* A mediated device has no ids in sysfs. */
+	if (ret == 0 && facts->device.pci)
+		ret = vfio_ids_check(&options->expect, &facts->ids, facts->device.name, err);
 	if (ret == 0)
 		ret = check_twice(attachment, err);
 	/* A mediated device's interrupts are its driver's calls, not messages on a bus. */
-	if (ret == 0 && attachment->device.pci && !options->allow_unsafe_interrupts)
-		ret = vfio_sysfs_check_interrupts(host, err);
-	if (ret == 0)
-		attachment->resizable = vfio_sysfs_resizable(host, &attachment->device);
-	if (ret == 0)
-		vfio_sysfs_reset_methods(host, &attachment->device, attachment->reset_methods,
-			sizeof(attachment->reset_methods));
-	if (ret == 0)
-		ret = vfio_sysfs_reserved(host, attachment->device.group, attachment->reserved,
-			&attachment->n_reserved, err);
+	if (ret == 0 && facts->device.pci && !options->allow_unsafe_interrupts)
+		ret = lookup->ops->check_interrupts(lookup, err);
 	return ret;
 }
 
@@ -176,7 +172,8 @@ static void release(struct vfio_attachment *attachment)
 
 /* Takes passed, the duplicate of what the fd option names. */
 static int attach_locked(struct vfio_context *context, const struct vfio_pci_options *options,
-	int passed, const dev_t *node, struct vfio_attachment **out, struct err *err)
+	int passed, const dev_t *node, const struct vfio_lookup *lookup,
+	struct vfio_attachment **out, struct err *err)
 {
 	struct vfio_attachment *attachment = calloc(1, sizeof(*attachment));
 	int ret;
@@ -185,6 +182,7 @@ static int attach_locked(struct vfio_context *context, const struct vfio_pci_opt
 		ret = err_set_errno(err, ENOMEM, "cannot attach a device");
 	} else {
 		attachment->context = context;
+		attachment->lookup = lookup ? lookup : &context->direct;
 		attachment->io.fd = -1;
 		attachment->next = context->attachments;
 		context->attachments = attachment;
@@ -200,7 +198,7 @@ static int attach_locked(struct vfio_context *context, const struct vfio_pci_opt
 }
 
 int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options, int fd,
-	struct vfio_attachment **out, struct err *err)
+	const struct vfio_lookup *lookup, struct vfio_attachment **out, struct err *err)
 {
 	dev_t node = 0;
 	int passed, ret;
@@ -209,7 +207,8 @@ int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *opt
 	ret = duplicate(context, fd, &passed, &node, err);
 	if (ret == 0) {
 		pthread_mutex_lock(&context->lock);
-		ret = attach_locked(context, options, passed, passed >= 0 ? &node : NULL, out, err);
+		ret = attach_locked(
+			context, options, passed, passed >= 0 ? &node : NULL, lookup, out, err);
 		pthread_mutex_unlock(&context->lock);
 	}
 	/*
@@ -242,27 +241,27 @@ struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment)
 const char *vfio_attachment_name(const struct vfio_attachment *attachment)
 {
 	_Static_assert(SYSFS_NAME_MAX <= VFIO_NAME_MAX, "what attach.h promises");
-	return attachment->device.name;
+	return attachment->facts.device.name;
 }
 
 bool vfio_attachment_is_pci(const struct vfio_attachment *attachment)
 {
-	return attachment->device.pci;
+	return attachment->facts.device.pci;
 }
 
 unsigned vfio_attachment_resizable(const struct vfio_attachment *attachment)
 {
-	return attachment->resizable;
+	return attachment->facts.resizable;
 }
 
 const char *vfio_attachment_reset_methods(const struct vfio_attachment *attachment)
 {
-	return attachment->reset_methods;
+	return attachment->facts.reset_methods;
 }
 
 int vfio_attachment_group(const struct vfio_attachment *attachment)
 {
-	return attachment->device.group;
+	return attachment->facts.device.group;
 }
 
 const char *vfio_attachment_backend(const struct vfio_attachment *attachment)
@@ -286,9 +285,9 @@ void vfio_attachment_dma_limits(const struct vfio_attachment *attachment, struct
 	memcpy(out->usable, container->usable, container->n_usable * sizeof(out->usable[0]));
 	out->n_usable = container->n_usable;
 	pthread_mutex_unlock(&attachment->context->tables);
-	for (unsigned i = 0; i < attachment->n_reserved; i++)
-		out->reserved[i] = attachment->reserved[i].range;
-	out->n_reserved = attachment->n_reserved;
+	for (unsigned i = 0; i < attachment->facts.n_reserved; i++)
+		out->reserved[i] = attachment->facts.reserved[i].range;
+	out->n_reserved = attachment->facts.n_reserved;
 }
 
 void vfio_attachment_cancel(struct vfio_attachment *attachment)

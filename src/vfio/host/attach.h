@@ -17,6 +17,7 @@
 #include "device_io.h"
 
 struct vfio_attachment; /* one device's hold on a container */
+struct vfio_lookup;
 
 /* What the devices of a context ask of the machine. */
 const struct vfio_env *vfio_context_env(const struct vfio_context *context);
@@ -24,11 +25,12 @@ const struct vfio_env *vfio_context_env(const struct vfio_context *context);
 void vfio_context_close_fd(struct vfio_context *context, int fd) ON_WORKER;
 
 /*
- * Takes fd, that of options (-1: none). On failure nothing stays open. The device's io (fd) is
+ * Takes fd, that of options (-1: none). lookup: who goes by name for this device, borrowed until
+ * vfio_detach(); NULL: the calling thread. On failure nothing stays open. The device's io (fd) is
  * valid until vfio_detach().
  */
 int vfio_attach(struct vfio_context *context, const struct vfio_pci_options *options, int fd,
-	struct vfio_attachment **out, struct err *err) ON_WORKER;
+	const struct vfio_lookup *lookup, struct vfio_attachment **out, struct err *err) ON_WORKER;
 struct vfio_device_io *vfio_attachment_io(struct vfio_attachment *attachment);
 /* How the kernel calls it: address, or the last part of its sysfs directory. */
 #define VFIO_NAME_MAX 64

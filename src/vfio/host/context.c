@@ -19,6 +19,7 @@ int vfio_context_new(struct vfio_context **out, const struct vfio_env *env)
 		return -ENOMEM;
 	context->env = *env;
 	context->host = *vfio_env_host(env);
+	context->direct = vfio_lookup_direct(&context->host);
 	atomic_init(&context->multi_reset, true);
 	ret = pthread_mutex_init(&context->lock, NULL);
 	if (ret) {
@@ -42,7 +43,8 @@ void vfio_context_free(struct vfio_context *context)
 	/* Devices are closed before; one that was not is closed here rather than left to exit(). */
 	role_enter_worker();
 	while (context->attachments) {
-		log_error("vfio: device '%s' was never closed", context->attachments->device.name);
+		log_error("vfio: device '%s' was never closed",
+			context->attachments->facts.device.name);
 		vfio_detach(context->attachments);
 	}
 	vfio_iommufd_free_all(context);
@@ -70,7 +72,7 @@ void vfio_context_mappings(struct vfio_context *context, vfio_mapping_fn fn, voi
 			const struct vfio_attachment *owner = entry->owner;
 
 			if (owner)
-				mapping.device = owner->device.name;
+				mapping.device = owner->facts.device.name;
 			fn(&mapping, opaque);
 		}
 	}

@@ -20,7 +20,7 @@
 #include "attach.h"
 #include "vfio_host.h"
 #include "ledger.h"
-#include "sysfs.h"
+#include "lookup.h"
 
 struct vfio_container;
 
@@ -77,7 +77,8 @@ struct vfio_p2p_bar {
 struct vfio_attachment {
 	struct vfio_attachment *next;
 	struct vfio_context *context;
-	struct vfio_sysfs_device device;
+	const struct vfio_lookup *lookup; /* borrowed */
+	struct vfio_facts facts;
 	struct uuid token; /* vf-token */
 	struct vfio_device_io io;
 	bool has_io;
@@ -86,12 +87,8 @@ struct vfio_attachment {
 	struct vfio_container *container; /* NULL: not attached yet */
 	bool joined, in_kvm;		  /* IOMMUFD: steps done on the device fd */
 	bool passed_used;		  /* IOMMUFD: the fd given for it was taken */
-	struct vfio_reserved reserved[SYSFS_RESERVED_MAX];
-	unsigned n_reserved;
 	atomic_bool cancelled;
 	atomic_bool busy; /* in the guest's hands */
-	char reset_methods[64];
-	unsigned resizable; /* bits of BARs */
 	struct vfio_p2p_bar p2p[VFIO_P2P_BARS];
 	/* Its worker's, and that of whoever maps its BARs: never both. */
 	atomic_bool resetting, being_mapped;
@@ -108,6 +105,7 @@ struct vfio_iommufd {
 
 struct vfio_context {
 	struct vfio_host host;
+	struct vfio_lookup direct; /* for devices without another */
 	struct vfio_env env;
 	const struct ram *_Atomic ram; /* borrowed, NULL until laid out */
 	pthread_mutex_t lock, tables;
@@ -160,13 +158,9 @@ void vfio_container_unreserve(struct vfio_container *container, unsigned n);
 /* type1.c */
 extern const struct vfio_container_ops vfio_type1_ops;
 /* Puts the group into a container that takes it, or a new one. */
-int vfio_type1_join(struct vfio_context *context, struct vfio_group *group,
-	const struct vfio_attachment *attachment, struct err *err);
+int vfio_type1_join(
+	struct vfio_group *group, const struct vfio_attachment *attachment, struct err *err);
 void vfio_type1_leave(struct vfio_group *group);
-
-/* open_error.c: why VFIO's node could not be opened, and what to do; module: its driver. */
-int vfio_open_error(const struct vfio_host *host, const char *path, const char *module, int code,
-	struct err *err);
 
 /* group.c: the attachment's group, opened and in a container. */
 int vfio_group_get(
@@ -184,10 +178,6 @@ uint64_t vfio_ram_piece_size(const struct ram *ram, uint32_t maps_left, unsigned
 int vfio_peers_reserve(struct vfio_context *context);
 void vfio_peers_forget(struct vfio_attachment *attachment);
 
-/* memlock.c: may this process pin bytes more? -ENOMEM with needed and allowed bytes. */
-int vfio_memlock_check(
-	const struct vfio_host *host, const char *counter, uint64_t bytes, struct err *err);
-
 /* Why the IOMMU does not take a device; type1.c. */
 int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct err *err);
 
@@ -201,8 +191,7 @@ int vfio_iommufd_attach(
 void vfio_iommufd_leave(struct vfio_attachment *attachment);
 
 /* iommufd_object.c */
-int vfio_iommufd_get(
-	struct vfio_context *context, const char *id, struct vfio_iommufd **out, struct err *err);
+int vfio_iommufd_get(struct vfio_attachment *attachment, const char *id, struct err *err);
 /* NULL is fine. */
 void vfio_iommufd_put(struct vfio_context *context, struct vfio_iommufd *iommufd);
 void vfio_iommufd_free_all(struct vfio_context *context);

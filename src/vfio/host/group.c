@@ -3,7 +3,6 @@
  * group.c - an IOMMU group: opened once, shared by the devices in it.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,34 +12,28 @@
 
 #include "context.h"
 
-static int not_viable(
-	struct vfio_context *context, const struct vfio_attachment *attachment, struct err *err)
+static int not_viable(const struct vfio_attachment *attachment, struct err *err)
 {
-	int group = attachment->device.group;
+	int group = attachment->facts.device.group;
 
 	err_set(err, EPERM,
 		"IOMMU group %d of '%s' is not viable: the host still uses a device in it: ", group,
-		attachment->device.name);
-	vfio_sysfs_append_group(&context->host, group, err);
+		attachment->facts.device.name);
+	attachment->lookup->ops->append_group(attachment->lookup, group, err);
 	err_hint(err,
 		"bind each of these devices (bridges with pcieport excepted) to vfio-pci, or unbind it from its driver: echo ADDRESS > /sys/bus/pci/devices/ADDRESS/driver/unbind");
 	return -EPERM;
 }
 
-static int open_group(struct vfio_context *context, struct vfio_group *group, struct err *err)
+static int open_group(
+	struct vfio_group *group, const struct vfio_attachment *attachment, struct err *err)
 {
-	char path[SYSFS_PATH_MAX];
+	int fd = attachment->lookup->ops->open(
+		attachment->lookup, VFIO_NODE_GROUP, &attachment->facts.device, err);
 
-	if (snprintf(path, sizeof(path), "%s/vfio/%d", context->host.dev, group->number) >=
-		(int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "path of group %d is too long", group->number);
-	group->fd = context->host.ops->open(&context->host, path);
-	if (group->fd < 0) {
-		int ret = vfio_open_error(&context->host, path, "vfio-pci", -group->fd, err);
-
-		group->fd = -1;
-		return err ? err_prefix(err, "IOMMU group %d", group->number) : ret;
-	}
+	if (fd < 0)
+		return fd;
+	group->fd = fd;
 	return 0;
 }
 
@@ -54,7 +47,7 @@ static int check_status(struct vfio_context *context, struct vfio_group *group,
 		return err_set_errno(
 			err, (int)-ret, "cannot read the state of IOMMU group %d", group->number);
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return not_viable(context, attachment, err);
+		return not_viable(attachment, err);
 	return 0;
 }
 
@@ -66,19 +59,19 @@ static int group_new(
 
 	if (!group)
 		return err_set_errno(
-			err, ENOMEM, "cannot open IOMMU group %d", attachment->device.group);
+			err, ENOMEM, "cannot open IOMMU group %d", attachment->facts.device.group);
 	*group = (struct vfio_group){ .context = context,
-		.number = attachment->device.group,
+		.number = attachment->facts.device.group,
 		.fd = -1,
 		.users = 1,
 		.next = context->groups };
 	context->groups = group;
 	attachment->group = group;
-	ret = open_group(context, group, err);
+	ret = open_group(group, attachment, err);
 	if (ret == 0)
 		ret = check_status(context, group, attachment, err);
 	if (ret == 0)
-		ret = vfio_type1_join(context, group, attachment, err);
+		ret = vfio_type1_join(group, attachment, err);
 	if (ret < 0)
 		return ret;
 	/* KVM has to know the group before a device of it is opened. */
@@ -96,7 +89,7 @@ int vfio_group_get(
 	struct vfio_group *group = context->groups;
 	int ret = 0;
 
-	while (group && group->number != attachment->device.group)
+	while (group && group->number != attachment->facts.device.group)
 		group = group->next;
 	if (group) {
 		group->users++;

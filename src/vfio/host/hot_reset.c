@@ -76,7 +76,7 @@ static int check_idle(
 		device_name(&all->info.devices[i], name);
 		for (const struct vfio_attachment *at = context->attachments; at; at = at->next)
 			if (at != attachment && atomic_load(&at->busy) &&
-				!strcmp(at->device.name, name))
+				!strcmp(at->facts.device.name, name))
 				return err_set(err, EBUSY,
 					"resetting its bus would reset '%s' as well, which the guest uses",
 					name);

@@ -125,22 +125,18 @@ static int ioas_get(struct vfio_attachment *attachment, struct err *err)
 static int open_cdev(struct vfio_attachment *attachment, int passed, struct err *err)
 {
 	const struct vfio_host *host = &attachment->context->host;
-	char path[SYSFS_PATH_MAX];
+	const struct vfio_lookup *lookup = attachment->lookup;
 	int fd = passed, ret;
 
-	if (passed < 0) {
-		ret = vfio_sysfs_cdev(host, &attachment->device, path, err);
-		if (ret < 0)
-			return ret;
-		fd = host->ops->open(host, path);
-		if (fd < 0)
-			return vfio_open_error(host, path, "vfio-pci", -fd, err);
-	}
+	if (passed < 0)
+		fd = lookup->ops->open(lookup, VFIO_NODE_DEVICE, &attachment->facts.device, err);
+	if (fd < 0)
+		return fd;
 	attachment->passed_used = passed >= 0;
 	ret = host->ops->device_io(host, fd, &attachment->io);
 	if (ret < 0)
 		return err_set_errno(
-			err, -ret, "no file descriptor for '%s'", attachment->device.name);
+			err, -ret, "no file descriptor for '%s'", attachment->facts.device.name);
 	attachment->has_io = true;
 	return 0;
 }
@@ -167,8 +163,10 @@ static int bind(struct vfio_attachment *attachment, struct err *err)
 	if (ret == -EPERM) {
 		err_set_errno(err, EPERM,
 			"'%s' cannot be given to iommufd '%s': the host still uses a device of IOMMU group %d, or interrupts are unsafe; its devices: ",
-			attachment->device.name, attachment->iommufd->id, attachment->device.group);
-		vfio_sysfs_append_group(&attachment->context->host, attachment->device.group, err);
+			attachment->facts.device.name, attachment->iommufd->id,
+			attachment->facts.device.group);
+		attachment->lookup->ops->append_group(
+			attachment->lookup, attachment->facts.device.group, err);
 		err_hint(err,
 			"bind each of these devices (bridges with pcieport excepted) to vfio-pci");
 		return -EPERM;
@@ -179,12 +177,12 @@ static int bind(struct vfio_attachment *attachment, struct err *err)
 		return (int)ret;
 	}
 	err_set_errno(err, (int)-ret, "'%s' cannot be given to iommufd '%s'",
-		attachment->device.name, attachment->iommufd->id);
+		attachment->facts.device.name, attachment->iommufd->id);
 	/* A node can be opened often, but only one of its users gets the device. */
 	if (ret == -EINVAL || ret == -EBUSY)
 		err_hint(err,
 			"another process may be using the device: fuser -v /dev/vfio/devices/* /dev/vfio/%d",
-			attachment->device.group);
+			attachment->facts.device.group);
 	return (int)ret;
 }
 
@@ -205,7 +203,7 @@ int vfio_iommufd_attach(
 	struct vfio_attachment *attachment, const char *id, int passed, struct err *err)
 {
 	struct vfio_context *context = attachment->context;
-	int ret = vfio_iommufd_get(context, id, &attachment->iommufd, err);
+	int ret = vfio_iommufd_get(attachment, id, err);
 
 	if (ret == 0)
 		ret = open_cdev(attachment, passed, err);
@@ -215,7 +213,7 @@ int vfio_iommufd_attach(
 	ret = vfio_context_kvm_add(context, attachment->io.fd);
 	if (ret < 0)
 		return err_set_errno(
-			err, -ret, "KVM does not accept '%s'", attachment->device.name);
+			err, -ret, "KVM does not accept '%s'", attachment->facts.device.name);
 	attachment->in_kvm = true;
 	ret = bind(attachment, err);
 	if (ret == 0)

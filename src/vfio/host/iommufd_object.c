@@ -128,31 +128,23 @@ int vfio_context_take_iommufd(struct vfio_context *context)
 	return fd;
 }
 
-static int open_iommu(struct vfio_context *context, struct vfio_iommufd *iommufd, struct err *err)
+static int open_iommu(
+	const struct vfio_lookup *lookup, struct vfio_iommufd *iommufd, struct err *err)
 {
-	char path[SYSFS_PATH_MAX];
 	int fd;
 
 	if (iommufd->fd >= 0)
 		return 0;
-	if (snprintf(path, sizeof(path), "%s/iommu", context->host.dev) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "path of /dev/iommu is too long");
-	fd = context->host.ops->open(&context->host, path);
-	if (fd == -ENOENT || fd == -ENODEV || fd == -ENXIO) {
-		err_set(err, -fd, "'%s' does not exist: no IOMMUFD in this kernel", path);
-		err_hint(err,
-			"load it with 'modprobe iommufd', if the kernel was built with CONFIG_IOMMUFD; without iommufd= the device is reached through its group");
-		return fd;
-	}
+	fd = lookup->ops->open(lookup, VFIO_NODE_IOMMU, NULL, err);
 	if (fd < 0)
-		return vfio_open_error(&context->host, path, "iommufd", -fd, err);
+		return fd;
 	iommufd->fd = fd;
 	return 0;
 }
 
-int vfio_iommufd_get(
-	struct vfio_context *context, const char *id, struct vfio_iommufd **out, struct err *err)
+int vfio_iommufd_get(struct vfio_attachment *attachment, const char *id, struct err *err)
 {
+	struct vfio_context *context = attachment->context;
 	struct vfio_iommufd *iommufd;
 	int ret;
 
@@ -166,12 +158,12 @@ int vfio_iommufd_get(
 		err_hint(err, "create it before the device: -object iommufd,id=%s", id);
 		return -ENOENT;
 	}
-	ret = open_iommu(context, iommufd, err);
+	ret = open_iommu(attachment->lookup, iommufd, err);
 	if (ret < 0) {
 		vfio_iommufd_put(context, iommufd);
 		return ret;
 	}
-	*out = iommufd;
+	attachment->iommufd = iommufd;
 	return 0;
 }
 

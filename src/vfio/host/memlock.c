@@ -13,7 +13,8 @@
 
 #include <portcullis/err.h>
 
-#include "context.h"
+#include "lookup.h"
+#include "vfio_host.h"
 
 #define CAP_IPC_LOCK_BIT 14
 #define PROC_FILE_MAX 16384
@@ -42,18 +43,12 @@ static int read_proc(const struct vfio_host *host, const char *name, char *buf)
 	return host->ops->read_file(host, path, buf, PROC_FILE_MAX);
 }
 
-struct memlock {
-	bool unlimited;
-	uint64_t limit, locked; /* bytes */
-};
-
 /* What cannot be found out is no reason to refuse: the kernel will decide. */
-static void memlock_read(
-	const struct vfio_host *host, const char *counter, char *buf, struct memlock *out)
+static void read_limit(
+	const struct vfio_host *host, const char *counter, char *buf, struct vfio_memlock *out)
 {
 	const char *text;
 
-	*out = (struct memlock){ .unlimited = true };
 	if (read_proc(host, "limits", buf) < 0)
 		return;
 	text = field(buf, "Max locked memory");
@@ -73,17 +68,23 @@ static void memlock_read(
 	out->unlimited = false;
 }
 
-int vfio_memlock_check(
-	const struct vfio_host *host, const char *counter, uint64_t bytes, struct err *err)
+void vfio_memlock_read(const struct vfio_host *host, const char *counter, struct vfio_memlock *out)
 {
-	struct memlock memlock;
-	uint64_t needed;
 	char *buf = malloc(PROC_FILE_MAX);
 
-	if (!buf)
-		return err_set_errno(err, ENOMEM, "cannot read limits");
-	memlock_read(host, counter, buf, &memlock);
+	*out = (struct vfio_memlock){ .unlimited = true };
+	if (buf)
+		read_limit(host, counter, buf, out);
 	free(buf);
+}
+
+int vfio_memlock_check(
+	const struct vfio_lookup *lookup, const char *counter, uint64_t bytes, struct err *err)
+{
+	struct vfio_memlock memlock;
+	uint64_t needed;
+
+	lookup->ops->memlock(lookup, counter, &memlock);
 	if (memlock.unlimited)
 		return 0;
 	if (__builtin_add_overflow(memlock.locked, bytes, &needed))

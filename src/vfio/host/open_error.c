@@ -9,7 +9,9 @@
 
 #include <portcullis/err.h>
 
-#include "context.h"
+#include "open_error.h"
+#include "sysfs.h"
+#include "vfio_host.h"
 
 /* This process's effective uid without a system call that the filters would have to allow. */
 static long own_uid(const struct vfio_host *host)

@@ -66,8 +66,8 @@ static void warn(struct vfio_attachment *attachment, unsigned bar,
 	p2p->warned = true;
 	log_warn(
 		"vfio: other devices' DMA will not reach BAR %u of '%s' at 0x%llx (%s: %s); all else works, and x-p2p=off does not try",
-		bar, attachment->device.name, (unsigned long long)entry->iova, container->ops->name,
-		code == EEXIST ? "guest memory is there" : strerror(code));
+		bar, attachment->facts.device.name, (unsigned long long)entry->iova,
+		container->ops->name, code == EEXIST ? "guest memory is there" : strerror(code));
 }
 
 /* A GiB, or what keeps a BAR of that size within VFIO_BAR_PIECES. */

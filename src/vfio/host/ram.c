@@ -48,7 +48,7 @@ static int out_of_reach(const struct vfio_attachment *attachment, const struct r
 	err_set(err, ERANGE,
 		"guest memory 0x%llx-0x%llx is out of reach for '%s': the IOMMU cannot map 0x%llx (it can map",
 		(unsigned long long)segment->gpa, (unsigned long long)segment_end(segment),
-		attachment->device.name, (unsigned long long)at);
+		attachment->facts.device.name, (unsigned long long)at);
 	for (unsigned i = 0; i < container->n_usable; i++)
 		err_append(err, "%s 0x%" PRIx64 "-0x%" PRIx64, i ? "," : "",
 			container->usable[i].start, container->usable[i].end);
@@ -65,7 +65,7 @@ static int in_reserved(const struct vfio_attachment *attachment, const struct ra
 		"guest memory 0x%llx-0x%llx overlaps 0x%llx-0x%llx, which the host reserves (%s) for IOMMU group %d of '%s'",
 		(unsigned long long)segment->gpa, (unsigned long long)segment_end(segment),
 		(unsigned long long)reserved->range.start, (unsigned long long)reserved->range.end,
-		reserved->type, attachment->device.group, attachment->device.name);
+		reserved->type, attachment->facts.device.group, attachment->facts.device.name);
 	err_hint(err,
 		"name the device on the command line, so that memory is laid out around such ranges when the machine starts");
 	return -ERANGE;
@@ -79,12 +79,12 @@ int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err)
 	for (unsigned i = 0; ram && i < ram->layout.count; i++) {
 		const struct ram_segment *segment = &ram->layout.segment[i];
 
-		for (unsigned j = 0; j < attachment->n_reserved; j++) {
-			const struct range *range = &attachment->reserved[j].range;
+		for (unsigned j = 0; j < attachment->facts.n_reserved; j++) {
+			const struct range *range = &attachment->facts.reserved[j].range;
 
 			if (range->start <= segment_end(segment) && range->end >= segment->gpa)
 				return in_reserved(
-					attachment, segment, &attachment->reserved[j], err);
+					attachment, segment, &attachment->facts.reserved[j], err);
 		}
 		if (first_unusable(attachment->container, segment->gpa, segment_end(segment), &at))
 			return out_of_reach(attachment, segment, at, err);
@@ -124,7 +124,7 @@ static int map_error(const struct vfio_attachment *attachment, const struct ledg
 {
 	err_set_errno(err, code,
 		"cannot map guest memory 0x%" PRIx64 "-0x%" PRIx64 " for DMA by '%s'", entry->iova,
-		entry->iova + (entry->size - 1), attachment->device.name);
+		entry->iova + (entry->size - 1), attachment->facts.device.name);
 	if (code == ENOSPC)
 		err_hint(err,
 			"the host limits the number of mappings: raise the parameter dma_entry_limit of vfio_iommu_type1");
@@ -152,7 +152,7 @@ static int map_segment(struct vfio_attachment *attachment, const struct ram_segm
 
 		if (atomic_load(&attachment->cancelled))
 			return err_set(err, ECANCELED, "attaching '%s' was cancelled",
-				attachment->device.name);
+				attachment->facts.device.name);
 		ret = vfio_container_map(attachment->container, &entry, segment->hva + done, true);
 		if (ret < 0)
 			return map_error(attachment, &entry, -ret, err);
@@ -189,7 +189,7 @@ static int map_replaced(struct vfio_attachment *attachment, struct err *err)
 		if (!found) /* it could not be mapped the last time */
 			return err_set(err, ENXIO,
 				"guest memory 0x%" PRIx64 " is not mapped for DMA by '%s'",
-				ram->replaced[container->replaced], attachment->device.name);
+				ram->replaced[container->replaced], attachment->facts.device.name);
 		entry = *found;
 		(void)vfio_container_unmap(container, entry.iova, entry.size);
 		ret = vfio_container_map(
@@ -223,7 +223,7 @@ static int prepare(
 		return -ENOSPC;
 	}
 	return vfio_memlock_check(
-		&attachment->context->host, container->ops->locked, ram->layout.size, err);
+		attachment->lookup, container->ops->locked, ram->layout.size, err);
 }
 
 int vfio_ram_map(struct vfio_attachment *attachment, struct err *err)

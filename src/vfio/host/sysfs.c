@@ -119,8 +119,7 @@ static int locate_directory(const char *directory, struct vfio_sysfs_device *out
 	struct host_bdf parsed;
 	const char *slash;
 
-	if (path_set(out->path, "%s", directory) < 0)
-		return err_set(err, ENAMETOOLONG, "sysfsdev '%s' is too long", directory);
+	(void)path_set(out->path, "%s", directory);
 	for (size_t len = strlen(out->path); len > 1 && out->path[len - 1] == '/'; len--)
 		out->path[len - 1] = '\0';
 	slash = strrchr(out->path, '/');
@@ -131,26 +130,24 @@ static int locate_directory(const char *directory, struct vfio_sysfs_device *out
 	return 0;
 }
 
-static int locate(const struct vfio_host *host, const struct vfio_pci_options *options,
-	const dev_t *node, struct vfio_sysfs_device *out, struct err *err)
+static int locate(const struct vfio_host *host, const struct vfio_target *target,
+	struct vfio_sysfs_device *out, struct err *err)
 {
 	char bdf[HOST_BDF_STRLEN];
 	int ret = 0;
 
-	if (options->sysfsdev && options->host.set)
-		return err_set(err, EINVAL, "'host' and 'sysfsdev' exclude each other");
-	if (!options->sysfsdev && !options->host.set && !node)
-		return err_set(err, EINVAL, "vfio-pci needs 'host' or 'sysfsdev'");
-	if (options->sysfsdev) {
-		ret = locate_directory(options->sysfsdev, out, err);
-	} else if (options->host.set) {
-		host_bdf_format(&options->host, bdf);
+	if (!target->sysfsdev[0] && !target->host.set && !target->has_node)
+		return err_set(err, EINVAL, "no device is named");
+	if (target->sysfsdev[0]) {
+		ret = locate_directory(target->sysfsdev, out, err);
+	} else if (target->host.set) {
+		host_bdf_format(&target->host, bdf);
 		out->pci = true;
 		(void)name_set(out->name, bdf);
 		if (path_set(out->path, "%s/bus/pci/devices/%s", host->sysfs, bdf) < 0)
 			ret = err_set(err, ENAMETOOLONG, "sysfs path of '%s' is too long", bdf);
 	}
-	return ret == 0 && node ? locate_node(host, *node, out, err) : ret;
+	return ret == 0 && target->has_node ? locate_node(host, target->node, out, err) : ret;
 }
 
 static int missing_device(const struct vfio_sysfs_device *device, struct err *err)
@@ -267,18 +264,37 @@ bool vfio_sysfs_is_vfio(const struct vfio_host *host, const struct vfio_sysfs_de
 	return path_set(path, "%s/vfio-dev", device->path) == 0 && exists(host, path);
 }
 
-int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
-	const dev_t *node, struct vfio_sysfs_device *out, struct err *err)
+int vfio_target_set(struct vfio_target *target, const struct vfio_pci_options *options,
+	const dev_t *node, struct err *err)
+{
+	*target = (struct vfio_target){ .host = options->host, .iommufd = options->iommufd };
+	if (options->sysfsdev && options->host.set)
+		return err_set(err, EINVAL, "'host' and 'sysfsdev' exclude each other");
+	if (!options->sysfsdev && !options->host.set && !node)
+		return err_set(err, EINVAL, "vfio-pci needs 'host' or 'sysfsdev'");
+	if (options->sysfsdev && !*options->sysfsdev)
+		return err_set(err, EINVAL, "sysfsdev '' is not the directory of a device");
+	if (options->sysfsdev && path_set(target->sysfsdev, "%s", options->sysfsdev) < 0)
+		return err_set(err, ENAMETOOLONG, "sysfsdev '%s' is too long", options->sysfsdev);
+	if (node) {
+		target->has_node = true;
+		target->node = *node;
+	}
+	return 0;
+}
+
+int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_target *target,
+	struct vfio_sysfs_device *out, struct err *err)
 {
 	int ret;
 
 	*out = (struct vfio_sysfs_device){ .group = -1 };
-	ret = locate(host, options, node, out, err);
+	ret = locate(host, target, out, err);
 	if (ret < 0)
 		return ret;
 	if (!exists(host, out->path))
 		return missing_device(out, err);
-	ret = find_group(host, out, options->iommufd, err);
+	ret = find_group(host, out, target->iommufd, err);
 	if (ret < 0)
 		return ret;
 	ret = link_name(host, out->path, "driver", out->driver);

@@ -28,14 +28,25 @@ struct vfio_sysfs_device {
 	bool pci;		     /* false: a mediated device */
 };
 
+/* Which device is meant: by its address or its directory, and by the node that is open on it. */
+struct vfio_target {
+	struct host_bdf host;
+	char sysfsdev[SYSFS_PATH_MAX]; /* "": not named so */
+	bool has_node, iommufd;	       /* iommufd: it is to be reached that way */
+	dev_t node;
+};
+/* -EINVAL: sysfsdev is too long. node: NULL without one. */
+int vfio_target_set(struct vfio_target *target, const struct vfio_pci_options *options,
+	const dev_t *node, struct err *err);
+
 /*
- * Finds the device (by options, or by the node that is open on it; either may be missing, two must
+ * Finds the device (by name, or by the node that is open on it; either may be missing, two must
  * agree: -EINVAL) and checks what must hold: it exists (-ENODEV), has an IOMMU group (-ENODEV,
  * -ENOTSUP for noiommu), is bound to a vfio driver (-EBUSY; the text gives the commands to bind
  * it).
  */
-int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_pci_options *options,
-	const dev_t *node, struct vfio_sysfs_device *out, struct err *err);
+int vfio_sysfs_find(const struct vfio_host *host, const struct vfio_target *target,
+	struct vfio_sysfs_device *out, struct err *err);
 
 /* -EPERM when the host was told to accept devices that can forge interrupts. */
 int vfio_sysfs_check_interrupts(const struct vfio_host *host, struct err *err);

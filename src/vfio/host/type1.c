@@ -153,27 +153,27 @@ static int no_model(struct err *err)
 
 int vfio_iommu_error(const struct vfio_attachment *attachment, int code, struct err *err)
 {
-	const char *name = attachment->device.name;
+	const char *name = attachment->facts.device.name;
 
 	if (code != EPERM)
 		return err_set_errno(err, code, "the IOMMU does not accept group %d of '%s'",
-			attachment->device.group, name);
-	for (unsigned i = 0; i < attachment->n_reserved; i++) {
-		const struct vfio_reserved *reserved = &attachment->reserved[i];
+			attachment->facts.device.group, name);
+	for (unsigned i = 0; i < attachment->facts.n_reserved; i++) {
+		const struct vfio_reserved *reserved = &attachment->facts.reserved[i];
 
 		if (strcmp(reserved->type, "direct"))
 			continue;
 		err_set(err, EPERM,
 			"'%s' cannot be passed through: the host's firmware uses it for itself (memory 0x%llx-0x%llx is mapped for group %d, RMRR)",
 			name, (unsigned long long)reserved->range.start,
-			(unsigned long long)reserved->range.end, attachment->device.group);
+			(unsigned long long)reserved->range.end, attachment->facts.device.group);
 		err_hint(err,
 			"look for a firmware setting that releases the device, or a newer firmware");
 		return -EPERM;
 	}
 	err_set(err, EPERM,
 		"the IOMMU refuses group %d of '%s': this host has no interrupt remapping, so the device could forge interrupts of the host",
-		attachment->device.group, name);
+		attachment->facts.device.group, name);
 	err_hint(err,
 		"switch interrupt remapping on (firmware setting; no intremap=off on the kernel command line)");
 	return -EPERM;
@@ -201,16 +201,14 @@ static int check_container(struct vfio_context *context, int fd, struct err *err
 	return ret ? 0 : no_model(err);
 }
 
-static int open_container(struct vfio_context *context, int *out, struct err *err)
+static int open_container(const struct vfio_attachment *attachment, int *out, struct err *err)
 {
-	char path[SYSFS_PATH_MAX];
-	int fd, ret;
+	const struct vfio_lookup *lookup = attachment->lookup;
+	struct vfio_context *context = attachment->context;
+	int fd = lookup->ops->open(lookup, VFIO_NODE_CONTAINER, NULL, err), ret;
 
-	if (snprintf(path, sizeof(path), "%s/vfio/vfio", context->host.dev) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "path of the VFIO container is too long");
-	fd = context->host.ops->open(&context->host, path);
 	if (fd < 0)
-		return vfio_open_error(&context->host, path, "vfio", -fd, err);
+		return fd;
 	ret = check_container(context, fd, err);
 	if (ret < 0) {
 		context->host.ops->close(&context->host, fd);
@@ -256,7 +254,7 @@ static int set_model(struct vfio_group *group, struct vfio_container *container,
 	if (ret < 0)
 		return err_set_errno(err, -ret,
 			"cannot put IOMMU group %d of '%s' into a container", group->number,
-			attachment->device.name);
+			attachment->facts.device.name);
 	set = vfio_host_ioctl(container->context, container->fd, VFIO_SET_IOMMU,
 		vfio_ioctl_value(VFIO_TYPE1v2_IOMMU));
 	ret = set < 0 ? refused(attachment, (int)-set, err)
@@ -266,9 +264,10 @@ static int set_model(struct vfio_group *group, struct vfio_container *container,
 	return ret;
 }
 
-int vfio_type1_join(struct vfio_context *context, struct vfio_group *group,
-	const struct vfio_attachment *attachment, struct err *err)
+int vfio_type1_join(
+	struct vfio_group *group, const struct vfio_attachment *attachment, struct err *err)
 {
+	struct vfio_context *context = attachment->context;
 	struct vfio_container *container;
 	int ret = join_existing(context, group, attachment, err);
 
@@ -278,7 +277,7 @@ int vfio_type1_join(struct vfio_context *context, struct vfio_group *group,
 	if (ret < 0)
 		return err_set_errno(err, -ret, "cannot create a container");
 	container->users = 1;
-	ret = open_container(context, &container->fd, err);
+	ret = open_container(attachment, &container->fd, err);
 	if (ret == 0)
 		ret = set_model(group, container, attachment, err);
 	if (ret < 0) {

@@ -20,7 +20,7 @@ struct stat;
 struct vfio_env;
 struct vfio_host;
 
-/* Nothing else in src/vfio names anything of the host to the kernel. */
+/* What goes by name, only lookup.c and what is below it ask for (lookup.h). */
 struct vfio_host_ops {
 	/* By name: opens a character device read-write, close-on-exec. The caller owns the fd. */
 	int (*open)(const struct vfio_host *host, const char *path);
