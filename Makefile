@@ -74,11 +74,12 @@ $(B)/tests/unit/test_kvm_host: WRAP = sys_ioctl sys_ioctl_int
 
 # Tests that run a whole machine, on the fake host instead of this one.
 MEMORY_TESTS = test_memory_failure_vcpu test_memory_failure_host test_memory_failure_load
-START_TESTS = test_machine test_machine_end
+START_TESTS = test_machine test_machine_end test_machine_memory
 RIG_TESTS = $(START_TESTS) test_bars test_panic test_plug test_plug_slots test_port_offer test_errors test_query test_held test_stop test_vcpu $(MEMORY_TESTS)
 $(RIG_TESTS:%=$(B)/tests/unit/%): $(MACHINE_RIG:%.c=$(B)/%.o)
 $(RIG_TESTS:%=$(B)/tests/unit/%): WRAP = vfio_context_new
-$(START_TESTS:%=$(B)/tests/unit/%): WRAP += mmap munmap
+$(START_TESTS:%=$(B)/tests/unit/%): WRAP += mmap munmap madvise sched_getaffinity
+$(B)/tests/unit/test_populate: WRAP = madvise sched_getaffinity
 $(B)/tests/unit/test_machine: WRAP += calloc malloc realloc strdup epoll_create1
 $(START_TESTS:%=$(B)/tests/unit/%): $(START_FIXTURE:%.c=$(B)/%.o)
 $(B)/tests/unit/test_vcpu $(MEMORY_TESTS:%=$(B)/tests/unit/%): $(FAKE_VCPU:%.c=$(B)/%.o)

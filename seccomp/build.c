@@ -25,7 +25,7 @@
 #include <portcullis/sys.h>
 
 const struct policy *const policies[] = { &policy_main, &policy_vcpu, &policy_vfio_worker,
-	&policy_closer, NULL };
+	&policy_closer, &policy_populator, NULL };
 
 #define TESTS_MAX (sizeof(((struct sc_rule *)NULL)->test) / sizeof(struct arg_test))
 #define LOW_HALF 0xffffffffull

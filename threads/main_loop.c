@@ -28,12 +28,14 @@ struct main_thread {
 	struct machine *machine;
 	struct qmp *qmp;
 	bool seccomp;
-	struct policy_filter main_filter, worker_filter, closer_filter;
+	struct policy_filter main_filter, worker_filter, closer_filter, populator_filter;
 	struct policy_filter *vcpu_filters;
 	struct vcpu *vcpus;
 	unsigned n_vcpus, vcpus_started;
 	struct worker *workers;
 	unsigned n_workers, workers_started;
+	struct populator *populators;
+	unsigned n_populators, populators_started;
 	pthread_t closer;
 	struct loop_fd signals;
 	bool asked; /* a first signal asked the guest to power off */
@@ -107,6 +109,8 @@ static int filters_build(struct main_thread *t, struct err *err) ON_MAIN
 		ret = policy_build(&policy_vfio_worker, fds, &t->worker_filter, err);
 	if (!ret)
 		ret = policy_build(&policy_closer, fds, &t->closer_filter, err);
+	if (!ret)
+		ret = policy_build(&policy_populator, fds, &t->populator_filter, err);
 	for (unsigned i = 0; !ret && i < t->n_vcpus; i++) {
 		fds[POLICY_FD_OWN] = t->vcpus[i].kvm.fd;
 		ret = policy_build(&policy_vcpu, fds, &t->vcpu_filters[i], err);
@@ -119,9 +123,27 @@ static void filters_release(struct main_thread *t)
 	policy_filter_release(&t->main_filter);
 	policy_filter_release(&t->worker_filter);
 	policy_filter_release(&t->closer_filter);
+	policy_filter_release(&t->populator_filter);
 	for (unsigned i = 0; t->vcpu_filters && i < t->n_vcpus; i++)
 		policy_filter_release(&t->vcpu_filters[i]);
 	free(t->vcpu_filters);
+}
+
+static int populators_start(struct main_thread *t, struct err *err)
+{
+	char name[24];
+
+	for (; t->populators_started < t->n_populators; t->populators_started++) {
+		struct populator *p = &t->populators[t->populators_started];
+		int ret;
+
+		snprintf(name, sizeof(name), "populator%u", t->populators_started);
+		ret = thread_start(&p->thread, name, t->seccomp ? &t->populator_filter : NULL, NULL,
+			populator_thread, p);
+		if (ret)
+			return err_set_errno(err, -ret, "cannot start thread %s", name);
+	}
+	return 0;
 }
 
 static int threads_start(struct main_thread *t, struct err *err)
@@ -153,7 +175,15 @@ static int threads_start(struct main_thread *t, struct err *err)
 			return err_set_errno(err, -ret, "cannot start thread %s", name);
 	}
 	prctl(PR_SET_NAME, "main");
-	return 0;
+	return populators_start(t, err);
+}
+
+/* When there is nothing left for them to do. */
+static void populators_join(struct main_thread *t) ON_MAIN
+{
+	populators_end(t->machine);
+	for (; t->populators_started; t->populators_started--)
+		pthread_join(t->populators[t->populators_started - 1].thread, NULL);
 }
 
 static void threads_join(struct main_thread *t) ON_MAIN
@@ -165,6 +195,7 @@ static void threads_join(struct main_thread *t) ON_MAIN
 		pthread_join(t->closer, NULL);
 		closer->served = false;
 	}
+	populators_join(t);
 	for (unsigned i = 0; i < t->workers_started; i++) {
 		loop_end(&t->workers[i].loop);
 		pthread_join(t->workers[i].thread, NULL);
@@ -195,6 +226,8 @@ static int run(struct main_thread *t, struct err *err) ON_MAIN
 		ret = threads_start(t, err);
 	if (!ret)
 		ret = machine_realize(t->machine, err);
+	if (!ret)
+		populators_join(t);
 	/* Not sooner: all that the command line names by relative paths is open now. */
 	if (!ret && machine_config(t->machine)->daemonize && chdir("/") < 0)
 		ret = err_set_errno(err, errno, "-daemonize: cannot leave the current directory");
@@ -224,6 +257,7 @@ int main_loop(struct machine *machine, struct qmp *qmp, struct err *err)
 	threads_init();
 	t.n_vcpus = machine_vcpus(machine, &t.vcpus);
 	t.n_workers = machine_workers(machine, &t.workers);
+	t.n_populators = machine_populators(machine, &t.populators);
 	ret = run(&t, err);
 	(void)machine_end(machine);
 	qmp_free(qmp);

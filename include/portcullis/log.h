@@ -28,6 +28,12 @@ int log_fd(void);
 
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * What is shown while something takes long, if messages go to a terminal: the last line of it,
+ * which the next one, and any message, takes the place of. NULL: it goes. Main's.
+ */
+void log_progress(const char *text);
+
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

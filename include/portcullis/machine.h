@@ -21,6 +21,7 @@ struct machine;
 struct prop_type;
 struct vcpu;
 struct worker;
+struct populator;
 
 #define MACHINE_CPUS_MAX 64
 
@@ -92,15 +93,16 @@ void machine_free(struct machine *machine) ON_MAIN;
 struct loop *machine_loop(struct machine *machine);
 unsigned machine_vcpus(struct machine *machine, struct vcpu **out);
 unsigned machine_workers(struct machine *machine, struct worker **out);
+unsigned machine_populators(struct machine *machine, struct populator **out);
 /* For whatever clients handed over; its thread is joined after machine_end_clients(). */
 struct closer *machine_closer(struct machine *machine);
 /* fds[POLICY_FDS] that filters are pinned to. */
 void machine_policy_fds(struct machine *machine, int fds[]) ON_MAIN;
 
 /*
- * After the workers run: opens and plugs the -device devices, of every class, lays out RAM around
- * their constraints, finds room for the kernel, which the first vCPU loads. Then the machine can
- * run.
+ * After workers and populators run: opens and plugs the -device devices, of every class, lays out
+ * RAM around their constraints, has it populated and pinned, finds room for the kernel, which the
+ * first vCPU loads. Then the machine can run, and populators are no more needed.
  */
 int machine_realize(struct machine *machine, struct err *err) ON_MAIN;
 /*
@@ -118,6 +120,8 @@ bool machine_end(struct machine *machine) ON_MAIN;
 bool machine_end_clients(struct machine *machine) ON_MAIN;
 /* Does not wait any longer for the end; why is logged. */
 void machine_abandon(struct machine *machine, const char *why) ON_MAIN;
+/* Lets populators return. */
+void populators_end(struct machine *machine) ON_MAIN;
 /* Lets the vCPU threads return; they are parked. */
 void vcpus_end(struct machine *machine) ON_MAIN;
 

@@ -82,13 +82,14 @@ int host_nodes_parse(struct host_nodes *nodes, const char *text);
 
 /* A backend: what a part of RAM, or all of it, is made of. */
 struct ram_options {
-	const char *id;	       /* of the object, for messages; NULL: none */
-	const char *path;      /* hugetlbfs or a directory; NULL: anonymous memory */
-	bool named;	       /* path may be a file, too, which is made where there is none */
-	bool prealloc;	       /* touch every page before the guest starts */
-	bool share;	       /* MAP_SHARED */
-	bool memfd, hugetlb;   /* instead of path: a memfd, of huge pages of hugetlb_size */
-	uint64_t hugetlb_size; /* bytes, 0: the host's default */
+	const char *id;		   /* of the object, for messages; NULL: none */
+	const char *path;	   /* hugetlbfs or a directory; NULL: anonymous memory */
+	bool named;		   /* path may be a file, too, which is made where there is none */
+	bool prealloc;		   /* every page is there before the guest starts (populate.h) */
+	unsigned prealloc_threads; /* by as many threads; 0: as there are processors */
+	bool share;		   /* MAP_SHARED */
+	bool memfd, hugetlb;	   /* instead of path: a memfd, of huge pages of hugetlb_size */
+	uint64_t hugetlb_size;	   /* bytes, 0: the host's default */
 	struct host_nodes nodes;
 	enum ram_policy policy;
 };
@@ -120,6 +121,12 @@ struct ram {
  */
 int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options options[],
 	unsigned n, struct err *err);
+/*
+ * One of its backends could not be populated (populate.h), for the reason code: what of is there
+ * too little? options are that backend's. Returns -code.
+ */
+int ram_populate_error(const struct ram *ram, unsigned backend, const struct ram_options *options,
+	int code, struct err *err);
 void ram_release(struct ram *ram);
 /* HVA of [gpa, gpa + len), NULL unless all of it lies in one segment. Overflow-checked. */
 void *ram_hva(const struct ram *ram, uint64_t gpa, uint64_t len);

@@ -26,13 +26,13 @@ struct memory_backend_options {
 	uint64_t size;	/* bytes */
 	char *mem_path; /* file: a directory, or a file that is made where there is none */
 	bool share;	/* others who have the file open see what is written */
-	bool prealloc;	/* touch every page before the guest starts */
+	bool prealloc;	/* every page is there before the guest starts */
 	bool hugetlb;	/* memfd: of huge pages, of hugetlbsize bytes (0: the host's default) */
 	uint64_t hugetlbsize;
 	char *host_nodes;			       /* "0-1,3"; NULL: none */
 	int32_t policy;				       /* enum ram_policy */
 	bool merge, dump, seal, discard_data, reserve; /* accepted */
-	uint64_t prealloc_threads;
+	uint64_t prealloc_threads;		       /* 0: not given */
 };
 extern const char *const ram_policy_names[]; /* NULL-terminated */
 

@@ -88,7 +88,8 @@ enum policy_fd {
 	POLICY_FDS,
 };
 
-extern const struct policy policy_main, policy_vcpu, policy_vfio_worker, policy_closer;
+extern const struct policy policy_main, policy_vcpu, policy_vfio_worker, policy_closer,
+	policy_populator;
 /* All of them, NULL-terminated: for docs and tests. */
 extern const struct policy *const policies[];
 

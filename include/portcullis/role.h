@@ -14,6 +14,7 @@
  * worker  one per PCI device, whatever its class: attach, DMA map, interrupts, reset, close. May
  *         block for seconds.
  * closer  closes what clients handed over; nothing is marked as its own.
+ * populator gives RAM its pages, before the guest starts; likewise.
  *
  * Before threads are started (and after they are joined) the starting thread holds every role.
  */
@@ -35,7 +36,7 @@ struct ROLE_ATTR(capability("role")) role {
 extern struct role role_main, role_vcpu, role_worker;
 
 /* What a thread is. ROLE_ANY: before threads are started, after they are joined, and in tests. */
-enum role_kind { ROLE_ANY, ROLE_MAIN, ROLE_VCPU, ROLE_WORKER, ROLE_CLOSER };
+enum role_kind { ROLE_ANY, ROLE_MAIN, ROLE_VCPU, ROLE_WORKER, ROLE_CLOSER, ROLE_POPULATOR };
 
 #if DEBUG_CHECKS
 void role_begin(enum role_kind kind);

@@ -3,9 +3,9 @@
  * thread.h - the face of threads/: starting and ending every thread of the machine.
  *
  * Layer: L6; only threads/ includes it.
- * Order: filters are built, workers and vCPUs started (each installs its filter first, then waits),
- *        main installs its own, then devices are opened and the vCPUs let go. No thread is created
- *        after that.
+ * Order: filters are built, workers, populators and vCPUs started (each installs its filter first,
+ *        then waits), devices are opened, RAM populated and pinned; populators are joined, main
+ *        installs its own filter and lets the vCPUs go. No thread is created after that.
  */
 #ifndef PORTCULLIS_THREAD_H
 #define PORTCULLIS_THREAD_H
@@ -56,10 +56,11 @@ bool sigbus_try(void (*fn)(void *arg), void *arg, struct sigbus_note *note);
 /* While this thread is in KVM_RUN, such a signal is written there. NULL: it is not. */
 void sigbus_watch(volatile struct sigbus_note *note);
 
-/* The roles: struct vcpu *, struct worker *, struct closer *. */
+/* The roles: struct vcpu *, struct worker *, struct closer *, struct populator *. */
 void *vcpu_thread(void *vcpu);
 void *vfio_worker_thread(void *worker);
 void *closer_thread(void *closer);
+void *populator_thread(void *populator);
 
 /*
  * Runs the machine from start to end on the calling thread, which becomes main. Takes qmp (may be

@@ -106,6 +106,18 @@ struct worker {
 	const struct vfio_lookup *lookup; /* who goes by name for it; NULL: itself */
 };
 
+/*
+ * Gives RAM its pages at the start, beside others (populate.h), and then ends. There are none where
+ * nobody needs all of RAM at once: no -mem-prealloc, and no device whose DMA goes to it.
+ */
+struct populator {
+	struct populate *populate; /* the machine's */
+	struct machine *machine;
+	pthread_t thread;
+};
+/* Its last word. */
+void populator_done(struct populator *populator);
+
 /* vCPU threads: why one cannot go on. The machine stops (internal error) or resets/ends. */
 void vcpu_report(struct vcpu *vcpu, int exit_kind, const char *why) ON_VCPU;
 

@@ -91,6 +91,8 @@ int vfio_pci_open(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /* Where its DMA may go: the container's IOVA ranges, the group's reserved regions. */
 void vfio_pci_dma_limits(const struct vfio_pci *dev, struct dma_limits *out);
 
+/* What can be known of the success of map_ram() before RAM is touched. After open. */
+int vfio_pci_check_ram(struct vfio_pci *dev, struct err *err) ON_WORKER;
 /*
  * Maps all RAM in the device's container unless it is already; what ram_replace() replaced since is
  * mapped anew, in pieces during which the device must not use it. Pins memory: may take seconds.

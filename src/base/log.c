@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 1200
+/* To the start of the line, and what stands in it goes (ECMA-48: EL). */
+#define WIPE "\r\033[K"
 
 /* How a line is written without waiting. */
 enum manner {
@@ -34,7 +36,8 @@ static atomic_int log_to = STDERR_FILENO;
 static atomic_bool log_stamped; /* a file of our own: with the time, without our name */
 static atomic_int log_manner = ASK;
 static atomic_int log_max = LOG_LEVEL_INFO;
-static atomic_uint log_lost; /* lines since the last one that was written */
+static atomic_uint log_lost;  /* lines since the last one that was written */
+static atomic_bool log_shows; /* the terminal's last line is log_progress()'s */
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error: ",
@@ -155,10 +158,10 @@ static void put(const char *text, size_t len)
 {
 	char both[LINE_MAX_BYTES + 80];
 	unsigned lost = atomic_exchange(&log_lost, 0);
-	int n = 0;
+	int n = snprintf(both, sizeof(both), "%s", atomic_exchange(&log_shows, false) ? WIPE : "");
 
 	if (lost)
-		n = snprintf(both, sizeof(both),
+		n += snprintf(both + n, sizeof(both) - (size_t)n,
 			"portcullis: warning: %u messages were lost before this one\n", lost);
 	memcpy(both + n, text, len);
 	if (!write_now(atomic_load(&log_to), both, (size_t)n + len))
@@ -196,6 +199,20 @@ void log_line(enum log_level level, const char *fmt, ...)
 	va_start(args, fmt);
 	line(level, fmt, args);
 	va_end(args);
+}
+
+void log_progress(const char *text)
+{
+	char buf[LINE_MAX_BYTES];
+	const int fd = atomic_load(&log_to);
+	const bool shows = atomic_exchange(&log_shows, text != NULL);
+
+	if (!log_is_stderr() || !isatty(fd) || !(text || shows)) {
+		atomic_store(&log_shows, false);
+		return;
+	}
+	snprintf(buf, sizeof(buf), WIPE "%s%s", text ? "portcullis: " : "", text ? text : "");
+	(void)write_now(fd, buf, strlen(buf)); /* the next one will do */
 }
 
 void log_guest_limited(atomic_uint *count, const char *fmt, ...)

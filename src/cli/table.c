@@ -17,6 +17,7 @@ const char *const group_titles[GROUPS] = {
 	[GROUP_IGNORED] = "Accepted for the sake of scripts; they change nothing here",
 };
 
+/* clang-format off: much text at once makes it indent the whole table by its name */
 const struct option options[] = {
 	{ "machine", "q35[,accel=kvm][,memory-backend=ID]", GROUP_MACHINE, true, opt_machine,
 		.help = "The kind of machine; q35, a PCI Express machine, is the only one and the default. 'memory-backend' is the -object that all guest memory is made of." },
@@ -31,7 +32,8 @@ const struct option options[] = {
 		.help = "Take guest memory from a file in this directory, such as a hugetlbfs mount.",
 		FIELD(mem_path) },
 	{ "mem-prealloc", NULL, GROUP_MACHINE, true, opt_flag,
-		.help = "Touch all guest memory before the guest starts.", FIELD(mem_prealloc) },
+		.help = "Have the host provide all guest memory before the guest starts, by a thread per processor that portcullis may use, at most 16 (fewer: prealloc-threads= of a memory backend). With a device that is passed through, memory is there in any case.",
+		FIELD(mem_prealloc) },
 	{ "numa", "node[,nodeid=N][,cpus=N[-N]][,memdev=ID]|dist,src=N,dst=N,val=D", GROUP_MACHINE,
 		true, opt_numa,
 		.help = "A NUMA node of the guest, with the vCPUs (cpus= may be repeated) and the memory backend (-object memory-backend-ram and the like) that it has; the backends' sizes add up to -m. 'cpu,node-id=N[,socket-id=N][,core-id=N][,thread-id=N]' says it by place instead. 'dist' is how far one node is from another: 10 is the node itself. 'numa_node=N' of a pcie-root-port is the node of the devices behind it.",
@@ -130,6 +132,7 @@ const struct option options[] = {
 	{ "realtime", "mlock=on|off", GROUP_IGNORED, true, opt_ignore, .help = "See -overcommit." },
 	{ 0 },
 };
+/* clang-format on */
 
 #define NO_DISKS "no disks are emulated: pass a device through with -device vfio-pci"
 #define NO_NET "no network is emulated: pass a device through with -device vfio-pci"

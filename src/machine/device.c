@@ -80,6 +80,11 @@ int device_memory_job(struct device *device, struct err *err)
 	return run(device->class->map_ram, device, err);
 }
 
+int device_check_memory_job(struct device *device, struct err *err)
+{
+	return run(device->class->check_ram, device, err);
+}
+
 int device_reset_job(struct device *device, struct err *err)
 {
 	return run(device->class->reset, device, err);

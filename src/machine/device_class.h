@@ -4,7 +4,7 @@
  * it is. (private to src/machine)
  *
  * Layer: L4. Static tables, one per kind; an operation that is NULL has nothing to do.
- * Order: create -> open -> (dma_limits) -> realize -> main plugs function() -> ... -> main unplugs
+ * Order: create -> open -> (dma_limits) -> (check_ram) -> realize -> main plugs function() -> ... -> main unplugs
  *        -> fence -> close -> free. close and free take half-built devices. After a create() that
  *        failed, the options are gone, and device->id and device->options with them.
  * Errors of the device at work: passthrough.c alone reports any today (device_notices.failed).
@@ -32,8 +32,9 @@ struct device_class {
 	struct pci_function *(*function)(const struct device *device);
 	/* Its worker: anything that may block. */
 	int (*open)(struct device *device, struct err *err);
-	int (*realize)(struct device *device, struct err *err); /* RAM is laid out */
-	int (*map_ram)(struct device *device, struct err *err); /* as it is now */
+	int (*realize)(struct device *device, struct err *err);	  /* RAM is laid out */
+	int (*check_ram)(struct device *device, struct err *err); /* will map_ram do? */
+	int (*map_ram)(struct device *device, struct err *err);	  /* as it is now */
 	int (*reset)(struct device *device, struct err *err);
 	void (*fence)(struct device *device); /* no more DMA, no more interrupts */
 	void (*close)(struct device *device); /* no vCPU is in it any more */

@@ -136,6 +136,7 @@ static int (*const parts[])(struct machine *m, struct err *err) = {
 	passthrough_init,
 	vcpus_init,
 	workers_init,
+	populators_init,
 	memory_failures_init,
 	platform_init,
 	console_init,
@@ -210,6 +211,7 @@ void machine_free(struct machine *m)
 	for (unsigned i = 0; i < m->n_workers; i++)
 		loop_release(&m->workers[i].loop);
 	free(m->workers);
+	free(m->populators);
 	closer_release(&m->closer);
 	if (m->ram_ready)
 		ram_release(&m->ram);
@@ -235,6 +237,12 @@ unsigned machine_workers(struct machine *m, struct worker **out)
 {
 	*out = m->workers;
 	return m->n_workers;
+}
+
+unsigned machine_populators(struct machine *m, struct populator **out)
+{
+	*out = m->populators;
+	return m->n_populators;
 }
 
 struct closer *machine_closer(struct machine *m)

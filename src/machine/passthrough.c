@@ -135,6 +135,11 @@ static int map_ram(struct device *device, struct err *err) ON_WORKER
 	return vfio_pci_map_ram(device->card, err);
 }
 
+static int check_ram(struct device *device, struct err *err) ON_WORKER
+{
+	return vfio_pci_check_ram(device->card, err);
+}
+
 static int realize(struct device *device, struct err *err) ON_WORKER
 {
 	int ret = vfio_pci_map_ram(device->card, err);
@@ -198,6 +203,7 @@ const struct device_class passthrough_class = {
 	.function = function,
 	.open = card_open,
 	.realize = realize,
+	.check_ram = check_ram,
 	.map_ram = map_ram,
 	.reset = reset,
 	.fence = fence,
@@ -243,6 +249,40 @@ void passthrough_release(struct machine *m)
 void passthrough_set_ram(struct machine *m)
 {
 	vfio_context_set_ram(m->vfio, &m->ram);
+}
+
+/* Guest memory in a container, of which containers are listed one after the other. */
+struct pinned {
+	unsigned container;
+	uint64_t bytes, of, unfinished;
+};
+
+static void pinned_container_ends(struct pinned *pinned)
+{
+	if (pinned->bytes < pinned->of)
+		pinned->unfinished = pinned->bytes;
+	pinned->bytes = 0;
+}
+
+static void add_pinned(const struct vfio_mapping *mapping, void *opaque)
+{
+	struct pinned *pinned = opaque;
+
+	if (!mapping->ram)
+		return;
+	if (pinned->bytes && mapping->container != pinned->container)
+		pinned_container_ends(pinned);
+	pinned->container = mapping->container;
+	pinned->bytes += mapping->size;
+}
+
+uint64_t passthrough_pinned(struct machine *m)
+{
+	struct pinned pinned = { .of = m->ram.layout.size };
+
+	vfio_context_mappings(m->vfio, add_pinned, &pinned);
+	pinned_container_ends(&pinned);
+	return pinned.unfinished;
 }
 
 void passthrough_set_multi_reset(struct machine *m, bool allowed)

@@ -58,18 +58,26 @@ static int open_devices(struct machine *m, struct err *err) ON_MAIN
 	return 0;
 }
 
+static void memory_done(struct device *device, int status) ON_MAIN
+{
+	if (status)
+		device->failure = device->err;
+}
+
+/* May all of RAM be pinned for them? Told before it has its pages, which takes long. */
+static int check_memory(struct machine *m, struct err *err) ON_MAIN
+{
+	for (struct device *d = m->devices; d; d = d->next)
+		(void)device_job(d, &d->memory_job, device_check_memory_job, memory_done);
+	return wait_for_devices(m, err);
+}
+
 /* All at the same time: that is where guests with much memory wait. */
 static int realize_devices(struct machine *m, struct err *err) ON_MAIN
 {
 	for (struct device *d = m->devices; d; d = d->next)
 		device_event(d, LIFE_RAM_READY);
 	return wait_for_devices(m, err);
-}
-
-static void memory_done(struct device *device, int status) ON_MAIN
-{
-	if (status)
-		device->failure = device->err;
 }
 
 /* DMA goes to memory as it is when everything is loaded. */
@@ -145,6 +153,20 @@ static int place_mem64(struct machine *m, struct err *err)
 	return 0;
 }
 
+/* What takes long with much memory: it is given its pages, and they are pinned. */
+static int prepare_memory(struct machine *m, struct err *err) ON_MAIN
+{
+	int ret = check_memory(m, err);
+
+	progress_begin(m);
+	if (!ret)
+		ret = machine_populate(m, err);
+	if (!ret)
+		ret = realize_devices(m, err);
+	progress_end(m);
+	return ret;
+}
+
 int machine_realize(struct machine *m, struct err *err)
 {
 	int ret = open_devices(m, err);
@@ -154,7 +176,7 @@ int machine_realize(struct machine *m, struct err *err)
 	if (!ret)
 		ret = place_mem64(m, err);
 	if (!ret)
-		ret = realize_devices(m, err);
+		ret = prepare_memory(m, err);
 	for (struct port *p = m->ports; !ret && p; p = p->next) {
 		port_update_offer(p); /* of some of it the devices say only now */
 		port_update_presence(p, false);

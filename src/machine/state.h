@@ -22,6 +22,7 @@
 #include <portcullis/memory.h>
 #include <portcullis/pci.h>
 #include <portcullis/pci_host.h>
+#include <portcullis/populate.h>
 #include <portcullis/pvpanic.h>
 #include <portcullis/root_port.h>
 #include <portcullis/serial.h>
@@ -132,6 +133,13 @@ struct machine {
 	struct ram ram;
 	bool ram_ready;
 	struct boot_image boot;
+	struct populate populate;
+	struct populator *populators;
+	unsigned n_populators;
+	/* Of them, those that are not done yet; the last one says so. */
+	_Atomic unsigned populating;
+	struct mail populated;
+	struct loop_timer progress_timer; /* progress.c */
 
 	struct pci_sink sink;
 	struct irq_sink irq_sink;
@@ -201,6 +209,18 @@ unsigned guest_memory_backends(const struct config *config,
 /* The guest's NUMA node that one of them belongs to. */
 unsigned guest_memory_node(const struct config *config, unsigned backend);
 
+/*
+ * populate.c: threads for it, if RAM will be needed whole. Then: RAM has its pages, as far as it
+ * must have them (-mem-prealloc, a backend's prealloc=on); where nobody asks, pinning it says
+ * what is wrong. Signals are served.
+ */
+int populators_init(struct machine *m, struct err *err) ON_MAIN;
+int machine_populate(struct machine *m, struct err *err) ON_MAIN;
+
+/* progress.c: how far memory is, on a terminal, if it takes longer than a second. */
+void progress_begin(struct machine *m) ON_MAIN;
+void progress_end(struct machine *m) ON_MAIN;
+
 /* panic.c: what guests say by pvpanic-pci. */
 void panic_init(struct machine *m);
 
@@ -232,6 +252,8 @@ int passthrough_init(struct machine *m, struct err *err) ON_MAIN;
 void passthrough_end_clients(struct machine *m) ON_MAIN;
 void passthrough_release(struct machine *m);
 void passthrough_set_ram(struct machine *m);
+/* Bytes of RAM in the container whose worker is pinning it; 0: in none. */
+uint64_t passthrough_pinned(struct machine *m);
 /* Nobody maps BARs for peer-to-peer DMA meanwhile. */
 void passthrough_set_multi_reset(struct machine *m, bool allowed) ON_MAIN;
 /* NULL: a device of another class. */
@@ -284,6 +306,8 @@ bool device_busy(const struct device *device); /* a job of its is under way */
 bool device_jobs_running(const struct machine *m);
 /* DMA goes to guest memory as it is now (vfio_pci_map_ram()). */
 int device_memory_job(struct device *device, struct err *err);
+/* Will that succeed, as far as can be known? */
+int device_check_memory_job(struct device *device, struct err *err);
 int device_reset_job(struct device *device, struct err *err);
 int device_plug(struct device *device, struct err *err) ON_MAIN;
 

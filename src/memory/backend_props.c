@@ -26,9 +26,9 @@ const char *const ram_policy_names[] = { [RAM_POLICY_DEFAULT] = "default",
 	{ .name = "share", .kind = PROP_BOOL, AT(share), .def = share_default,                     \
 	  .help = "other processes that have it mapped see what the guest writes" },               \
 	{ .name = "prealloc", .kind = PROP_BOOL, AT(prealloc), .def = "off",                       \
-	  .help = "touch all guest memory before the guest starts, as -mem-prealloc" },            \
-	{ .name = "prealloc-threads", .kind = PROP_UINT, AT(prealloc_threads), .def = "0",         \
-	  .max = 1024, .help = INERT "as many threads touch memory as there is work for" },        \
+	  .help = "all of it is there before the guest starts, as with -mem-prealloc" },           \
+	{ .name = "prealloc-threads", .kind = PROP_UINT, AT(prealloc_threads), .min = 1,           \
+	  .max = 4096, .help = "at most so many threads for it (not given: 16, or processors)" }, \
 	{ .name = "host-nodes", .kind = PROP_STRING, AT(host_nodes),                               \
 	  .help = "NUMA nodes of the host, such as 0 or 0-1,,3, for policy" },                     \
 	{ .name = "policy", .kind = PROP_CHOICE, AT(policy), .def = "default",                     \
@@ -141,6 +141,7 @@ void memory_backend_ram_options(struct ram_options *out, const struct prop_type 
 		.path = options->mem_path,
 		.named = type == &memory_backend_file_type,
 		.prealloc = options->prealloc,
+		.prealloc_threads = (unsigned)options->prealloc_threads,
 		.share = options->share,
 		.memfd = type == &memory_backend_memfd_type,
 		.hugetlb = options->hugetlb,

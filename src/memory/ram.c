@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include <portcullis/err.h>
 #include <portcullis/memory.h>
@@ -14,9 +15,6 @@
 #include "host_nodes.h"
 #include "hugetlb.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 #define PAGE BACKEND_PAGE
 #define GIB 0x40000000ull
 
@@ -95,17 +93,6 @@ static int map_segment(const struct backend *b, const struct ram_segment *s)
 	return 0;
 }
 
-static int populate(const struct ram_segment *s, uint64_t page_size)
-{
-	if (madvise(s->hva, s->size, MADV_POPULATE_WRITE) == 0)
-		return 0;
-	if (errno != EINVAL)
-		return -errno;
-	for (uint64_t at = 0; at < s->size; at += page_size)
-		*(volatile uint8_t *)(s->hva + at) = 0;
-	return 0;
-}
-
 static int bind_segment(const struct backend *b, const struct ram_segment *s, struct err *err)
 {
 	int ret = host_nodes_bind(&b->options->nodes, b->options->policy, s->hva, s->size);
@@ -129,13 +116,6 @@ static int map_backend(struct ram *ram, unsigned index, const struct backend *b,
 		if (s->backend != index)
 			continue;
 		ret = map_segment(b, s);
-		if (!ret) {
-			ret = bind_segment(b, s, err);
-			if (ret)
-				return ret;
-			if (b->options->prealloc)
-				ret = populate(s, b->page_size);
-		}
 		if (ret == -ENOMEM && b->hugetlb) {
 			ram_release(ram); /* what it has reserved is not others' */
 			return hugetlb_refuse(b->options->path ? b->options->path : backend_name(b),
@@ -145,6 +125,9 @@ static int map_backend(struct ram *ram, unsigned index, const struct backend *b,
 			return err_set_errno(err, -ret,
 				"guest RAM needs %llu bytes, %llu bytes are available",
 				(unsigned long long)b->size, (unsigned long long)b->available);
+		ret = bind_segment(b, s, err);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
 }
@@ -191,6 +174,43 @@ int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_
 	if (ret < 0)
 		ram_release(ram);
 	return ret;
+}
+
+/* Reserved they are, so it is not the pool that is empty. */
+static int huge_pages_refused(const struct ram_options *options, const char *name, uint64_t size,
+	uint64_t page_size, int code, struct err *err)
+{
+	err_set_errno(err, code,
+		"populating %s: cannot have the %llu huge pages of %llu KiB that are reserved for it",
+		name, (unsigned long long)(size / page_size),
+		(unsigned long long)(page_size >> 10));
+	err_hint(err,
+		options->policy == RAM_POLICY_BIND
+			? "the nodes of its host-nodes have too few of them"
+			: "a limit of this process's cgroup (hugetlb.*.max) or its memory policy (numactl) keeps it from them");
+	return -code;
+}
+
+int ram_populate_error(const struct ram *ram, unsigned backend, const struct ram_options *options,
+	int code, struct err *err)
+{
+	const struct ram_backend *b = &ram->backend[backend];
+	const char *name = options->id ? options->id : "guest RAM";
+	const uint64_t size = backend_size(&ram->layout, backend);
+	struct statfs fs;
+
+	if (code != ENOMEM && code != EFAULT)
+		return err_set_errno(err, code, "populating %s", name);
+	if (b->page_size != PAGE)
+		return huge_pages_refused(options, name, size, b->page_size, code, err);
+	if (!options->path || fstatfs(b->fd, &fs) != 0)
+		return err_set_errno(err, code,
+			"populating %s: it needs %llu bytes, of which this host has %llu bytes left",
+			name, (unsigned long long)size, (unsigned long long)ram_host_available());
+	return err_set_errno(err, code,
+		"populating %s: it needs %llu bytes, of which '%s' has %llu bytes left", name,
+		(unsigned long long)size, options->path,
+		(unsigned long long)fs.f_bavail * (unsigned long long)fs.f_bsize);
 }
 
 void ram_release(struct ram *ram)

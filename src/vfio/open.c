@@ -96,6 +96,13 @@ void vfio_pci_dma_limits(const struct vfio_pci *dev, struct dma_limits *out)
 		vfio_attachment_dma_limits(dev->attachment, out);
 }
 
+int vfio_pci_check_ram(struct vfio_pci *dev, struct err *err)
+{
+	int ret = vfio_attachment_check_ram(dev->attachment, err);
+
+	return ret ? err_prefix(err, "vfio-pci '%s'", dev->options->device.id) : 0;
+}
+
 int vfio_pci_map_ram(struct vfio_pci *dev, struct err *err)
 {
 	int ret;

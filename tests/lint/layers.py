@@ -31,7 +31,7 @@ HEADERS = {
     "unixsock": "base", "version": "base", "acpi_slots": "pci", "root_port": "pci", "chardev": "devices",
     "serial": "devices", "pvpanic": "devices",
     "board": "machine", "config": "machine", "machine_query": "machine", "vfio_query": "vfio", "vcpu": "machine",
-    "pci_host": "pci", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
+    "pci_host": "pci", "populate": "memory", "irq_sink": "pci", "msix_table": "pci", "command_line": "cli", "process": "cli",
     "thread": "threads", "machine_vfio": "machine",
     "vfio_options": "vfio", "memory_backend": "memory", "kvm_vcpu": "kvm", "kvm_x86": "kvm", "mce": "kvm",
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* machine_start_fixture.c - see machine_start_fixture.h. */
+#include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -43,6 +45,40 @@ int __wrap_munmap(void *at, size_t size)
 	return ret;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+struct start_populated start_populated;
+
+int __real_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice);
+int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set);
+
+int __wrap_madvise(void *at, size_t size, int advice)
+{
+	struct start_populated *p = &start_populated;
+	int code;
+
+	if (advice != MADV_POPULATE_WRITE)
+		return __real_madvise(at, size, advice);
+	atomic_fetch_add(&p->bytes, size);
+	atomic_fetch_add(&p->calls, 1);
+	code = p->on_piece ? p->on_piece(at, size) : 0;
+	errno = code;
+	return code ? -1 : 0;
+}
+
+int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+	(void)pid;
+	(void)size;
+	CPU_ZERO(set);
+	for (unsigned i = 0; i < START_CPUS; i++)
+		CPU_SET(i, set);
+	return 0;
+}
+
 static struct {
 	unsigned fds;
 	long mapped;
@@ -50,6 +86,9 @@ static struct {
 
 void begin(const char *words)
 {
+	start_populated.on_piece = NULL;
+	atomic_store(&start_populated.bytes, 0);
+	atomic_store(&start_populated.calls, 0);
 	rig_host_init(&rig);
 	for (unsigned i = 0; i < 2; i++)
 		fake_vfio_cdev(&rig.host, i ? "0000:02:00.0" : "0000:01:00.0", i);
@@ -65,10 +104,18 @@ void workers_start(void)
 
 		assert_int_equal(pthread_create(&w->thread, NULL, vfio_worker_thread, w), 0);
 	}
+	for (unsigned i = 0; i < rig.m->n_populators; i++) {
+		struct populator *p = &rig.m->populators[i];
+
+		assert_int_equal(pthread_create(&p->thread, NULL, populator_thread, p), 0);
+	}
 }
 
 static void workers_join(void)
 {
+	populators_end(rig.m);
+	for (unsigned i = 0; i < rig.m->n_populators; i++)
+		pthread_join(rig.m->populators[i].thread, NULL);
 	for (unsigned i = 0; i < rig.m->n_workers; i++) {
 		loop_end(&rig.m->workers[i].loop);
 		pthread_join(rig.m->workers[i].thread, NULL);

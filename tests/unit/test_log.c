@@ -267,6 +267,62 @@ static void a_terminal_nobody_reads(void **state)
 	close(master);
 }
 
+static const char *shown(int master, char *text, size_t room)
+{
+	ssize_t n = 0;
+
+	for (unsigned i = 0; i < 1000 && n <= 0; i++, usleep(1000))
+		n = read(master, text, room - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+/* A line that takes the place of the last, and gives it up to any message. */
+static void progress_on_a_terminal(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), slave;
+	struct pipe_log *p = *state;
+	char text[256];
+
+	log_progress("to nobody"); /* a file of our own */
+	assert_string_equal(logged(p), "");
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	log_setup_stderr(slave, LOG_LEVEL_INFO);
+	log_progress(NULL); /* there is none */
+	log_progress("1 of 2");
+	assert_string_equal(shown(master, text, sizeof(text)), "\r\033[Kportcullis: 1 of 2");
+	log_info("x");
+	assert_string_equal(shown(master, text, sizeof(text)), "\r\033[Kportcullis: x\r\n");
+	log_info("y");
+	assert_string_equal(shown(master, text, sizeof(text)), "portcullis: y\r\n");
+	log_progress("2 of 2");
+	assert_string_equal(shown(master, text, sizeof(text)), "\r\033[Kportcullis: 2 of 2");
+	log_progress(NULL);
+	assert_string_equal(shown(master, text, sizeof(text)), "\r\033[K");
+	log_info("z");
+	assert_string_equal(shown(master, text, sizeof(text)), "portcullis: z\r\n");
+	if (log_fd() != slave)
+		close(log_fd());
+	close(slave);
+	close(master);
+}
+
+/* As stderr, but no terminal. */
+static void no_progress_on_a_pipe(void **state)
+{
+	struct pipe_log *p = *state;
+
+	log_setup_stderr(p->fds[1], LOG_LEVEL_INFO);
+	log_progress("1 of 2");
+	log_progress(NULL);
+	log_info("x");
+	assert_string_equal(logged(p), "portcullis: x\n");
+	if (log_fd() != p->fds[1])
+		close(log_fd());
+}
+
 static void a_pipe_nobody_reads(void **state)
 {
 	int fds[2];
@@ -304,6 +360,8 @@ int main(void)
 		TEST(a_terminal_nobody_reads),
 		TEST(a_pipe_nobody_reads),
 		TEST(a_socket_nobody_reads),
+		TEST(progress_on_a_terminal),
+		TEST(no_progress_on_a_pipe),
 		TEST(level_and_text),
 		TEST(stderr_has_the_name_and_no_stamp),
 		TEST(stamp_is_utc_now),

@@ -74,6 +74,7 @@ static void backends(void **state)
 	assert_ptr_equal(type, &memory_backend_memfd_type);
 	memory_backend_ram_options(&ram, type, options);
 	assert_true(ram.memfd && ram.hugetlb && ram.share && ram.prealloc);
+	assert_int_equal(ram.prealloc_threads, 4);
 	assert_int_equal(ram.hugetlb_size, 2 << 20);
 	assert_int_equal(ram.policy, RAM_POLICY_BIND);
 	assert_int_equal(ram.nodes.bits[0], 0xb);
@@ -84,6 +85,7 @@ static void backends(void **state)
 	options = config_memory_backend(&c.config, "mem", &type);
 	memory_backend_ram_options(&ram, type, options);
 	assert_true(ram.named && ram.share && !ram.memfd);
+	assert_int_equal(ram.prealloc_threads, 0);
 	assert_string_equal(ram.path, "/x");
 	cmdline_release(&c);
 }
@@ -150,6 +152,8 @@ static const struct {
 	{ "-object memory-backend-memfd,id=m,size=1G,hugetlbsize=2M", "needs hugetlb=on", NULL },
 	{ "-object memory-backend-memfd,id=m,size=1G,hugetlb=on,hugetlbsize=3M",
 		"3145728 is no page size", NULL },
+	{ RAM("m", "1G,prealloc-threads=0"), "'prealloc-threads' cannot be '0'", NULL },
+	{ RAM("m", "1G,prealloc-threads=4097"), "'prealloc-threads' cannot be '4097'", NULL },
 	{ RAM("m", "1G,host-nodes=0"), "host-nodes must be empty for policy default", NULL },
 	{ RAM("m", "1G,policy=bind"), "host-nodes must be set for policy bind", NULL },
 	{ RAM("m", "1G,policy=bind,host-nodes=0-"), "'host-nodes' cannot be '0-'", NULL },

@@ -92,7 +92,7 @@ static void check_two(struct ram *ram)
 
 static void test_anonymous(void **state)
 {
-	const struct ram_options options[] = { { 0 }, { .prealloc = true }, { .share = true } };
+	const struct ram_options options[] = { { 0 }, { .share = true } };
 	unsigned fds = entries("/proc/self/fd");
 
 	(void)state;
@@ -114,7 +114,7 @@ static void test_directory(void **state)
 {
 	char directory[] = "/tmp/portcullis-test-XXXXXX", byte = 0;
 	unsigned fds = entries("/proc/self/fd");
-	struct ram_options options = { .path = mkdtemp(directory), .prealloc = true };
+	struct ram_options options = { .path = mkdtemp(directory) };
 	struct ram ram;
 	struct err err = { 0 };
 
@@ -164,6 +164,42 @@ static void test_refusals(void **state)
 	refused(&(struct ram_options){ .path = long_path }, &two, ENAMETOOLONG, "");
 	refused(&(struct ram_options){ 0 }, &huge, ENOMEM, "needs 70368744177664 bytes");
 	refused(&(struct ram_options){ .path = "/tmp" }, &huge, ENOMEM, "'/tmp' has ");
+}
+
+static void says_of_populating(const struct ram *ram, const struct ram_options *options, int code,
+	const char *text, const char *hint)
+{
+	struct err err = { 0 };
+
+	assert_int_equal(ram_populate_error(ram, 0, options, code, &err), -code);
+	assert_int_equal(err.code, code);
+	assert_says(err.text, text);
+	assert_says(err.hint, hint);
+}
+
+/* What of is there too little, for memory of each kind? */
+static void test_populate_errors(void **state)
+{
+	char directory[] = "/tmp/portcullis-test-XXXXXX";
+	struct ram_options options = { .path = mkdtemp(directory) };
+	const struct ram_options anonymous = { .path = NULL },
+				 named = { .id = "m0", .policy = RAM_POLICY_BIND };
+	struct ram ram = {
+		.layout = two, .n_backends = 1, .backend[0] = { .fd = -1, .page_size = 4096 }
+	};
+
+	(void)state;
+	says_of_populating(&ram, &anonymous, ENOMEM,
+		"populating guest RAM: it needs 6291456 bytes, of which this host has ", "");
+	says_of_populating(&ram, &anonymous, EHWPOISON, "populating guest RAM: ", "");
+	says_of_populating(&ram, &named, ENOMEM, "populating m0: it needs 6291456 bytes", "");
+	ram.backend[0].page_size = 2 * MIB;
+	says_of_populating(&ram, &options, EFAULT, " the 3 huge pages of 2048 KiB", "cgroup");
+	says_of_populating(&ram, &named, EFAULT, "populating m0: cannot have ", "host-nodes");
+	assert_int_equal(ram_init(&ram, &two, &options, 1, NULL), 0);
+	says_of_populating(&ram, &options, EFAULT, directory, "");
+	ram_release(&ram);
+	rmdir(directory);
 }
 
 static void test_host_available(void **state)
@@ -217,6 +253,7 @@ int main(void)
 		cmocka_unit_test(test_anonymous),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_populate_errors),
 		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_host_available),
 	};

@@ -295,6 +295,16 @@ void vfio_attachment_cancel(struct vfio_attachment *attachment)
 	atomic_store(&attachment->cancelled, true);
 }
 
+int vfio_attachment_check_ram(struct vfio_attachment *attachment, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&attachment->context->lock);
+	ret = vfio_ram_may_map(attachment, err);
+	pthread_mutex_unlock(&attachment->context->lock);
+	return ret;
+}
+
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err)
 {
 	int ret;

@@ -48,6 +48,8 @@ void vfio_attachment_dma_limits(const struct vfio_attachment *attachment, struct
 const char *vfio_attachment_backend(const struct vfio_attachment *attachment);
 unsigned vfio_attachment_container(const struct vfio_attachment *attachment);
 
+/* Limits, and what the device can reach: errors of map_ram() that need no RAM to be touched. */
+int vfio_attachment_check_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
 /* Maps all guest RAM in the attachment's container unless that was done. */
 int vfio_attachment_map_ram(struct vfio_attachment *attachment, struct err *err) ON_WORKER;
 /*

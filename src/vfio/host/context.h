@@ -168,6 +168,8 @@ int vfio_group_get(
 void vfio_group_put(struct vfio_group *group);
 
 /* ram.c: all guest RAM into the attachment's container. */
+/* Before anything is mapped: what is known to be in the way of that. */
+int vfio_ram_may_map(struct vfio_attachment *attachment, struct err *err);
 int vfio_ram_map(struct vfio_attachment *attachment, struct err *err);
 /* Would RAM as it is laid out now be reachable for the device? No RAM yet: yes. */
 int vfio_ram_check(const struct vfio_attachment *attachment, struct err *err);

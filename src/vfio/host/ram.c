@@ -226,6 +226,14 @@ static int prepare(
 		attachment->lookup, container->ops->locked, ram->layout.size, err);
 }
 
+int vfio_ram_may_map(struct vfio_attachment *attachment, struct err *err)
+{
+	unsigned pieces;
+	uint64_t piece;
+
+	return prepare(attachment, &piece, &pieces, err);
+}
+
 int vfio_ram_map(struct vfio_attachment *attachment, struct err *err)
 {
 	struct vfio_container *container = attachment->container;

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import threading
 import time
 
 from cases.edu import address_of
@@ -84,15 +85,35 @@ def memory_128m(lab):
         vmm.poweroff()
 
 
+class ErrorTerminal:
+    """A terminal for a VMM's stderr, and all it shows there."""
+
+    def __init__(self):
+        self._master, self._slave = os.openpty()
+        self.prefix = ("sh", "-c", f'exec "$@" 2>{os.ttyname(self._slave)}', "sh")
+        self.shown = b""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            self.shown += os.read(self._master, 4096)
+
+
 @case(host="large", deadline=400)
 def memory_above_4g(lab):
-    """RAM on both sides of the 4 GiB boundary, and DMA into the high part."""
+    """RAM on both sides of the 4 GiB boundary, and DMA into the high part; a terminal shows how far it is."""
     edu = lab.host.pci("edu0")
     edu.bind_vfio()
     drive, device = drive_device(lab)
     devices = [device, f"vfio-pci,host={edu.bdf},id=edu,bus=pcie.0,addr=0x04.0x0"]
-    with lab.vmm(memory="3584M", devices=devices) as vmm:
+    terminal = ErrorTerminal()
+    with lab.vmm(memory="3584M", devices=devices, prefix=terminal.prefix) as vmm:
         guest = vmm.guest
+        if vmm.kind == "portcullis":
+            check(b"portcullis: preparing memory: " in terminal.shown and b" of 3584 MiB" in terminal.shown,
+                  f"no progress on the terminal: {terminal.shown!r}")
+            check(b" memory: " not in terminal.shown.rpartition(b"\r\x1b[K")[2],
+                  f"progress stays on the terminal: {terminal.shown[-80:]!r}")
         total = int(guest.check("awk '/MemTotal/ {print $2}' /proc/meminfo"))
         check(total > 3300 * 1024, f"the guest has only {total} KiB")
         check(guest.check("grep 'System RAM' /proc/iomem | grep '^1[0-9a-f]\\{8\\}-'"), "no RAM above 4 GiB")
@@ -135,8 +156,11 @@ def ten_reboots(lab):
 
 @case
 def no_reboot(lab):
-    """With -no-reboot, a guest that reboots ends the process with 0."""
-    with lab.vmm("-no-reboot") as vmm:
+    """With -no-reboot, a guest that reboots ends the process with 0; with -mem-prealloc, it had all its memory."""
+    with lab.vmm("-no-reboot", "-mem-prealloc") as vmm:
+        check(vmm.memory_kib() >= 256 * 1024, f"only {vmm.memory_kib()} KiB of the guest's 256 MiB are there")
+        names = [thread.comm for thread in vmm.threads()]
+        check(not any(name.startswith("populator") for name in names), f"still there: {names}")
         vmm.guest.send_only("reboot -f")
         check_equal(vmm.wait_exit(60), 0, "exit status")
 
