@@ -144,10 +144,10 @@ static int check_room(struct backend *b, struct err *err)
 static int check_host(struct backend *b, struct err *err)
 {
 	b->available = ram_host_available();
-	if (b->available == 0 || b->size <= b->available)
+	if (b->available == 0 || b->size + b->before <= b->available)
 		return 0;
 	err_set(err, ENOMEM, "guest RAM needs %llu bytes, this host has %llu bytes available",
-		(unsigned long long)b->size, (unsigned long long)b->available);
+		(unsigned long long)(b->size + b->before), (unsigned long long)b->available);
 	if (err)
 		err_hint(err, "use a smaller -m");
 	return -ENOMEM;
@@ -196,14 +196,16 @@ int backend_set_size(const struct backend *b, struct err *err)
 	return 0;
 }
 
-int backend_open(
-	struct backend *b, const struct ram_options *options, uint64_t size, struct err *err)
+int backend_open(struct backend *b, const struct ram_options *options, uint64_t size,
+	uint64_t before, struct err *err)
 {
 	int ret = 0;
 
-	*b = (struct backend){
-		.options = options, .fd = -1, .page_size = BACKEND_PAGE, .size = size
-	};
+	*b = (struct backend){ .options = options,
+		.fd = -1,
+		.page_size = BACKEND_PAGE,
+		.size = size,
+		.before = before };
 	if (options->policy != RAM_POLICY_DEFAULT)
 		ret = host_nodes_check(&options->nodes, HOST_NODES_SYSFS, backend_name(b), err);
 	if (ret < 0)

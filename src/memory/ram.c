@@ -142,12 +142,24 @@ static uint64_t backend_size(const struct ram_layout *layout, unsigned backend)
 	return size;
 }
 
-/* One after the other: what one has taken the next one does not find free. */
+/* What those before it are to have of the host's memory, and have not been given yet. */
+static uint64_t host_memory_before(
+	const struct ram_layout *layout, const struct ram_options options[], unsigned index)
+{
+	uint64_t size = 0;
+
+	for (unsigned i = 0; i < index; i++)
+		if (!options[i].path && !options[i].hugetlb)
+			size += backend_size(layout, i);
+	return size;
+}
+
 static int make_backend(
-	struct ram *ram, unsigned index, const struct ram_options *options, struct err *err)
+	struct ram *ram, unsigned index, const struct ram_options options[], struct err *err)
 {
 	struct backend b;
-	int ret = backend_open(&b, options, backend_size(&ram->layout, index), err);
+	int ret = backend_open(&b, &options[index], backend_size(&ram->layout, index),
+		host_memory_before(&ram->layout, options, index), err);
 
 	if (ret < 0)
 		return ret;
@@ -170,7 +182,7 @@ int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_
 		ram->backend[i] = (struct ram_backend){ .fd = -1, .page_size = PAGE };
 	ret = place_segments(ram, err);
 	for (unsigned i = 0; !ret && i < n; i++)
-		ret = make_backend(ram, i, &options[i], err);
+		ret = make_backend(ram, i, options, err);
 	if (ret < 0)
 		ram_release(ram);
 	return ret;

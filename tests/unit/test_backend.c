@@ -69,6 +69,30 @@ static void test_split(void **state)
 	assert_int_equal(ram_layout_split(&layout, pages, 2 * RAM_SEGMENTS_MAX, NULL), -E2BIG);
 }
 
+/* Each of them would fit. */
+static void test_too_much_together(void **state)
+{
+	const uint64_t part = ram_host_available() / 3 / (2 * MIB) * (2 * MIB);
+	const uint64_t sizes[] = { 2 * part, 2 * part };
+	const struct ram_options options[2] = { { .id = "a" }, { .id = "b", .memfd = true } };
+	struct ram_layout layout = {
+		.count = 1, .segment = { { .size = 4 * part } }, .size = 4 * part
+	};
+	struct ram ram;
+	struct err err = { 0 };
+	char needs[64];
+
+	(void)state;
+	assert_int_equal(ram_layout_split(&layout, sizes, 2, NULL), 0);
+	snprintf(needs, sizeof(needs), "guest RAM needs %llu bytes, this host has ",
+		(unsigned long long)(4 * part));
+	assert_int_equal(ram_init(&ram, &layout, options, 2, &err), -ENOMEM);
+	assert_says(err.text, needs);
+	layout.count = 1;
+	assert_int_equal(ram_init(&ram, &layout, options, 1, NULL), 0);
+	ram_release(&ram);
+}
+
 static void test_two_kinds(void **state)
 {
 	const struct ram_layout layout = split_layout();
@@ -236,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_too_much_together),
 		cmocka_unit_test(test_two_kinds),
 		cmocka_unit_test(test_page_sizes),
 		cmocka_unit_test(test_parse),
