@@ -25,10 +25,10 @@ struct vfio_quirk {
 	uint16_t vendor;
 	uint16_t device, device_mask; /* bits of the device id that matter */
 	uint8_t base_class;	      /* 0: any */
-	bool integrated;	      /* only what is no endpoint behind a link */
 	uint8_t kind;		      /* enum vfio_quirk_kind */
 	uint8_t bar;
 	uint32_t at, size, match;
+	bool integrated; /* only what is no endpoint behind a link */
 	const char *why, *source;
 };
 
