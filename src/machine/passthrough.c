@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include <portcullis/machine_vfio.h>
-#include <portcullis/memory_backend.h>
 #include <portcullis/vfio.h>
 
 #include "state.h"
@@ -290,39 +289,16 @@ void passthrough_set_multi_reset(struct machine *m, bool allowed)
 	vfio_context_set_multi_reset(m->vfio, allowed);
 }
 
-/* Those of memory are as long there as the machine. */
-static int memory_object_refuse(
-	const struct prop_type *type, const struct memory_backend_options *options, struct err *err)
+int passthrough_iommufd_add(
+	struct machine *m, struct vfio_iommufd_options *options, struct err *err)
 {
-	err_set(err, EINVAL, "%s '%s' cannot be added while the machine runs", type->name,
-		options->id);
-	err_hint(err, "guest memory is not hot-plugged: give it at the start, with -object");
-	return -EINVAL;
+	return vfio_context_add_iommufd(m->vfio, options, err);
 }
 
-int machine_object_add(
-	struct machine *m, const struct prop_type *type, void *options, struct err *err)
+int passthrough_iommufd_del(struct machine *m, const char *id, struct err *err)
 {
-	int ret;
+	int fd, ret = vfio_context_del_iommufd(m->vfio, id, &fd, err);
 
-	if (memory_backend_type(type)) {
-		ret = memory_object_refuse(type, options, err);
-		props_free(type, options, &m->closer);
-		return ret;
-	}
-	if (type == &vfio_iommufd_type)
-		return vfio_context_add_iommufd(m->vfio, options, err);
-	props_free(type, options, &m->closer);
-	return err_set(err, EINVAL, "objects of type '%s' cannot be made", type->name);
-}
-
-int machine_object_del(struct machine *m, const char *id, struct err *err)
-{
-	int fd, ret;
-
-	if (config_memory_backend(m->config, id, NULL))
-		return err_set(err, EBUSY, "object '%s' is in use, can not be deleted", id);
-	ret = vfio_context_del_iommufd(m->vfio, id, &fd, err);
 	if (!ret)
 		closer_close(&m->closer, fd);
 	return ret;

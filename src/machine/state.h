@@ -258,6 +258,11 @@ uint64_t passthrough_pinned(struct machine *m);
 void passthrough_set_multi_reset(struct machine *m, bool allowed) ON_MAIN;
 /* NULL: a device of another class. */
 struct vfio_pci *passthrough_card(const struct device *device);
+/* Objects of type iommufd, for objects.c. Takes options. */
+struct vfio_iommufd_options;
+int passthrough_iommufd_add(
+	struct machine *m, struct vfio_iommufd_options *options, struct err *err) ON_MAIN;
+int passthrough_iommufd_del(struct machine *m, const char *id, struct err *err) ON_MAIN;
 
 /* bars.c: struct pci_sink, what PCI functions may ask of the machine. */
 void sink_init(struct machine *m);
