@@ -18,7 +18,7 @@
 struct err;
 struct ram;
 
-#define ACPI_CPUS_MAX 64
+#define ACPI_CPUS_MAX 4096
 #define ACPI_S5_TYPE 5	   /* SLP_TYP that powers off: 0x34 to the sleep control register */
 #define ACPI_RESET_VALUE 6 /* to the reset register (0xcf9) */
 
@@ -39,7 +39,7 @@ struct acpi_memory {
 
 struct acpi_desc {
 	unsigned cpus;			 /* 1..ACPI_CPUS_MAX */
-	const uint8_t *apic_ids;	 /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
+	const uint32_t *apic_ids;	 /* one per CPU, borrowed; NULL: 0, 1, 2 ... */
 	uint64_t ecam;			 /* 1 MiB for each bus */
 	uint64_t mem32_start, mem32_end; /* exclusive ends */
 	uint64_t mem64_start, mem64_end;

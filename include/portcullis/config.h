@@ -66,7 +66,7 @@ struct config_numa {
 struct config {
 	char *name;
 	struct uuid uuid;
-	unsigned cpus, sockets, cores, threads; /* -smp; cpus 1..64 */
+	unsigned cpus, sockets, cores, threads; /* -smp; cpus 1..4096 */
 	uint64_t ram_size;			/* bytes */
 	char *mem_path;
 	bool mem_prealloc;

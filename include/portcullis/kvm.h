@@ -22,6 +22,7 @@
 
 struct err;
 struct kvm_irq_routing;
+struct kvm_topology;
 
 #define KVM_GSI_MAX 4096 /* KVM_MAX_IRQ_ROUTES: entries, whatever their kind */
 /* MSI routes take GSIs KVM_GSI_PINS and up; beside the pins' there is room for: */
@@ -46,6 +47,9 @@ struct kvm_vm {
 /* Opens /dev/kvm, checks capabilities, creates VM and interrupt controllers. */
 int kvm_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
 void kvm_vm_release(struct kvm_vm *vm) ON_MAIN;
+/* Before the first kvm_vcpu_init(): does this host's KVM take so many? -E2BIG, -EOPNOTSUPP. */
+int kvm_vm_prepare_vcpus(
+	struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err) ON_MAIN;
 
 /*
  * Before the first vCPU: one that idles keeps the processor it is on, and sleeps as deep as that can

@@ -23,7 +23,7 @@ struct vcpu;
 struct worker;
 struct populator;
 
-#define MACHINE_CPUS_MAX 64
+#define MACHINE_CPUS_MAX 4096
 
 enum runstate {
 	RUNSTATE_PRELAUNCH,

@@ -21,7 +21,7 @@ struct stat;
 enum fd_zone {
 	FD_ZONE_ANY = 3,	/* any number below the zones */
 	FD_ZONE_DEVICE = 0x200, /* VFIO device fds: pread/pwrite by vCPUs; 512 of them */
-	FD_ZONE_EVENT = 0x400,	/* and up; eventfds: write(8) by vCPUs */
+	FD_ZONE_EVENT = 0x400,	/* and up; eventfds: write(8) by vCPUs; and the vCPUs' */
 };
 #define FD_ZONE_DEVICE_MASK (~0x1ffu) /* (fd & mask) == FD_ZONE_DEVICE */
 #define FD_ZONE_DEVICE_COUNT 512

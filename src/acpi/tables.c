@@ -118,41 +118,6 @@ static uint32_t apic_id(const struct acpi_desc *desc, unsigned cpu)
 	return desc->apic_ids ? desc->apic_ids[cpu] : cpu;
 }
 
-/*
- * KVM wires GSI n to IOAPIC pin n and ISA interrupt n to GSI n, so there are no overrides. The 8259
- * pair exists (PCAT_COMPAT) for those who do not use ACPI.
- */
-static void put_madt(struct area *area, const struct acpi_desc *desc)
-{
-	struct {
-		struct acpi_madt fixed;
-		struct madt_lapic lapic[ACPI_CPUS_MAX];
-	} PACKED madt = { .fixed = { .lapic_address = GPA_LAPIC, .flags = 1 } };
-	const size_t size = sizeof(madt.fixed) + desc->cpus * sizeof(madt.lapic[0]);
-
-	madt.fixed.ioapic =
-		(struct madt_ioapic){ 1, sizeof(struct madt_ioapic), 0, 0, GPA_IOAPIC, 0 };
-	madt.fixed.nmi = (struct madt_lapic_nmi){ 4, sizeof(struct madt_lapic_nmi), 0xff, 0, 1 };
-	for (unsigned i = 0; i < desc->cpus; i++)
-		madt.lapic[i] = (struct madt_lapic){
-			.type = 0,
-			.length = sizeof(struct madt_lapic),
-			.uid = (uint8_t)i,
-			.apic_id = (uint8_t)apic_id(desc, i),
-			.flags = 1, /* enabled */
-		};
-	fill_header(&madt.fixed.header, "APIC", 5, (uint32_t)size);
-	list(area, put(area, &madt, size));
-}
-
-static void put_mcfg(struct area *area, const struct acpi_desc *desc)
-{
-	struct acpi_mcfg mcfg = { .base = desc->ecam, .end_bus = acpi_last_bus(desc) };
-
-	fill_header(&mcfg.header, "MCFG", 1, sizeof(mcfg));
-	list(area, put(area, &mcfg, sizeof(mcfg)));
-}
-
 /* Behind the table that is being written; its length is the header's from finish() on. */
 static void append(struct area *area, const void *part, size_t size)
 {
@@ -174,6 +139,64 @@ static void finish(
 }
 
 /* 255 means all processors, so it and what is above need the longer form. */
+static bool fits_lapic(uint32_t id)
+{
+	return id < 255;
+}
+
+static void append_lapic(struct area *area, uint32_t uid, uint32_t id)
+{
+	const struct madt_lapic lapic = { .type = MADT_LAPIC,
+		.length = sizeof(lapic),
+		.uid = (uint8_t)uid,
+		.apic_id = (uint8_t)id,
+		.flags = MADT_ENABLED };
+	const struct madt_x2apic x2apic = { .type = MADT_X2APIC,
+		.length = sizeof(x2apic),
+		.uid = uid,
+		.apic_id = id,
+		.flags = MADT_ENABLED };
+
+	if (fits_lapic(id))
+		append(area, &lapic, sizeof(lapic));
+	else
+		append(area, &x2apic, sizeof(x2apic));
+}
+
+/*
+ * KVM wires GSI n to IOAPIC pin n and ISA interrupt n to GSI n, so there are no overrides. The 8259
+ * pair exists (PCAT_COMPAT) for those who do not use ACPI.
+ */
+static void put_madt(struct area *area, const struct acpi_desc *desc)
+{
+	const struct madt_x2apic_nmi x2apic_nmi = {
+		.type = MADT_X2APIC_NMI, .length = sizeof(x2apic_nmi), .uid = UINT32_MAX, .lint = 1
+	};
+	uint64_t gpa;
+	struct acpi_madt *madt = reserve(area, sizeof(*madt), &gpa);
+
+	if (!madt)
+		return;
+	*madt = (struct acpi_madt){ .lapic_address = GPA_LAPIC,
+		.flags = 1,
+		.ioapic = { MADT_IOAPIC, sizeof(madt->ioapic), 0, 0, GPA_IOAPIC, 0 },
+		.nmi = { MADT_LAPIC_NMI, sizeof(madt->nmi), 0xff, 0, 1 } };
+	for (unsigned i = 0; i < desc->cpus; i++)
+		append_lapic(area, i, apic_id(desc, i));
+	if (!fits_lapic(apic_id(desc, desc->cpus - 1)))
+		append(area, &x2apic_nmi, sizeof(x2apic_nmi));
+	finish(area, &madt->header, "APIC", 5);
+	list(area, gpa);
+}
+
+static void put_mcfg(struct area *area, const struct acpi_desc *desc)
+{
+	struct acpi_mcfg mcfg = { .base = desc->ecam, .end_bus = acpi_last_bus(desc) };
+
+	fill_header(&mcfg.header, "MCFG", 1, sizeof(mcfg));
+	list(area, put(area, &mcfg, sizeof(mcfg)));
+}
+
 static void append_cpu(struct area *area, uint32_t id, uint32_t node)
 {
 	struct srat_lapic lapic = { .type = SRAT_LAPIC,
@@ -189,7 +212,7 @@ static void append_cpu(struct area *area, uint32_t id, uint32_t node)
 		.apic_id = id,
 		.flags = SRAT_ENABLED };
 
-	if (id < 255)
+	if (fits_lapic(id))
 		append(area, &lapic, sizeof(lapic));
 	else
 		append(area, &x2apic, sizeof(x2apic));
@@ -297,8 +320,9 @@ int acpi_place(const struct acpi_desc *desc, const struct ram *ram, uint64_t *rs
 	put_ssdt(&area, desc);
 	put_xsdt_and_rsdp(&area);
 	if (area.full)
-		return err_set(err, ENOSPC, "the ACPI tables do not fit in %llu bytes (%u ports)",
-			ACPI_GPA_END - ACPI_GPA, desc->n_ports);
+		return err_set(err, ENOSPC,
+			"the ACPI tables do not fit in %llu bytes (%u CPUs, %u ports)",
+			ACPI_GPA_END - ACPI_GPA, desc->cpus, desc->n_ports);
 	*rsdp = ACPI_GPA;
 	return 0;
 }

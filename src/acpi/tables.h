@@ -81,6 +81,14 @@ struct acpi_fadt {
 } __attribute__((packed));
 _Static_assert(sizeof(struct acpi_fadt) == 276, "FADT revision 6");
 
+enum madt_type {
+	MADT_LAPIC = 0,
+	MADT_IOAPIC = 1,
+	MADT_LAPIC_NMI = 4,
+	MADT_X2APIC = 9,
+	MADT_X2APIC_NMI = 0xa
+};
+#define MADT_ENABLED 1u
 struct madt_ioapic {
 	uint8_t type, length, id, reserved;
 	uint32_t address, gsi_base;
@@ -94,6 +102,20 @@ struct madt_lapic {
 	uint8_t type, length, uid, apic_id;
 	uint32_t flags;
 } __attribute__((packed));
+/* For APIC ids from 255 up, and for the NMIs of all processors that have them. */
+struct madt_x2apic {
+	uint8_t type, length;
+	uint16_t reserved;
+	uint32_t apic_id, flags, uid;
+} __attribute__((packed));
+_Static_assert(sizeof(struct madt_x2apic) == 16, "5.2.12.12");
+struct madt_x2apic_nmi {
+	uint8_t type, length;
+	uint16_t flags;
+	uint32_t uid;
+	uint8_t lint, reserved[3];
+} __attribute__((packed));
+_Static_assert(sizeof(struct madt_x2apic_nmi) == 12, "5.2.12.13");
 struct acpi_madt {
 	struct acpi_header header;
 	uint32_t lapic_address, flags;

@@ -10,7 +10,7 @@
 
 #include "cli.h"
 
-#define CPUS_MAX 64
+#define CPUS_MAX 4096
 
 enum { CPUS, SOCKETS, DIES, CLUSTERS, CORES, THREADS, MAXCPUS, KEYS };
 

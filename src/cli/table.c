@@ -25,7 +25,7 @@ const struct option options[] = {
 	{ "cpu", "host", GROUP_MACHINE, false, opt_cpu,
 		.help = "The vCPUs are like the host's CPUs, with all features that KVM offers." },
 	{ "smp", "N|cpus=N[,sockets=N][,cores=N][,threads=N]", GROUP_MACHINE, false, opt_smp,
-		.help = "Number of vCPUs, 1 (default) to 64, and how they are grouped: sockets * cores * threads is the number of CPUs; what is left out is computed." },
+		.help = "vCPUs, 1 (default) to 4096 if KVM allows; Linux guests use 256. sockets * cores * threads is their number; what is left out is computed." },
 	{ "m", "SIZE", GROUP_MACHINE, false, opt_memory,
 		.help = "Guest memory, in MiB or with suffix K, M, G or T; at least 128M, 512M by default." },
 	{ "mem-path", "PATH", GROUP_MACHINE, false, opt_string,

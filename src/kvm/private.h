@@ -48,6 +48,9 @@ void kvm_arch_hint_missing(struct err *err);
 /* After KVM_CREATE_VM: limits, interrupt controllers, routes. What it got is the VM's. */
 int kvm_arch_vm_init(struct kvm_vm *vm, struct err *err) ON_MAIN;
 void kvm_arch_vm_release(struct kvm_vm *vm);
+/* Before any vCPU: may there be these, and what KVM must be told for it. */
+int kvm_arch_prepare_vcpus(
+	struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err) ON_MAIN;
 /* What KVM_CREATE_VCPU takes. */
 uint32_t kvm_arch_vcpu_id(const struct kvm_topology *topology, unsigned index);
 /* Identification, clock, and its state as created, for kvm_vcpu_reset(). */

@@ -46,12 +46,17 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
 	memset(vcpu, 0, sizeof(*vcpu));
 	vcpu->fd = -1;
 	vcpu->index = index;
-	if (topology->cpus > vm->max_vcpus)
-		return err_set(err, E2BIG, "%u vCPUs are more than this host's KVM allows: %u",
-			topology->cpus, vm->max_vcpus);
 	fd = sys_ioctl_int(vm->vm_fd, KVM_CREATE_VCPU, kvm_arch_vcpu_id(topology, index));
-	if (fd < 0)
-		return err_set_errno(err, (int)-fd, "KVM cannot create vCPU %u", index);
+	/* Out of the low numbers, of which there are few. Nobody can write() to one. */
+	if (fd >= 0)
+		fd = sys_fd_move((int)fd, FD_ZONE_EVENT);
+	if (fd < 0) {
+		err_set_errno(err, (int)-fd, "KVM cannot create vCPU %u", index);
+		if (err && fd == -EMFILE)
+			err_hint(err,
+				"each vCPU is an open file: raise the hard limit (ulimit -Hn, or LimitNOFILE= of a service)");
+		return (int)fd;
+	}
 	vcpu->fd = (int)fd;
 	ret = vcpu_set_up(vcpu, vm, topology, err);
 	if (ret < 0)

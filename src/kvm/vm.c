@@ -84,6 +84,14 @@ fail:
 	return ret;
 }
 
+int kvm_vm_prepare_vcpus(struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err)
+{
+	if (topology->cpus > vm->max_vcpus)
+		return err_set(err, E2BIG, "%u vCPUs are more than this host's KVM allows: %u",
+			topology->cpus, vm->max_vcpus);
+	return kvm_arch_prepare_vcpus(vm, topology, err);
+}
+
 void kvm_vm_release(struct kvm_vm *vm)
 {
 	sys_closep(&vm->vfio_fd);

@@ -14,20 +14,42 @@
 /* Functions that may be hot-plugged at the same time in addition to one per root port. */
 #define SPARE_WORKERS 7
 
+/*
+ * Devices' messages, and the IOAPIC that KVM emulates, have 8 bits for a processor. More in a
+ * message (KVM_FEATURE_MSI_EXT_DEST_ID) would make guests put more into the IOAPIC, too, which KVM
+ * would not see, so they are not told of it. Linux leaves processors alone that no interrupt reaches.
+ */
+#define INTERRUPTED_ID_MAX 255
+static void warn_of_unreachable(const struct kvm_topology *topology)
+{
+	unsigned reached = topology->cpus;
+
+	while (kvm_apic_id(topology, reached - 1) > INTERRUPTED_ID_MAX)
+		reached--;
+	if (reached < topology->cpus)
+		log_warn(
+			"-smp %u: devices' interrupts reach %u of the vCPUs (APIC ids up to %d), and Linux guests use no others",
+			topology->cpus, reached, INTERRUPTED_ID_MAX);
+}
+
 static int vcpus_init(struct machine *m, struct err *err) ON_MAIN
 {
 	const struct config *config = m->config;
+	int ret;
 
 	m->topology = (struct kvm_topology){ .cpus = config->cpus,
 		.sockets = config->sockets,
 		.cores = config->cores,
 		.threads = config->threads };
+	ret = kvm_vm_prepare_vcpus(&m->vm, &m->topology, err);
+	if (ret)
+		return ret;
+	warn_of_unreachable(&m->topology);
 	m->vcpus = calloc(config->cpus, sizeof(*m->vcpus));
 	if (!m->vcpus)
 		return err_set(err, ENOMEM, "no memory for %u vCPUs", config->cpus);
 	for (unsigned i = 0; i < config->cpus; i++) {
 		struct vcpu *v = &m->vcpus[i];
-		int ret;
 
 		v->bus = &m->bus;
 		v->gate = &m->gate;

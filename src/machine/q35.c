@@ -61,7 +61,8 @@ static void q35_reset(struct machine *m)
 
 /* What acpi_desc points to. */
 struct table_parts {
-	uint8_t apic_ids[MACHINE_CPUS_MAX], ports[256];
+	uint32_t apic_ids[MACHINE_CPUS_MAX];
+	uint8_t ports[256];
 	struct acpi_memory memory[RAM_SEGMENTS_MAX];
 	struct pci_root pci[PCI_ROOTS_MAX];
 	struct acpi_root roots[PCI_ROOTS_MAX];
@@ -144,7 +145,7 @@ static int place_tables(struct machine *m, uint64_t *rsdp, struct err *err)
 	int ret;
 
 	for (unsigned i = 0; i < desc.cpus; i++)
-		parts.apic_ids[i] = (uint8_t)kvm_apic_id(&m->topology, i);
+		parts.apic_ids[i] = kvm_apic_id(&m->topology, i);
 	describe_memory(m, &desc, &parts);
 	describe_buses(m, &desc, &parts);
 	memcpy(desc.intx_gsi, m->board->intx_gsi, sizeof(desc.intx_gsi));

@@ -53,6 +53,14 @@ void kvm_vm_release(struct kvm_vm *vm)
 	vm->max_memslots = 0;
 }
 
+int kvm_vm_prepare_vcpus(struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err)
+{
+	(void)vm, (void)topology;
+	if (refused())
+		return err_set(err, E2BIG, "the fake KVM takes no vCPUs");
+	return 0;
+}
+
 int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index,
 	const struct kvm_topology *topology, struct err *err)
 {

@@ -85,7 +85,7 @@ static void test_fadt(void **state)
 
 static void test_madt(void **state)
 {
-	static const uint8_t ids[] = { 0, 4, 5 };
+	static const uint32_t ids[] = { 0, 4, 5 };
 	const uint8_t *madt;
 
 	(void)state;
@@ -103,11 +103,47 @@ static void test_madt(void **state)
 		assert_int_equal(field(madt, 62 + 8 * i, 8),
 			1ull << 32 | (uint64_t)ids[i] << 24 | i << 16 | 0x0800);
 	fixture.desc.apic_ids = NULL;
+	fixture.desc.cpus = 255; /* 255 is all processors, 254 is one */
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	madt = acpi_fixture_table(&fixture, "APIC");
+	assert_int_equal(acpi_table_length(madt), 62 + 255 * 8);
+	assert_int_equal(field(madt, 62 + 254 * 8, 4), 0xfefe0800);
+}
+
+/* ACPI 6.4, 5.2.12.12 and 5.2.12.13: x2APIC structures where 8 bits do not do. */
+static void test_madt_x2apic(void **state)
+{
+	static const uint32_t ids[] = { 0, 254, 255, 256, 70000 };
+	const uint8_t *madt, *last;
+
+	(void)state;
+	fixture.desc.cpus = 5;
+	fixture.desc.apic_ids = ids;
+	assert_int_equal(acpi_fixture_place(&fixture), 0);
+	madt = acpi_fixture_table(&fixture, "APIC");
+	assert_int_equal(acpi_table_length(madt), 62 + 2 * 8 + 3 * 16 + 12);
+	assert_true(acpi_sum_is_zero(madt, acpi_table_length(madt)));
+	assert_int_equal(field(madt, 62 + 8, 4), 0xfe010800);
+	for (unsigned i = 2; i < 5; i++) {
+		const unsigned at = 78 + 16 * (i - 2);
+
+		assert_int_equal(field(madt, at, 4), 0x1009);
+		assert_int_equal(field(madt, at + 4, 4), ids[i]);
+		assert_int_equal(field(madt, at + 8, 4), 1); /* enabled */
+		assert_int_equal(field(madt, at + 12, 4), i);
+	}
+	/* NMI: LINT1 of all of them, too. */
+	assert_int_equal(field(madt, 126, 8), 0xffffffff00000c0a);
+	assert_int_equal(field(madt, 134, 4), 1);
+
+	fixture.desc.apic_ids = NULL;
 	fixture.desc.cpus = ACPI_CPUS_MAX;
 	assert_int_equal(acpi_fixture_place(&fixture), 0);
 	madt = acpi_fixture_table(&fixture, "APIC");
-	assert_int_equal(acpi_table_length(madt), 62 + 64 * 8);
-	assert_int_equal(field(madt, 62 + 63 * 8, 4), 0x3f3f0800);
+	assert_int_equal(acpi_table_length(madt), 62 + 255 * 8 + 3841 * 16 + 12);
+	last = madt + acpi_table_length(madt) - 12 - 16;
+	assert_int_equal(field(last, 4, 4), 4095);
+	assert_int_equal(field(last, 12, 4), 4095);
 }
 
 static void test_mcfg(void **state)
@@ -150,7 +186,8 @@ static void test_numa(void **state)
 		"Locality   0 : 0A 15", "Locality   1 : 1F 0A", NULL };
 	static const struct acpi_memory memory[] = { { 0, 0x80000000, 0 },
 		{ 0x80000000, 0x40000000, 1 }, { 0x100000000, 0x40000000, 1 } };
-	static const uint8_t nodes[] = { 0, 1 }, ids[] = { 7, 9 }, distances[] = { 10, 21, 31, 10 };
+	static const uint8_t nodes[] = { 0, 1 }, distances[] = { 10, 21, 31, 10 };
+	static const uint32_t ids[] = { 7, 9 };
 	const uint8_t *srat, *slit;
 
 	(void)state;
@@ -183,7 +220,8 @@ static void test_numa_large_ids(void **state)
 {
 	static const char *const wanted[] = { "Subtable Type : 00", "Apic ID : FE",
 		"Subtable Type : 02", "Proximity Domain : 00000002", "Apic ID : 000000FF", NULL };
-	static const uint8_t nodes[] = { 1, 2 }, ids[] = { 254, 255 };
+	static const uint8_t nodes[] = { 1, 2 };
+	static const uint32_t ids[] = { 254, 255 };
 	const uint8_t *srat;
 
 	(void)state;
@@ -208,7 +246,7 @@ static void test_limits(void **state)
 	fixture.desc.cpus = ACPI_CPUS_MAX + 1;
 	assert_int_equal(acpi_fixture_place(&fixture), -EINVAL);
 	/* Every devfn a port. */
-	fixture.desc.cpus = ACPI_CPUS_MAX;
+	fixture.desc.cpus = 1024;
 	fixture.desc.n_ports = 256;
 	for (unsigned i = 0; i < 256; i++)
 		fixture.ports[i] = (uint8_t)i;
@@ -251,6 +289,7 @@ int main(void)
 		CASE(test_every_table_adds_up),
 		CASE(test_fadt),
 		CASE(test_madt),
+		CASE(test_madt_x2apic),
 		CASE(test_mcfg),
 		CASE(test_numa),
 		CASE(test_numa_large_ids),

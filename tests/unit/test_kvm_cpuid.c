@@ -122,6 +122,11 @@ static void test_apic_ids(void **state)
 		{ 2, 3, 2, 13 },
 		{ 3, 3, 3, 42 },
 		{ 5, 5, 2, 73 },
+		{ 1, 256, 1, 255 },
+		{ 1, 300, 1, 299 },
+		{ 3, 100, 1, 355 },
+		{ 2, 75, 2, 405 },
+		{ 1, 4096, 1, 4095 },
 	};
 
 	(void)state;
@@ -139,6 +144,40 @@ static void test_apic_ids(void **state)
 		}
 		assert_int_equal(kvm_apic_id(&t, t.cpus - 1), rows[r].last);
 	}
+}
+
+/* What is too much for the old leaves stays inside its fields; leaf 0xb has all of it. */
+static void test_wide(void **state)
+{
+	struct kvm_cpuid2 *c = build(intel(), 1, 300, 1, 299, true);
+
+	(void)state;
+	assert_int_equal(get(c, 1, 0)->ebx >> 24, 299 & 0xff);
+	assert_int_equal(get(c, 1, 0)->ebx >> 16 & 0xff, 255);
+	assert_int_equal(get(c, 4, 3)->eax >> 26, 63);
+	assert_int_equal(get(c, 4, 3)->eax >> 14 & 0xfff, 511);
+	assert_int_equal(get(c, 0xb, 0)->edx, 299);
+	assert_int_equal(get(c, 0xb, 1)->edx, 299);
+	assert_int_equal(get(c, 0xb, 1)->ebx, 300);
+	assert_int_equal(get(c, 0xb, 1)->eax, 9);
+	free(c);
+	c = build(intel(), 1, 1365, 3, 4094, true);
+	assert_int_equal(get(c, 4, 3)->eax >> 14 & 0xfff, 0xfff);
+	assert_int_equal(get(c, 4, 3)->eax >> 26, 63);
+	assert_int_equal(get(c, 0xb, 1)->eax, 13);
+	free(c);
+	c = build(amd(), 1, 300, 1, 299, true);
+	assert_int_equal(get(c, 0x80000008, 0)->ecx & 0xf0ff, 9 << 12 | 0xff);
+	assert_int_equal(get(c, 0x8000001e, 0)->eax, 299);
+	assert_int_equal(get(c, 0x8000001e, 0)->ebx, 299 & 0xff);
+	assert_int_equal(get(c, 0xb, 0)->edx, 299);
+	free(c);
+	c = build(amd(), 1, 1365, 3, 4094, true);
+	assert_int_equal(get(c, 0x8000001d, 3)->eax >> 14, 0xfff);
+	free(c);
+	c = build(amd(), 300, 1, 1, 299, true);
+	assert_int_equal(get(c, 0x8000001e, 0)->ecx, 299 & 0xff);
+	free(c);
 }
 
 static void test_leaf_1(void **state)
@@ -454,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_apic_ids),
+		cmocka_unit_test(test_wide),
 		cmocka_unit_test(test_leaf_1),
 		cmocka_unit_test(test_intel_topology),
 		cmocka_unit_test(test_not_offered),

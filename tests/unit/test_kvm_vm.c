@@ -78,6 +78,36 @@ static void test_pic_power_on(void **state)
 	}
 }
 
+/* Every capability is missing here, so ids that need one are refused, and the others ask for none. */
+static void test_prepare_vcpus(void **state)
+{
+	static const struct {
+		struct kvm_topology topology;
+		const char *says; /* NULL: it is done */
+	} rows[] = {
+		{ { 255, 1, 255, 1 }, NULL },
+		{ { 256, 1, 256, 1 }, "APIC id is 255, and KVM_CAP_X2APIC_API" },
+		{ { 150, 2, 75, 1 }, NULL },
+		{ { 195, 3, 65, 1 }, "APIC id is 320, and KVM_CAP_X2APIC_API" },
+		{ { 1024, 1, 1024, 1 }, "KVM_CAP_X2APIC_API" },
+		{ { 1025, 1, 1025, 1 }, "1025 vCPUs are more than this host's KVM allows: 1024" },
+	};
+	struct kvm_vm vm;
+
+	(void)state;
+	vm_fake(&vm);
+	vm.max_vcpus = 1024;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err err = { 0 };
+		int ret = kvm_vm_prepare_vcpus(&vm, &rows[i].topology, &err);
+
+		assert_int_equal(!ret, !rows[i].says);
+		if (rows[i].says)
+			assert_says(err.text, rows[i].says);
+	}
+	kvm_vm_release(&vm);
+}
+
 static void test_slots(void **state)
 {
 	uint64_t used[2] = { 0, 0 };
@@ -165,6 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_pic_power_on),
+		cmocka_unit_test(test_prepare_vcpus),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_no_device),
 		cmocka_unit_test(test_no_permission),

@@ -243,12 +243,12 @@ static void no_vm(void)
 
 static void no_vcpu(void)
 {
-	fake_kvm.fail_at = 3;
+	fake_kvm.fail_at = 4;
 }
 
 static void no_interrupt(void)
 {
-	fake_kvm.fail_at = 4;
+	fake_kvm.fail_at = 5;
 }
 
 static void no_memslot(void)

@@ -38,6 +38,8 @@ static const struct drop {
 	{ 1, 0, ECX, 1u << 27 }, /* OSXSAVE mirrors CR4; KVM keeps it */
 	{ 7, 0, EBX, 1u << 2 },	 /* SGX needs EPC sections from us */
 	{ 7, 0, ECX, 1u << 30 }, /* SGX launch control */
+	/* KVM_FEATURE_MSI_EXT_DEST_ID: guests would use it for KVM's IOAPIC, too, which has 8 bits */
+	{ 0x40000001, 0, EAX, 1u << 15 },
 };
 
 /* The same, of AMX: taken away where this process may not use tile data. */
@@ -60,14 +62,14 @@ static bool is_of_host(const struct kvm_host *host, uint32_t function)
 	return host->has_brand && function >= LEAF_BRAND && function <= LEAF_BRAND + 2;
 }
 
-/* Leaves that are ours alone or not offered at all. */
+/* Leaves that are ours alone or not offered at all (0x80000026 is AMD's 0xb of the host). */
 static bool leaf_dropped(const struct kvm_cpuid_entry2 *e, bool tiles)
 {
 	const bool tile = e->function == 0x1d || e->function == 0x1e ||
 			  (e->function == 0xd && (e->index == XTILE_CFG || e->index == XTILE_DATA));
 
 	return e->function == LEAF_MWAIT || e->function == 0xb || e->function == 0x12 ||
-	       e->function == 0x1f || (tile && !tiles);
+	       e->function == 0x1f || e->function == 0x80000026 || (tile && !tiles);
 }
 
 /*
@@ -159,11 +161,15 @@ uint32_t kvm_apic_id(const struct kvm_topology *topology, unsigned index)
 	return place_of(topology, index).apic_id;
 }
 
+static uint32_t at_most(uint32_t value, uint32_t field)
+{
+	return value < field ? value : field;
+}
+
 static void set_leaf_1(struct kvm_cpuid_entry2 *e, const struct place *p, bool tsc_deadline)
 {
-	uint32_t addressable = 1u << p->package_bits;
-
-	e->ebx = (e->ebx & 0xffff) | addressable << 16 | p->apic_id << 24;
+	/* Fields of 8 bits each; those who need more of them read leaf 0xb. */
+	e->ebx = (e->ebx & 0xffff) | at_most(1u << p->package_bits, 0xff) << 16 | p->apic_id << 24;
 	e->ecx |= 1u << 31; /* a hypervisor is present */
 	if (tsc_deadline)
 		e->ecx |= 1u << 24;
@@ -200,7 +206,8 @@ static void set_cache_sharing(
 
 	if ((e->eax & 0x1f) == 0) /* the list's end */
 		return;
-	e->eax = (e->eax & 0x3fff) | sharing << 14 | (intel ? cores << 26 : 0);
+	e->eax = (e->eax & 0x3fff) | at_most(sharing, 0xfff) << 14 |
+		 (intel ? at_most(cores, 0x3f) << 26 : 0);
 }
 
 static void set_amd_leaf(
@@ -221,15 +228,16 @@ static void set_amd_leaf(
 		e->ebx |= 3;
 		break;
 	case 0x80000008:
-		e->ecx = (e->ecx & ~0xf0ffu) | p->package_bits << 12 | (p->package - 1);
+		e->ecx =
+			(e->ecx & ~0xf0ffu) | p->package_bits << 12 | at_most(p->package - 1, 0xff);
 		break;
 	case LEAF_CACHES:
 		set_cache_sharing(e, p, host, false);
 		break;
 	case 0x8000001e:
 		e->eax = p->apic_id;
-		e->ebx = p->core | (p->threads - 1) << 8;
-		e->ecx = p->socket; /* one node per socket */
+		e->ebx = (p->core & 0xff) | at_most(p->threads - 1, 0xff) << 8;
+		e->ecx = p->socket & 0xff; /* one node per socket */
 		e->edx = 0;
 		break;
 	}

@@ -13,6 +13,13 @@
 
 #include "x86.h"
 
+/*
+ * Firmware hands over in x2APIC mode where ids do not fit into xAPIC's 8 bits (Intel SDM vol. 3A,
+ * x2APIC); Linux ignores the MADT's x2APIC structures otherwise. The first vCPU's id is 0, which
+ * reads the same in both formats of the LAPIC's state; the others are as INIT leaves them.
+ */
+#define APIC_BASE_X2APIC (1u << 10)
+
 static int set_cpuid(
 	struct kvm_vcpu *vcpu, const struct kvm_vm *vm, const struct kvm_topology *topology)
 {
@@ -58,6 +65,8 @@ int kvm_arch_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm,
 	ret = kvm_state_save(vcpu, vm);
 	if (ret < 0)
 		return err_set_errno(err, -ret, "saving vCPU %u's initial state", vcpu->index);
+	if (vcpu->index == 0 && kvm_apic_id(topology, topology->cpus - 1) >= 255)
+		vcpu->arch.initial->sregs.apic_base |= APIC_BASE_X2APIC;
 	return 0;
 }
 

@@ -3,6 +3,7 @@
  * vm.c - what a VM has on x86: where KVM keeps its own pages, what its processors can do, its
  * interrupt controllers.
  */
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 
@@ -58,6 +59,43 @@ int kvm_arch_vm_init(struct kvm_vm *vm, struct err *err)
 	if (ret == 0)
 		ret = kvm_irqchip_create(vm, err);
 	return ret;
+}
+
+/*
+ * APIC ids from 255 up are more than xAPIC's 8 bits, of which 255 is all processors: without this,
+ * KVM takes 255 for that in x2APIC mode, too, and cuts the others (Linux's Documentation/virt/kvm/api.rst,
+ * KVM_CAP_X2APIC_API).
+ */
+static int enable_x2apic_ids(struct kvm_vm *vm, uint32_t last, struct err *err)
+{
+	const uint32_t flags =
+		KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X2APIC_API, .args = { flags } };
+	uint32_t has = (uint32_t)kvm_check_extension(vm->vm_fd, KVM_CAP_X2APIC_API);
+	long r = (has & flags) == flags ? sys_ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) : -EOPNOTSUPP;
+
+	if (r < 0)
+		return err_set_errno(err, (int)-r,
+			"the last vCPU's APIC id is %u, and KVM_CAP_X2APIC_API, for ids above 254",
+			last);
+	return 0;
+}
+
+int kvm_arch_prepare_vcpus(struct kvm_vm *vm, const struct kvm_topology *topology, struct err *err)
+{
+	const uint32_t last = kvm_apic_id(topology, topology->cpus - 1);
+	const int ids = kvm_check_extension(vm->vm_fd, KVM_CAP_MAX_VCPU_ID);
+
+	if (last < 255)
+		return 0;
+	if (ids && last >= (uint32_t)ids) {
+		err_set(err, E2BIG,
+			"the last vCPU's APIC id %u is more than this host's KVM allows: %d", last,
+			ids - 1);
+		err_hint(err, "ids have no gaps when cores and threads are powers of two");
+		return -E2BIG;
+	}
+	return enable_x2apic_ids(vm, last, err);
 }
 
 void kvm_arch_vm_release(struct kvm_vm *vm)

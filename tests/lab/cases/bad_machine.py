@@ -61,8 +61,10 @@ def bad_sizes(lab):
     """Sizes and counts that make no sense."""
     for size in ("0", "1", "-1", "127M", "12Q", "M", "", "99999999999999999999", "1e3", "256M512M"):
         lab.refused(memory=size, mentions=[size] if size else [])
-    for smp in ("0", "-1", "65", "two", "", "cpus=", "2,sockets=3", "cpus=2,nosuch=1"):
+    for smp in ("0", "-1", "4097", "two", "", "cpus=", "2,sockets=3", "cpus=2,nosuch=1"):
         lab.refused(smp=smp)
+    # Debian's kernel: 1024, and APIC ids to four times that.
+    lab.refused(smp="1025", mentions=["1025 vCPUs", "1024"])
 
 
 @case(vmms=("portcullis",))

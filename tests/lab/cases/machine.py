@@ -72,6 +72,51 @@ def smp_16(lab):
     processors(lab, 16)
 
 
+def many_processors(lab, count, last):
+    """
+    Of these, the guest's kernel starts two by itself, since each costs L1's processor; then the last one that a
+    device's interrupts reach, whose interrupt it takes.
+    """
+    _, device = drive_device(lab)
+    socket = "/tmp/qmp-many.sock"
+    with lab.vmm("-qmp", f"unix:{socket},server=on,wait=off", smp=str(count), memory="640M", devices=[device],
+                 append="console=ttyS0 panic=-1 maxcpus=2") as vmm:
+        guest, qmp = vmm.guest, Qmp(socket)
+        check_equal(guest.check("nproc"), "2", "processors at first")
+        check_equal(guest.check("cat /sys/devices/system/cpu/present"), f"0-{count - 1}", "processors there are")
+        guest.check("dmesg | grep -q x2apic")
+        # The report of XSAVE's sizes, which every guest here has (docs/lab.md), names our firmware.
+        complaints = guest.check(f"dmesg -r | grep '^<[0-4]>' | grep -v 'Hardware name:' | grep -E '{COMPLAINTS}' || true")
+        check(not complaints, f"the guest's kernel complains:\n{complaints}")
+        check_equal([cpu["cpu-index"] for cpu in qmp.cmd("query-cpus-fast")], list(range(count)), "query-cpus-fast")
+        wait_for_drive(guest)
+        guest.check(f"echo 1 >/sys/devices/system/cpu/cpu{last}/online")
+        guest.check(f"taskset -c {last} dd if=/dev/nvme0n1 of=/dev/null bs=64k count=4 iflag=direct 2>&1")
+        taken = guest.check("awk '/nvme/ { n += $4 } END { print n + 0 }' /proc/interrupts")
+        check(int(taken) > 0, f"CPU {last} took none of the drive's interrupts")
+        if last < count - 1:
+            status, _ = guest.run(f"echo 1 >/sys/devices/system/cpu/cpu{count - 1}/online")
+            check(status != 0, f"CPU {count - 1} is online, and no device's interrupt reaches it")
+            check(f"interrupts reach {last + 1} of the vCPUs" in vmm.stderr(), "no warning of that")
+        for command in ("stop", "cont"):
+            qmp.cmd(command)
+        away = qmp.cmd("query-vfio-main-loop")
+        lab.note(f"main away {away['longest-step-us'] // 1000} ms")
+        vmm.poweroff()
+
+
+@case(deadline=300, stress=True)
+def smp_255(lab):
+    """255 vCPUs, all that 8 bits name; the last one takes a drive's interrupt."""
+    many_processors(lab, 255, 254)
+
+
+@case(deadline=300)
+def smp_300(lab):
+    """300 vCPUs: x2APIC in the tables and at the start; CPU 255 takes a drive's interrupt, 299 is not started."""
+    many_processors(lab, 300, 255)
+
+
 @case
 def memory_128m(lab):
     """128 MiB of RAM, the least there may be, with a device at work."""
