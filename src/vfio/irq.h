@@ -61,6 +61,7 @@ struct vfio_msix {
 	unsigned allocated; /* worker: vectors the kernel has, 0: MSI-X is off in the device */
 	/* worker: loop_now_ms(); the host had no more, and is not asked before */
 	uint64_t full_until;
+	bool function_masked; /* worker: when all vectors were last looked at */
 };
 
 /* What query-vfio shows (vfio_query.h). The worker writes, main reads. */

@@ -217,7 +217,38 @@ static unsigned route(struct vfio_pci *dev, unsigned first, unsigned last) ON_WO
 	return need;
 }
 
-static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
+/*
+ * Drivers mask the function to put a table back that their card lost to a reset of its own (Linux'
+ * pci_restore_state() does). VFIO writes the card's table when it is given eventfds anew.
+ */
+static bool function_unmasked(struct vfio_pci *dev) ON_WORKER
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	bool was = msix->function_masked;
+
+	pthread_mutex_lock(&dev->fn.lock);
+	msix->function_masked = control(dev) & PCI_MSIX_FLAGS_MASKALL;
+	pthread_mutex_unlock(&dev->fn.lock);
+	return was && !msix->function_masked;
+}
+
+/* The card lost MSI-X itself as well, which VFIO turns on with the first vector only. */
+static void restart_if_off(struct vfio_pci *dev) ON_WORKER
+{
+	struct vfio_msix *msix = &dev->irqs.msix;
+	uint32_t flags;
+
+	if (!msix->allocated ||
+		vfio_device_read(dev, dev->firewall.msix + PCI_MSIX_FLAGS, 2, &flags) ||
+		flags & PCI_MSIX_FLAGS_ENABLE)
+		return;
+	vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
+	msix->allocated = 0;
+	for (unsigned i = 0; i < msix->n; i++)
+		vfio_vector_arm(&dev->irqs.vector[i], false);
+}
+
+static void sync_vector(struct vfio_pci *dev, unsigned i, bool renew) ON_WORKER
 {
 	struct vfio_vector *v = &dev->irqs.vector[i];
 	int ret;
@@ -225,6 +256,8 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 	if (!v->wanted) {
 		if (v->connected)
 			vfio_vector_mask(v);
+		if (renew && v->armed)
+			arm(dev, v);
 		return;
 	}
 	/* KVM listens before the device can signal. */
@@ -234,7 +267,7 @@ static void sync_vector(struct vfio_pci *dev, unsigned i) ON_WORKER
 		log_guest("vfio-pci '%s': cannot deliver MSI-X vector %u: %s",
 			dev->options->device.id, i, strerror(-ret));
 	}
-	if (!v->armed)
+	if (!v->armed || renew)
 		arm(dev, v);
 }
 
@@ -242,11 +275,15 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 {
 	struct vfio_msix *msix = &dev->irqs.msix;
 	unsigned need;
+	bool renew;
 
 	if (dev->irqs.mode != VFIO_IRQ_MSIX || !dev->io)
 		return;
 	if (last >= msix->n)
 		last = msix->n - 1;
+	renew = first == 0 && last == msix->n - 1 && function_unmasked(dev);
+	if (renew)
+		restart_if_off(dev);
 	if (!msix->allocated)
 		turn_on(dev);
 	/* One change of routes, and one growth, for all that is asked for at once. */
@@ -254,7 +291,7 @@ void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last)
 	if (!msix->resizable && !full(msix) && need > msix->allocated)
 		regrow(dev, need);
 	for (unsigned i = first; i <= last; i++)
-		sync_vector(dev, i);
+		sync_vector(dev, i, renew);
 }
 
 void vfio_msix_off(struct vfio_pci *dev)
@@ -265,6 +302,7 @@ void vfio_msix_off(struct vfio_pci *dev)
 		vfio_irq_disable(dev, VFIO_PCI_MSIX_IRQ_INDEX);
 	msix->allocated = 0;
 	msix->full_until = 0;
+	msix->function_masked = false;
 	for (unsigned i = 0; i < msix->n; i++)
 		vfio_vector_drop(&dev->irqs.vector[i]);
 }

@@ -132,6 +132,25 @@ static void forget(struct fake_card *card)
 	card->intx_masked = false;
 }
 
+/* Enable is the kernel's in both capabilities; of MSI-X nothing that is written reaches the card. */
+static void set_enable(struct fake_card *card, int index, bool on)
+{
+	const bool msix = index == VFIO_PCI_MSIX_IRQ_INDEX;
+	const uint32_t bit = msix ? PCI_MSIX_FLAGS_ENABLE : PCI_MSI_FLAGS_ENABLE;
+	const struct cap *cap;
+	struct cap_list list;
+	uint32_t flags;
+
+	if (index != VFIO_PCI_MSI_IRQ_INDEX && !msix)
+		return;
+	caps_walk(card->config, &list);
+	cap = caps_find(&list, msix ? CAP_ID_MSIX : CAP_ID_MSI);
+	if (!cap)
+		return;
+	flags = pci_get(card->config, cap->offset + 2u, 2) & ~bit;
+	pci_put(card->config, cap->offset + 2u, 2, on ? flags | bit : flags);
+}
+
 static bool intx_disabled(const struct fake_card *card)
 {
 	return pci_get(card->config, PCI_COMMAND, 2) & PCI_COMMAND_INTX_DISABLE;
@@ -188,6 +207,7 @@ static int set_block(struct fake_card *card, const struct vfio_irq_set *set, con
 		if (end > card->host_vectors)
 			return (int)card->host_vectors;
 		card->type = (int)set->index;
+		set_enable(card, card->type, true);
 		card->block = end;
 		card->line_off = true;
 	} else if (end > card->block && !resizable(card, set->index)) {
@@ -229,6 +249,7 @@ static int set_irqs(struct fake_card *card, const struct vfio_irq_set *set)
 		/* With MSI, Linux closes the line at the start and opens it at the end. */
 		card->line_off &= set->index == VFIO_PCI_INTX_IRQ_INDEX;
 		card->unhandled += set->index == VFIO_PCI_INTX_IRQ_INDEX && !card->line_off;
+		set_enable(card, card->type, false);
 		forget(card);
 		return 0;
 	}

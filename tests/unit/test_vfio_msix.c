@@ -364,6 +364,66 @@ static void test_function_mask(void **state)
 	assert_int_equal(fake_delivered(&rig, 1), 1);
 }
 
+/*
+ * Linux' pci_restore_state() after a reset that the card did by registers of its own: VFIO writes the
+ * card's table when it is given a vector's eventfd anew, and at no other time.
+ */
+static void restored(void)
+{
+	fake_config_write(&rig, CTRL, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	arm(0);
+	arm(1);
+	mask(2, true);
+	enable();
+}
+
+static void test_restored_after_own_reset(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	enable();
+	for (unsigned i = 0; i < 3; i++)
+		arm(i);
+	mask(2, true);
+	calls = rig.card.n_calls;
+	restored();
+	/* The masked one's, too: it may be unmasked alone. */
+	assert_int_equal(rig.card.n_calls, calls + 3);
+	assert_int_equal(last_call()->start, 2);
+	assert_int_equal(last_call()->fd, vector(2)->fd);
+	assert_true(fake_card_fire(&rig.card, 0));
+	fake_step(&rig);
+	assert_int_equal(fake_delivered(&rig, 0), 1);
+	/* Once for each time that the function was masked. */
+	enable();
+	fake_config_write(&rig, PCI_COMMAND, 2, 6);
+	assert_int_equal(rig.card.n_calls, calls + 3);
+}
+
+/* The card lost enable as well: the kernel sets it with the first vector, and then no more. */
+static void test_restored_after_own_reset_of_all(void **state)
+{
+	unsigned disables;
+
+	(void)state;
+	enable();
+	arm(0);
+	arm(1);
+	disables = rig.card.disables;
+	pci_put(rig.card.config, CTRL, 2, pci_get(rig.card.config, CTRL, 2) & 0x7ff);
+	restored();
+	assert_int_equal(rig.card.disables, disables + 1);
+	assert_true(pci_get(rig.card.config, CTRL, 2) & PCI_MSIX_FLAGS_ENABLE);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(fake_card_fire(&rig.card, i));
+		fake_step(&rig);
+		assert_int_equal(fake_delivered(&rig, i), 1);
+	}
+	restored();
+	assert_int_equal(rig.card.disables, disables + 1);
+}
+
 static void test_message_change(void **state)
 {
 	unsigned calls, changes;
@@ -683,6 +743,8 @@ int main(void)
 		CASE_OLD(test_toggles_are_counted),
 		CASE(test_storm_wakes_once),
 		CASE(test_function_mask),
+		CASE(test_restored_after_own_reset),
+		CASE(test_restored_after_own_reset_of_all),
 		CASE(test_message_change),
 		CASE(test_disable),
 		CASE_OLD(test_disable),
