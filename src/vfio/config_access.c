@@ -233,6 +233,13 @@ void vfio_config_sync(struct vfio_pci *dev)
 	vfio_device_command(dev, command & PCI_COMMAND_MASTER && !dev->power);
 }
 
+static bool writes_msi_flags(const struct vfio_pci *dev, unsigned offset, unsigned size)
+{
+	unsigned flags = dev->firewall.msi + PCI_MSI_FLAGS;
+
+	return dev->firewall.msi && offset <= flags && offset + size > flags;
+}
+
 /* What the access asks for, of a device that is there. Returns what is left to do. */
 static uint32_t carry_out(struct vfio_pci *dev, struct io_request *request) ON_WORKER
 {
@@ -253,6 +260,8 @@ static uint32_t carry_out(struct vfio_pci *dev, struct io_request *request) ON_W
 	if (what & VFIO_DEFER_SYNC) {
 		dev->power = (uint8_t)power_wanted(dev);
 		vfio_config_sync(dev);
+		if (writes_msi_flags(dev, (unsigned)request->offset, request->size))
+			vfio_msi_restore(dev);
 	}
 	return what;
 }
@@ -321,10 +330,11 @@ static uint32_t effects(const struct vfio_pci *dev, unsigned offset, unsigned si
 			what |= VFIO_DEFER_FLR;
 		if (effect & (CAP_IRQ | CAP_POWER) && (before ^ after) >> (8 * i) & 0xff)
 			what |= VFIO_DEFER_SYNC;
-		/* Unchanged in our copy; the device may have lost it: without_lost_decode(). */
-		if (offset + i == PCI_COMMAND)
-			what |= VFIO_DEFER_SYNC;
 	}
+	/* Unchanged in our copy; the device may have lost it: without_lost_decode(). */
+	if ((offset <= PCI_COMMAND && offset + size > PCI_COMMAND) ||
+		writes_msi_flags(dev, offset, size))
+		what |= VFIO_DEFER_SYNC;
 	if (what & VFIO_DEFER_FLR && !vfio_reset_possible(dev))
 		what &= ~(uint32_t)VFIO_DEFER_FLR;
 	return what;

@@ -148,6 +148,11 @@ enum io_status vfio_msix_access(struct vfio_pci *dev, unsigned bar, struct io_ac
 
 /* msi.c */
 void vfio_msi_sync(struct vfio_pci *dev) ON_WORKER;
+/*
+ * The guest wrote Message Control as it was: of a card that lost MSI's enable bit to a reset of its
+ * own (tg3 writes it after each). The message is the kernel's and stays.
+ */
+void vfio_msi_restore(struct vfio_pci *dev) ON_WORKER;
 void vfio_msi_off(struct vfio_pci *dev) ON_WORKER;
 
 /* intx.c */

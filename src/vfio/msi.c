@@ -110,6 +110,25 @@ void vfio_msi_sync(struct vfio_pci *dev)
 	}
 }
 
+void vfio_msi_restore(struct vfio_pci *dev)
+{
+	unsigned at = dev->firewall.msi + PCI_MSI_FLAGS, n = 0, log = 0;
+	uint32_t flags;
+
+	while (n < dev->irqs.msi_armed && dev->irqs.vector[n].armed)
+		n++;
+	if (dev->irqs.mode != VFIO_IRQ_MSI || !n)
+		return;
+	while (1u << log < n) /* as the kernel rounds */
+		log++;
+	pthread_mutex_lock(&dev->fn.lock);
+	flags = pci_get(dev->fn.config, at, 2);
+	pthread_mutex_unlock(&dev->fn.lock);
+	flags = (flags & ~(uint32_t)PCI_MSI_FLAGS_QSIZE) | log << 4;
+	if (flags & PCI_MSI_FLAGS_ENABLE)
+		(void)vfio_device_write(dev, at, 2, flags);
+}
+
 void vfio_msi_off(struct vfio_pci *dev)
 {
 	if (dev->irqs.msi_armed)

@@ -38,6 +38,36 @@ static void flags(unsigned cap, uint32_t value)
 	fake_config_write(&rig, cap + PCI_MSI_FLAGS, 2, value);
 }
 
+/* tg3 after a reset of its chip: the enable bit is lost, and written as the driver has it. */
+static void test_lost_enable(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	message(CAP, 0xfee00000, 0x4030);
+	flags(CAP, PCI_MSI_FLAGS_ENABLE | 2 << 4);
+	calls = rig.card.n_calls;
+	pci_put(rig.card.config, CAP + PCI_MSI_FLAGS, 2,
+		pci_get(rig.card.config, CAP + PCI_MSI_FLAGS, 2) & ~0x71u);
+	flags(CAP, PCI_MSI_FLAGS_ENABLE | 2 << 4);
+	assert_int_equal(pci_get(rig.card.config, CAP + PCI_MSI_FLAGS, 2) & 0x71, 0x21);
+	assert_int_equal(rig.card.n_calls, calls);
+	/* Off it stays off. */
+	flags(CAP, 0);
+	flags(CAP, 0);
+	assert_int_equal(pci_get(rig.card.config, CAP + PCI_MSI_FLAGS, 2) & 1, 0);
+}
+
+/* The kernel had fewer vectors than the guest asked for: the card is told what the kernel told it. */
+static void test_lost_enable_of_few(void **state)
+{
+	(void)state;
+	rig.card.host_vectors = 3;
+	flags(CAP, PCI_MSI_FLAGS_ENABLE | 3 << 4);
+	flags(CAP, PCI_MSI_FLAGS_ENABLE | 3 << 4);
+	assert_int_equal(pci_get(rig.card.config, CAP + PCI_MSI_FLAGS, 2) & 0x71, 0x21);
+}
+
 static void test_one(void **state)
 {
 	(void)state;
@@ -200,6 +230,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_one, e1000e),
 		CASE(test_many, edu),
+		CASE(test_lost_enable, edu),
+		CASE(test_lost_enable_of_few, edu),
 		CASE(test_masks, edu),
 		CASE(test_fewer_on_host, edu),
 		CASE(test_refused, edu),
