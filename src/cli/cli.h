@@ -47,6 +47,10 @@ struct numa_distance {
 };
 #define NUMA_LOCAL 10 /* of a node to itself (ACPI 6.4, 5.2.17) */
 
+/* What a guest's memory can be: 46 address bits, less than any host's that has as much. */
+#define RAM_MIN (128ull << 20)
+#define RAM_MAX (64ull << 40)
+
 struct parse {
 	struct config *config;
 	struct err *err;

@@ -39,6 +39,16 @@ static int check_single(struct parse *p)
 	p->option = option_find("machine");
 	if (!backend)
 		return unknown_backend(p, "memory-backend", c->memory_backend);
+	if (backend->size < RAM_MIN)
+		return option_error(p,
+			"memory backend '%s' has %" PRIu64
+			" bytes, less than the 128 MiB a guest needs",
+			backend->id, backend->size);
+	if (backend->size > RAM_MAX)
+		return option_error(p,
+			"memory backend '%s' has %" PRIu64
+			" bytes, more than the 64 TiB a guest can have",
+			backend->id, backend->size);
 	if (!option_given(p, "m"))
 		c->ram_size = backend->size;
 	if (backend->size == c->ram_size)

@@ -8,8 +8,6 @@
 
 #include "cli.h"
 
-#define RAM_MIN (128ull << 20)
-#define RAM_MAX (64ull << 40) /* 46 address bits, less than any host's that has as much */
 #define NAME_MAX_BYTES 255
 
 static int machine_type(struct parse *p, const char *type)

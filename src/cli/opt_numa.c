@@ -65,7 +65,7 @@ static int take_cpus(struct parse *p, const char *value)
 	if (!ret)
 		ret = parse_u64(dash ? dash : text, &cpus->last);
 	free(text);
-	if (ret || cpus->last < cpus->first)
+	if (ret || cpus->last < cpus->first || cpus->last > UINT32_MAX)
 		return option_error(p, "'cpus' cannot be '%s': it is FIRST or FIRST-LAST", value);
 	return 0;
 }

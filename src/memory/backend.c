@@ -78,7 +78,10 @@ static int open_named(struct backend *b, const char *path, struct err *err)
 	struct stat st;
 
 	b->named = true;
-	b->fd = sys_open(path, O_RDWR | O_CREAT, 0600);
+	b->fd = sys_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	b->created = b->fd >= 0;
+	if (b->fd == -EEXIST)
+		b->fd = sys_open(path, O_RDWR | O_CREAT, 0600);
 	if (b->fd < 0)
 		return err_set_errno(err, -b->fd, "memory path '%s'", path);
 	if (fstat(b->fd, &st) != 0)
@@ -217,6 +220,8 @@ int backend_open(struct backend *b, const struct ram_options *options, uint64_t 
 	} else {
 		ret = options->memfd ? open_memfd(b, err) : check_host(b, err);
 	}
+	if (ret < 0 && b->created)
+		unlink(options->path);
 	if (ret < 0 && b->fd >= 0)
 		sys_closep(&b->fd);
 	if (ret < 0)

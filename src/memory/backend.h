@@ -16,7 +16,8 @@ struct backend {
 	uint64_t size;	     /* of its segments */
 	uint64_t before; /* of the host's memory: for other backends, which may not have it yet */
 	bool hugetlb;
-	bool named; /* a file that others may have open, and find later */
+	bool named;   /* a file that others may have open, and find later */
+	bool created; /* it was not there before */
 };
 
 /* Opens options' backend for size bytes. On failure its fd is -1. */

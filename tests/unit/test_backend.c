@@ -101,6 +101,9 @@ static void test_two_kinds(void **state)
 		{ .id = "b", .path = path, .named = true, .share = true } };
 	struct ram ram;
 	struct err err = { 0 };
+	const struct ram_layout huge = {
+		.count = 1, .segment = { { .size = 16 * 1024 * GIB } }, .size = 16 * 1024 * GIB
+	};
 	struct stat st;
 	char byte[2] = { 0 };
 
@@ -142,6 +145,9 @@ static void test_two_kinds(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 8 * MIB);
 	unlink(path);
+	/* What cannot be had leaves no file behind. */
+	assert_int_equal(ram_init(&ram, &huge, &options[1], 1, NULL), -ENOMEM);
+	assert_int_equal(stat(path, &st), -1);
 	/* A directory: a file without a name, as -mem-path. */
 	options[1].path = directory;
 	assert_int_equal(ram_init(&ram, &layout, options, 2, NULL), 0);
