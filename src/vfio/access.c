@@ -55,12 +55,8 @@ static uint32_t decode(const struct vfio_pci *dev)
 	return bits;
 }
 
-uint32_t vfio_device_decode_lost(struct vfio_pci *dev)
+uint32_t vfio_device_decode_lost(const struct vfio_pci *dev, uint32_t command)
 {
-	uint32_t command;
-
-	if (vfio_device_read(dev, PCI_COMMAND, 2, &command))
-		return 0;
 	return decode(dev) & ~command;
 }
 

@@ -29,16 +29,17 @@ static bool well_formed(unsigned offset, unsigned size)
  * COMMAND back where they read another value than they saved.
  */
 static uint32_t without_lost_decode(
-	struct vfio_pci *dev, unsigned offset, unsigned size, uint32_t value)
+	const struct vfio_pci *dev, unsigned offset, uint32_t value, uint32_t device)
 {
-	if (offset > PCI_COMMAND || offset + size <= PCI_COMMAND)
-		return value;
-	return value & ~(vfio_device_decode_lost(dev) << 8 * (PCI_COMMAND - offset));
+	unsigned shift = 8 * (PCI_COMMAND - offset);
+
+	return value & ~(vfio_device_decode_lost(dev, device >> shift) << shift);
 }
 
 uint32_t vfio_config_read(struct pci_function *fn, unsigned offset, unsigned size)
 {
 	struct vfio_pci *dev = fn->opaque;
+	const bool command = offset <= PCI_COMMAND && offset + size > PCI_COMMAND;
 	uint32_t live, value, device = 0;
 
 	/*
@@ -48,12 +49,13 @@ uint32_t vfio_config_read(struct pci_function *fn, unsigned offset, unsigned siz
 	if (!well_formed(offset, size) || vfio_device_absent(dev))
 		return 0xffffffff;
 	live = vfio_firewall_bits(dev->firewall.live, offset, size);
-	if (live && vfio_device_read(dev, offset, size, &device))
+	if ((live || command) && vfio_device_read(dev, offset, size, &device))
 		device = all_ones(size);
 	pthread_mutex_lock(&fn->lock);
 	value = pci_get(fn->config, offset, size);
 	pthread_mutex_unlock(&fn->lock);
-	value = without_lost_decode(dev, offset, size, value);
+	if (command)
+		value = without_lost_decode(dev, offset, value, device);
 	return (value & ~live) | (device & live);
 }
 

@@ -129,7 +129,7 @@ int vfio_device_write(struct vfio_pci *dev, unsigned offset, unsigned size, uint
 /* Physical COMMAND: decode always on (the guest's decode is ours to do), bus master as told. */
 int vfio_device_command(struct vfio_pci *dev, bool master) ON_WORKER;
 /* Bits of COMMAND: decode that is always on, and that the device has lost to a reset of its own. */
-uint32_t vfio_device_decode_lost(struct vfio_pci *dev);
+uint32_t vfio_device_decode_lost(const struct vfio_pci *dev, uint32_t command);
 
 /* bar_access.c: struct pci_function_ops; opaque is a struct vfio_region */
 unsigned vfio_bar_areas(struct pci_function *fn, unsigned bar, struct pci_area *out);
