@@ -184,6 +184,22 @@ def reboot_with_device(lab):
         vmm.poweroff()
 
 
+@case(stress=True)
+def reboot_without_npt(lab):
+    """On a host without nested paging, where KVM shadows the guest's page tables: boot, reboot, power-off."""
+    lab.shell("modprobe -r kvm_amd && modprobe kvm_amd npt=0")
+    try:
+        check_equal(lab.shell("cat /sys/module/kvm_amd/parameters/npt").strip(), "N", "kvm_amd's nested paging")
+        with lab.vmm(smp="2") as vmm:
+            first = vmm.guest.check("cat /proc/sys/kernel/random/boot_id")
+            vmm.guest.send_only("reboot -f")
+            vmm.guest.wait_ready()
+            check(vmm.guest.check("cat /proc/sys/kernel/random/boot_id") != first, "the guest did not boot again")
+            vmm.poweroff()
+    finally:
+        lab.shell("modprobe -r kvm_amd && modprobe kvm_amd")
+
+
 @case(deadline=900)
 def ten_reboots(lab):
     """Ten reboots in a row leave the numbers of threads and open files as they were."""

@@ -210,4 +210,5 @@ HOSTS = {
     "intel": bochs(),
     # What older processors lack: KVM has real mode by another way (vm86, its emulator).
     "intel-unrestricted-guest-0": bochs("unrestricted_guest=0"),
+    "intel-ept-0": bochs("ept=0"),
 }
