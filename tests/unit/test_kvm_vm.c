@@ -86,9 +86,9 @@ static void test_prepare_vcpus(void **state)
 		const char *says; /* NULL: it is done */
 	} rows[] = {
 		{ { 255, 1, 255, 1 }, NULL },
-		{ { 256, 1, 256, 1 }, "APIC id is 255, and KVM_CAP_X2APIC_API" },
+		{ { 256, 1, 256, 1 }, "APIC id is 255, and this host's KVM allows 254" },
 		{ { 150, 2, 75, 1 }, NULL },
-		{ { 195, 3, 65, 1 }, "APIC id is 320, and KVM_CAP_X2APIC_API" },
+		{ { 195, 3, 65, 1 }, "APIC id is 320, and this host's KVM allows 254" },
 		{ { 1024, 1, 1024, 1 }, "KVM_CAP_X2APIC_API" },
 		{ { 1025, 1, 1025, 1 }, "1025 vCPUs are more than this host's KVM allows: 1024" },
 	};

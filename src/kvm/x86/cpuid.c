@@ -18,10 +18,6 @@
 #define ARCH_REQ_XCOMP_GUEST_PERM 0x1025
 #endif
 
-#define LEAF_MWAIT 5
-#define LEAF_BRAND 0x80000002 /* and the two after it */
-#define LEAF_L1 0x80000005
-#define LEAF_CACHES 0x8000001d
 
 #define CPUID_ENTRIES_FIRST 128
 #define CPUID_ENTRIES_LAST 4096

@@ -16,12 +16,8 @@
 /* Intel's IA32_BIOS_SIGN_ID is AMD's patch level. */
 #define MSR_MICROCODE 0x8b
 
-#define LEAF_MWAIT 5
 #define LEAF_TOPOLOGY 0xb
-#define LEAF_BRAND 0x80000002 /* and the two after it */
-#define LEAF_L1 0x80000005
 #define LEAF_SIZES 0x80000008
-#define LEAF_CACHES 0x8000001d
 
 /* Logical processors of a package, 0: it does not say. */
 static unsigned package(bool amd)

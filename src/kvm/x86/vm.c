@@ -74,10 +74,13 @@ static int enable_x2apic_ids(struct kvm_vm *vm, uint32_t last, struct err *err)
 	uint32_t has = (uint32_t)kvm_check_extension(vm->vm_fd, KVM_CAP_X2APIC_API);
 	long r = (has & flags) == flags ? sys_ioctl(vm->vm_fd, KVM_ENABLE_CAP, &cap) : -EOPNOTSUPP;
 
-	if (r < 0)
-		return err_set_errno(err, (int)-r,
-			"the last vCPU's APIC id is %u, and KVM_CAP_X2APIC_API, for ids above 254",
+	if (r < 0) {
+		err_set_errno(err, (int)-r,
+			"the last vCPU's APIC id is %u, and this host's KVM allows 254 (it lacks KVM_CAP_X2APIC_API)",
 			last);
+		err_hint(err, "use fewer vCPUs, or a kernel of the host from Linux 4.8 on");
+		return (int)r;
+	}
 	return 0;
 }
 

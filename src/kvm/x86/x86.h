@@ -13,6 +13,12 @@
 #include "../private.h"
 
 /* --- cpuid.c, pure but for kvm_cpuid_read() --- */
+/* CPUID leaves that are the processor's own in the guest (host.c reads, cpuid.c shows them). */
+#define LEAF_MWAIT 5
+#define LEAF_BRAND 0x80000002 /* and the two after it */
+#define LEAF_L1 0x80000005
+#define LEAF_CACHES 0x8000001d
+
 #define KVM_CPUID_ROOM (13 + KVM_HOST_CACHES + 1) /* entries that kvm_cpuid_build() may add */
 /* KVM_GET_SUPPORTED_CPUID in a buffer as large as it takes. */
 int kvm_cpuid_read(int kvm_fd, struct kvm_cpuid2 **out);

@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 def variant(lab, name, data):
-    path = lab.folder / name
+    path = lab.directory / name
     path.write_bytes(data)
     return path
 
@@ -20,7 +20,7 @@ def variant(lab, name, data):
 def bad_kernels(lab):
     """A kernel that is missing, empty, truncated or not one."""
     image, elf = lab.kernel.read_bytes(), lab.vmlinux.read_bytes()
-    bad = [lab.folder / "missing", lab.folder,
+    bad = [lab.directory / "missing", lab.directory,
            variant(lab, "empty", b""),
            variant(lab, "one-byte", b"M"),
            variant(lab, "text", b"#!/bin/sh\necho I am not a kernel\n" * 100),
@@ -44,7 +44,7 @@ def missing_kernel(lab):
 def bad_initrds(lab):
     """An initrd that is missing, and one that does not fit into the guest's RAM."""
     lab.refused(initrd="/nonexistent/initrd", mentions=["/nonexistent/initrd"])
-    large = lab.folder / "large"
+    large = lab.directory / "large"
     with open(large, "wb") as sparse:
         sparse.truncate(200 * MIB)
     lab.refused(initrd=large, memory="128M", mentions=[large, ("128", str(128 * MIB))])
@@ -96,7 +96,7 @@ def no_kvm(lab):
 @case(vmms=("portcullis",))
 def daemonize_with_error(lab):
     """-daemonize reports what goes wrong before it lets go of the terminal, and leaves no pid file."""
-    pid_file = lab.folder / "pid"
+    pid_file = lab.directory / "pid"
     lab.refused("-daemonize", "-pidfile", pid_file, serial="none", kernel="/nonexistent/kernel",
                 mentions=["/nonexistent/kernel"])
     check(not pid_file.exists(), "a pid file was left behind")

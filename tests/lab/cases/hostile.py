@@ -37,7 +37,7 @@ LINUX = [
 
 
 def build(lab):
-    kernel = lab.folder / "hostile"
+    kernel = lab.directory / "hostile"
     lab.shell(f"gcc -m32 -march=i686 -O1 -Wall -Wextra -Werror -ffreestanding -fno-pic -fno-stack-protector -mno-sse "
               f"-c -o {kernel}.o {SOURCE} && ld -m elf_i386 -N -Ttext=0x100000 -e start --no-warn-rwx-segments "
               f"-o {kernel} {kernel}.o")
@@ -89,7 +89,7 @@ def torment(lab, what, seconds, end="quit", **guest):
     cold, hot = lab.host.pci("nvme0"), lab.host.pci("nvme1")
     cold.bind_vfio()
     hot.bind_vfio()
-    path = lab.folder / f"qmp-{seed}"
+    path = lab.directory / f"qmp-{seed}"
     dice = random.Random(seed)
     log(f"seed={seed} what={what}")
     options = {"kernel": None, "initrd": None, "append": None, "memory": "128M", "smp": "3", "ready": False, **guest}
@@ -186,7 +186,7 @@ def stop_beside_a_dead_card(lab):
     """A guest resets a card that has stopped answering, and reads it: the kernel holds whom it holds, but not main."""
     drive = lab.host.pci("nvme0")
     drive.bind_vfio()
-    path = lab.folder / "qmp"
+    path = lab.directory / "qmp"
     with lab.vmm("-append", "seed=1 what=f", "-qmp", f"unix:{path},server=on,wait=off", kernel=build(lab), initrd=None,
                  append=None, memory="128M", smp="3", ready=False,
                  devices=[f"vfio-pci,host={drive.bdf},id=d,bus=pcie.0,addr=0x3,on-error=report"]) as vmm:

@@ -26,7 +26,7 @@ def reserve(pages):
 
 @contextlib.contextmanager
 def mounted(lab, *options):
-    folder = lab.folder / "huge"
+    folder = lab.directory / "huge"
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "hugetlbfs", *options, "none", str(folder)], check=True)
     try:

@@ -371,7 +371,7 @@ def clock_and_rtc(lab):
 @case(vmms=("portcullis",), deadline=400)
 def long_stop(lab):
     """A guest that was stopped for longer than its watchdog's patience does not complain; its clock is right."""
-    socket_path = lab.folder / "qmp.socket"
+    socket_path = lab.directory / "qmp.socket"
     with lab.vmm("-qmp", f"unix:{socket_path},server,nowait", smp="2") as vmm:
         guest, qmp = vmm.guest, Qmp(socket_path)
         check_equal(guest.check("cat /proc/sys/kernel/soft_watchdog"), "1", "the guest's watchdog for soft lockups")
@@ -394,11 +394,11 @@ def long_stop(lab):
 @case
 def daemonize(lab):
     """-daemonize returns once the guest has started; -pidfile names the process that goes on. Paths may be relative."""
-    pid_file, socket_path = lab.folder / "pid", lab.folder / "console.socket"
+    pid_file, socket_path = lab.directory / "pid", lab.directory / "console.socket"
     arguments = ("-daemonize", "-pidfile", pid_file.name)
-    files = {name: os.path.relpath(path, lab.folder) for name, path in (("kernel", lab.vmlinux), ("initrd", lab.initrd))}
+    files = {name: os.path.relpath(path, lab.directory) for name, path in (("kernel", lab.vmlinux), ("initrd", lab.initrd))}
     with lab.vmm(*arguments, **files, serial=f"unix:{socket_path.name},server,nowait", ready=False,
-                 prefix=("env", f"--chdir={lab.folder}")) as vmm:
+                 prefix=("env", f"--chdir={lab.directory}")) as vmm:
         check_equal(vmm.wait_exit(60), 0, "exit status of the command")
         pid = int(pid_file.read_text())
         if vmm.kind == "portcullis":

@@ -69,7 +69,7 @@ def cpu_ticks(pid):
 
 
 def start(lab, *arguments, **options):
-    socket_path = lab.folder / "qmp.socket"
+    socket_path = lab.directory / "qmp.socket"
     vmm = lab.vmm("-qmp", f"unix:{socket_path},server,nowait", *arguments, **options)
     return vmm, Qmp(socket_path)
 

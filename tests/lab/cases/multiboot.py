@@ -19,7 +19,7 @@ MEMORY, CMDLINE, MODULES, MAP, LOADER = 1 << 0, 1 << 2, 1 << 3, 1 << 6, 1 << 9
 
 
 def build(lab, name, assembler=(), linker=(), source=SOURCE):
-    kernel = lab.folder / name
+    kernel = lab.directory / name
     lab.shell(f"as --32 {' '.join(assembler)} -o {kernel}.o {source} && "
               f"ld -m elf_i386 -N -Ttext=0x100000 -e start --no-warn-rwx-segments {' '.join(linker)} "
               f"-o {kernel} {kernel}.o")
@@ -88,7 +88,7 @@ def check_told(said, kernel, modules):
 @case
 def multiboot(lab):
     """A Multiboot kernel tells how it was started, as an ELF file and as a flat one, and ends with its own status."""
-    first, second = lab.folder / "first", lab.folder / "second"
+    first, second = lab.directory / "first", lab.directory / "second"
     first.write_text("hello from a module")
     second.write_text("x")
     modules = [(f"{first} a=b  c", "hello from a module"), (str(second), "x")]
@@ -112,7 +112,7 @@ def multiboot_refused(lab):
                              ("isa-debug-exit,iobase=0xf4,iosize=8", ["iosize", "8"])):
         lab.refused("-append", "", kernel=elf, initrd=None, append=None, devices=[device], mentions=mentions)
     lab.refused(kernel=elf, initrd=f"{elf},/nowhere", devices=[EXIT], mentions=["/nowhere"])
-    overlapping = lab.folder / "overlapping"
+    overlapping = lab.directory / "overlapping"
     data = elf.read_bytes()     # the first program header twice, behind the rest
     overlapping.write_bytes(data[:28] + struct.pack("<I", len(data)) + data[32:44] + struct.pack("<H", 2) + data[46:]
                             + 2 * data[52:84])

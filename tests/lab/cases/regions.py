@@ -230,9 +230,9 @@ def report_of_a_card(lab, guest, card):
     seen = guest.check(f"hexdump -n 512 -v -e '\"%03_ax:\" 16/1 \" %02x\" \"\\n\"' /sys/bus/pci/devices/{slot(2)}/config")
     rows = [line.removeprefix("0") for line in seen.splitlines()]
     check(any(serial[:11] in row for row in rows), f"no serial number {serial} in the guest: {rows[16:24]}")
-    (lab.folder / "guest.txt").write_text("\n".join(rows) + "\n")
+    (lab.directory / "guest.txt").write_text("\n".join(rows) + "\n")
     done = subprocess.run([CARD_REPORT, card.bdf.upper(), "--qmp", SOCKET,
-                           "--guest", lab.folder / "guest.txt"], stdout=subprocess.PIPE, text=True, check=True)
+                           "--guest", lab.directory / "guest.txt"], stdout=subprocess.PIPE, text=True, check=True)
     parts = dict(re.findall(r"^=== ([^=\n]+) ===\n(.*?)(?=^===|\Z)", done.stdout, re.M | re.S))
     for title, fact in {"host": "vfio_pci.", "iommu group": f"group: {card.group}", "card in sysfs": "driver: vfio-pci",
                         "card": "Capabilities: [e0] Express", "ports above": "PCI bridge", "kernel log": "DMAR",
@@ -331,8 +331,8 @@ def region_options(lab):
     refuse("x-nv-gpudirect-clique=16", "x-nv-gpudirect-clique", "between 0 and 15")
     refuse("x-nv-gpudirect-clique=1", "NVIDIA's GPUs", identity)
     image = rom_image()
-    (lab.folder / "rom.bin").write_bytes(image)
-    names = {"net": (net, f",rombar=off,x-no-intx=on,x-expect={identity}"), "blk": (blk, f",romfile={lab.folder / 'rom.bin'}")}
+    (lab.directory / "rom.bin").write_bytes(image)
+    names = {"net": (net, f",rombar=off,x-no-intx=on,x-expect={identity}"), "blk": (blk, f",romfile={lab.directory / 'rom.bin'}")}
     with machine(lab, names) as (vmm, qmp):
         guest = vmm.guest
         check(6 not in bars(qmp, "net"), "rombar=off shows a ROM")

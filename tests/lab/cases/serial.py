@@ -53,7 +53,7 @@ def terminal_after_failure(lab):
 @case
 def serial_file(lab):
     """-serial file:PATH keeps what the guest says."""
-    path = lab.folder / "serial-out.log"
+    path = lab.directory / "serial-out.log"
     with lab.vmm(serial=f"file:{path}", ready=False) as vmm:
         wait_for(lambda: path.exists() and b"@@READY" in path.read_bytes(), 120, "the guest's greeting in the file")
         check(vmm.status() is None, "the VMM ended")

@@ -25,7 +25,7 @@ class Lab:
         self._append = request.get("l2_append", "")
         self._vmms = []
         self._consoles = []
-        self.folder = CASE_FOLDER
+        self.directory = CASE_FOLDER
         self.host = LabHost(request["devices"])
         self.l0 = L0(sock)
 
@@ -76,7 +76,7 @@ class Lab:
         if self._append:
             options["append"] = f"{options.get('append', '')} {self._append}".strip()
         vmm = Vmm(self._program(kind), kind, Options(**options), arguments,
-                  self.folder / f"vmm{len(self._vmms)}")
+                  self.directory / f"vmm{len(self._vmms)}")
         self._vmms.append(vmm)
         vmm.start()
         return vmm
@@ -113,7 +113,7 @@ class Lab:
                 return False
 
         host.wait_for(connected, timeout, f"a console at {path}")
-        self._consoles.append(Guest(sock.detach(), self.folder / f"{pathlib.Path(path).stem}-console.log",
+        self._consoles.append(Guest(sock.detach(), self.directory / f"{pathlib.Path(path).stem}-console.log",
                                     lambda: "unknown"))
         return self._consoles[-1]
 
