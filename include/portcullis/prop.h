@@ -82,6 +82,7 @@ struct prop {
 struct prop_type {
 	const char *name;	  /* "vfio-pci" */
 	const char *help;	  /* one line */
+	const char *option;	  /* that makes one: "-object"; NULL: "-device" */
 	size_t size;		  /* of the options object */
 	const struct prop *props; /* ends with name == NULL */
 };

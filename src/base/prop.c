@@ -311,10 +311,13 @@ static int unknown(const struct prop_type *type, const char *name, struct err *e
 		names[n++] = p->name;
 	near = nearest_word(name, names);
 	err_set(err, EINVAL, "%s has no property '%s'", type->name, name);
-	if (near)
+	if (name[0] >= '0' && name[0] <= '9') /* host-nodes=0,1: no property's name begins so */
+		err_hint(err, "a comma in a value is written twice: ',,%s'", name);
+	else if (near)
 		err_hint(err, "did you mean '%s'?", near);
 	else
-		err_hint(err, "'-device %s,help' lists its properties", type->name);
+		err_hint(err, "'%s %s,help' lists its properties",
+			type->option ? type->option : "-device", type->name);
 	return -EINVAL;
 }
 

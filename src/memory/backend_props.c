@@ -69,7 +69,7 @@ static const struct prop file_props[] = {
 
 #define TYPE(type_name, text, rows)                                                                \
 	{                                                                                          \
-		.name = (type_name), .help = (text),                                               \
+		.name = (type_name), .help = (text), .option = "-object",                          \
 		.size = sizeof(struct memory_backend_options), .props = (rows)                     \
 	}
 
@@ -93,14 +93,15 @@ static int check_nodes(
 	int ret;
 
 	if (!options->host_nodes && options->policy != RAM_POLICY_DEFAULT)
-		return err_set(err, EINVAL, "%s '%s': host-nodes must be set for policy %s",
+		return err_set(err, EINVAL,
+			"%s '%s': policy=%s needs host-nodes=, the host's nodes that memory comes from",
 			type->name, options->id, ram_policy_names[options->policy]);
 	if (!options->host_nodes)
 		return 0;
 	if (options->policy == RAM_POLICY_DEFAULT)
 		return err_set(err, EINVAL,
-			"%s '%s': host-nodes must be empty for policy default, or you should explicitly specify a policy other than default",
-			type->name, options->id);
+			"%s '%s': host-nodes=%s needs a policy other than default: bind, preferred or interleave",
+			type->name, options->id, options->host_nodes);
 	ret = host_nodes_parse(&nodes, options->host_nodes);
 	if (ret == -ERANGE)
 		return err_set(err, EINVAL, "%s '%s': host-nodes '%s': a host has nodes 0 to %d",

@@ -340,7 +340,8 @@ static void objects(void **state)
 			"-object TYPE,property=value" },
 		{ "-object iommufd", "iommufd needs 'id'", NULL },
 		{ "-object iommufd,id=a,fd=", "property 'fd' cannot be ''", NULL },
-		{ "-object iommufd,id=a,ioas=1", "iommufd has no property 'ioas'", NULL },
+		{ "-object iommufd,id=a,ioas=1", "iommufd has no property 'ioas'",
+			"'-object iommufd,help'" },
 		{ "-object iommufd,id=1a", "starts with a letter", NULL },
 	};
 

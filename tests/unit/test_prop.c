@@ -82,7 +82,7 @@ static const struct prop props[] = {
 		.choices = choices },
 	{ .name = NULL },
 };
-static const struct prop_type type = { "thing", "a thing", sizeof(struct thing), props };
+static const struct prop_type type = { "thing", "a thing", NULL, sizeof(struct thing), props };
 
 static void defaults(void **state)
 {
@@ -115,7 +115,7 @@ static void bad_default(void **state)
 		{ .name = "n", .kind = PROP_UINT, .offset = AT(number), .def = "x", .help = "" },
 		{ .name = NULL }
 	};
-	static const struct prop_type bad_type = { "bad", "", sizeof(struct thing), bad };
+	static const struct prop_type bad_type = { "bad", "", NULL, sizeof(struct thing), bad };
 	struct thing t;
 
 	(void)state;
@@ -159,6 +159,7 @@ static void bad_text(void **state)
 		int ret;
 	} cases[] = { { "ib=x", "thing has no property 'ib'", "did you mean 'id'?", -EINVAL },
 		{ "zzzzz=1", "thing has no property 'zzzzz'", "'-device thing,help'", -EINVAL },
+		{ "id=a,1", "thing has no property '1'", "written twice: ',,1'", -EINVAL },
 		{ "zzzzz", "thing has no property 'zzzzz'", NULL, -EINVAL },
 		{ "nozzz", "thing has no property 'nozzz'", NULL, -EINVAL },
 		{ "noid", "thing has no property 'noid'", NULL, -EINVAL },
@@ -354,7 +355,7 @@ static const struct prop holder_props[] = {
 	{ .name = "fd", .kind = PROP_FD, .offset = offsetof(struct holder, fd), .help = "a file" },
 	{ .name = NULL },
 };
-static const struct prop_type holder_type = { "holder", "holds", sizeof(struct holder),
+static const struct prop_type holder_type = { "holder", "holds", NULL, sizeof(struct holder),
 	holder_props };
 
 static int dev_null(void)

@@ -35,6 +35,7 @@ static const struct prop props[] = {
 const struct prop_type vfio_iommufd_type = {
 	.name = "iommufd",
 	.help = "/dev/iommu, for vfio-pci devices with iommufd=ID",
+	.option = "-object",
 	.size = sizeof(struct vfio_iommufd_options),
 	.props = props,
 };
