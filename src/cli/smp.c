@@ -8,9 +8,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cli.h"
+#include <portcullis/machine.h>
 
-#define CPUS_MAX 4096
+#include "cli.h"
 
 enum { CPUS, SOCKETS, DIES, CLUSTERS, CORES, THREADS, MAXCPUS, KEYS };
 
@@ -82,9 +82,9 @@ int opt_smp(struct parse *p, const char *value)
 		v[MAXCPUS] = v[CPUS] ? v[CPUS] : product;
 	if (!v[CPUS])
 		v[CPUS] = v[MAXCPUS];
-	if (v[CPUS] > CPUS_MAX || v[MAXCPUS] > CPUS_MAX)
+	if (v[CPUS] > MACHINE_CPUS_MAX || v[MAXCPUS] > MACHINE_CPUS_MAX)
 		return option_error(p, "%" PRIu64 " CPUs are more than the %d a guest can have",
-			v[CPUS] > v[MAXCPUS] ? v[CPUS] : v[MAXCPUS], CPUS_MAX);
+			v[CPUS] > v[MAXCPUS] ? v[CPUS] : v[MAXCPUS], MACHINE_CPUS_MAX);
 	if (v[MAXCPUS] != v[CPUS]) {
 		ret = option_error(p,
 			"maxcpus (%" PRIu64 ") must be the number of CPUs (%" PRIu64 ")",

@@ -61,6 +61,7 @@ static void q35_reset(struct machine *m)
 
 /* What acpi_desc points to. */
 struct table_parts {
+	_Static_assert(MACHINE_CPUS_MAX <= ACPI_CPUS_MAX, "all are in the MADT");
 	uint32_t apic_ids[MACHINE_CPUS_MAX];
 	uint8_t ports[256];
 	struct acpi_memory memory[RAM_SEGMENTS_MAX];

@@ -14,6 +14,7 @@
 #include <portcullis/config.h>
 #include <portcullis/err.h>
 #include <portcullis/command_line.h>
+#include <portcullis/machine.h>
 
 #include "../../src/cli/cli.h"
 
@@ -31,7 +32,7 @@ static void must(bool what)
 static void check_config(const struct config *c)
 {
 	must(c->kernel && c->kernel[0]);
-	must(c->cpus >= 1 && c->cpus <= 64);
+	must(c->cpus >= 1 && c->cpus <= MACHINE_CPUS_MAX);
 	must(c->sockets * c->cores * c->threads == c->cpus);
 	must(c->ram_size >= 128ull << 20 && c->ram_size % 4096 == 0);
 	must(!(c->daemonize && c->serial.kind == SERIAL_STDIO));
