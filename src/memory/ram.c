@@ -167,6 +167,9 @@ static int make_backend(
 	if (b.page_size > ram->page_size)
 		ram->page_size = b.page_size;
 	ret = check_pages(&ram->layout, index, b.page_size, err);
+	/* Not sooner: that the host has too little memory is the better message. */
+	if (!ret && !ram->base)
+		ret = place_segments(ram, err);
 	if (!ret)
 		ret = backend_set_size(&b, err);
 	return ret ? ret : map_backend(ram, index, &b, err);
@@ -175,12 +178,11 @@ static int make_backend(
 int ram_init(struct ram *ram, const struct ram_layout *layout, const struct ram_options options[],
 	unsigned n, struct err *err)
 {
-	int ret;
+	int ret = 0;
 
 	*ram = (struct ram){ .layout = *layout, .n_backends = n, .page_size = PAGE };
 	for (unsigned i = 0; i < n; i++)
 		ram->backend[i] = (struct ram_backend){ .fd = -1, .page_size = PAGE };
-	ret = place_segments(ram, err);
 	for (unsigned i = 0; !ret && i < n; i++)
 		ret = make_backend(ram, i, options, err);
 	if (ret < 0)
