@@ -162,11 +162,13 @@ static void check_read_only(const struct pci_function *fn, const struct root_por
 		     PCI_CONFIG_SIZE - LEGACY_SIZE) == 0);
 	for (unsigned i = 0; i < LEGACY_SIZE; i++) {
 		uint8_t fixed = (uint8_t) ~(fn->wmask[i] | fn->w1cmask[i]);
-		bool shown =
+		bool slot =
 			port && i >= port->exp + PCI_EXP_LNKSTA && i < port->exp + PCI_EXP_RTCTL;
+		bool link = port && i >= port->exp + PCI_EXP_LNKSTA2 &&
+			    i < port->exp + PCI_EXP_LNKSTA2 + 2;
 		bool windows = port && i >= PCI_IO_BASE && i <= PCI_PREF_LIMIT_UPPER32 + 3;
 
-		if (!shown && !windows && i != PCI_HEADER_TYPE)
+		if (!slot && !link && !windows && i != PCI_HEADER_TYPE)
 			must(((fn->config[i] ^ fn->reset_config[i]) & fixed) == 0);
 	}
 }
