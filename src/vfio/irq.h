@@ -136,7 +136,10 @@ int vfio_vector_reserve(struct vfio_vector *v, struct vfio_pci *dev, unsigned in
 void vfio_vector_release(struct vfio_vector *v) ON_WORKER;
 
 /* msix.c */
-/* Finds table and PBA from the capability at cap; -EINVAL: they are not inside the BARs. Pure. */
+/*
+ * Finds table and PBA from the capability at cap. -EINVAL: the table is in no BAR. A PBA that is in
+ * none is ours (pba_ours), behind all of the table's BAR. Pure.
+ */
 int vfio_msix_locate(struct vfio_msix *msix, const uint8_t *raw, unsigned cap, unsigned vectors,
 	const uint64_t bar_size[static 6]);
 void vfio_msix_sync(struct vfio_pci *dev, unsigned first, unsigned last) ON_WORKER;
