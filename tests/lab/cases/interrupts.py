@@ -90,7 +90,9 @@ def intx(lab):
         check(len(set(lines[:3])) == 1 and lines[3] != lines[0], f"three cards on one line and one on another: {lines}")
         ping(guest, name)
         cross(guest, ports, 1024)
-        check_equal(guest.check(f"edu {edu} uio 20"), "20", "interrupts of the third card")
+        # Each is waited for. A neighbour's that comes while the card's is pending counts once more for this handler.
+        counted = int(guest.check(f"edu {edu} uio 20"))
+        check(20 <= counted <= 40, f"interrupts of the third card: {counted}, not 20")
         # All at once.
         cross(guest, ports, 4096, f"ping -I {name} -c 20 -i 0.1 -W 10 10.0.2.2 >/tmp/ping && edu {edu} uio 20")
         check_equal(sorted(rows_of_host(host["rtl0"])), ["vfio-intx"], "the host's interrupts of the network card")
