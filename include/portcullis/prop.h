@@ -157,6 +157,8 @@ int parse_u64(const char *text, uint64_t *out);
 /* With suffix B K M G T P; a bare number is multiplied by unit (1 for bytes, 1 << 20 for -m). */
 int parse_size(const char *text, uint64_t unit, uint64_t *out);
 /* -EINVAL. */
+/* "FIRST" or "FIRST-LAST", both numbers of parse_u64(); text is cut. -EINVAL also for LAST < FIRST. */
+int parse_range(char *text, uint64_t *first, uint64_t *last);
 int parse_bdf(const char *text, struct host_bdf *out);
 int parse_devfn(const char *text, int32_t *out);
 int parse_pci_ids(const char *text, struct pci_ids *out);

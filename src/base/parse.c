@@ -98,6 +98,19 @@ static int hex_field(const char **at, unsigned most, char after, uint64_t max, u
 	return 0;
 }
 
+int parse_range(char *text, uint64_t *first, uint64_t *last)
+{
+	char *dash = strchr(text, '-');
+	int ret;
+
+	if (dash)
+		*dash++ = '\0';
+	ret = parse_u64(text, first);
+	if (!ret)
+		ret = parse_u64(dash ? dash : text, last);
+	return !ret && *last < *first ? -EINVAL : ret;
+}
+
 int parse_bdf(const char *text, struct host_bdf *out)
 {
 	const char *first = strchr(text, ':');

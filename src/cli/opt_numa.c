@@ -53,19 +53,14 @@ static struct numa_cpus *add_cpus(struct parse *p)
 static int take_cpus(struct parse *p, const char *value)
 {
 	struct numa_cpus *cpus = add_cpus(p);
-	char *text = NULL, *dash;
+	char *text = NULL;
 	int ret = cpus ? copy_string(p, &text, value) : -ENOMEM;
 
 	if (ret)
 		return ret;
-	dash = strchr(text, '-');
-	if (dash)
-		*dash++ = '\0';
-	ret = parse_u64(text, &cpus->first);
-	if (!ret)
-		ret = parse_u64(dash ? dash : text, &cpus->last);
+	ret = parse_range(text, &cpus->first, &cpus->last);
 	free(text);
-	if (ret || cpus->last < cpus->first || cpus->last > UINT32_MAX)
+	if (ret || cpus->last > UINT32_MAX)
 		return option_error(p, "'cpus' cannot be '%s': it is FIRST or FIRST-LAST", value);
 	return 0;
 }

@@ -21,9 +21,9 @@
 #define NAME_TRIES 100
 #define HUGE_SHIFT 26 /* MFD_HUGE_SHIFT: the page size's logarithm */
 
-const char *backend_name(const struct backend *b)
+const char *backend_name(const struct ram_options *options)
 {
-	return b->options->id ? b->options->id : "guest RAM";
+	return options->id ? options->id : "guest RAM";
 }
 
 /* The figure behind "NAME:" in /proc/meminfo, in bytes; 0 when missing. */
@@ -89,12 +89,12 @@ static int open_named(struct backend *b, const char *path, struct err *err)
 	if (S_ISREG(st.st_mode) && st.st_size && (uint64_t)st.st_size < b->size)
 		return err_set(err, EINVAL,
 			"%s: file '%s' has %llu bytes, fewer than its size=, %llu bytes",
-			backend_name(b), path, (unsigned long long)st.st_size,
+			backend_name(b->options), path, (unsigned long long)st.st_size,
 			(unsigned long long)b->size);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EINVAL,
-			"%s: memory path '%s' is neither a file nor a directory", backend_name(b),
-			path);
+			"%s: memory path '%s' is neither a file nor a directory",
+			backend_name(b->options), path);
 	return 0;
 }
 
@@ -166,7 +166,7 @@ static int open_memfd(struct backend *b, struct err *err)
 		flags |= (unsigned)__builtin_ctzll(huge) << HUGE_SHIFT;
 	b->fd = sys_memfd("portcullis-ram", flags);
 	if (b->fd < 0) {
-		err_set_errno(err, -b->fd, "%s: cannot make a memfd", backend_name(b));
+		err_set_errno(err, -b->fd, "%s: cannot make a memfd", backend_name(b->options));
 		if (b->options->hugetlb)
 			err_append(err, " of huge pages of %llu KiB",
 				(unsigned long long)(huge >> 10));
@@ -176,7 +176,7 @@ static int open_memfd(struct backend *b, struct err *err)
 	if (!b->hugetlb)
 		return check_host(b, err);
 	if (fstat(b->fd, &st) != 0)
-		return err_set_errno(err, errno, "%s", backend_name(b));
+		return err_set_errno(err, errno, "%s", backend_name(b->options));
 	b->page_size = (uint64_t)st.st_blksize;
 	b->mount_free = UINT64_MAX;
 	return 0;
@@ -190,7 +190,7 @@ int backend_set_size(const struct backend *b, struct err *err)
 	if (b->fd < 0)
 		return 0;
 	if (fstat(b->fd, &st) != 0)
-		return err_set_errno(err, errno, "%s", backend_name(b));
+		return err_set_errno(err, errno, "%s", backend_name(b->options));
 	if (b->named && (uint64_t)st.st_size >= b->size)
 		return 0;
 	if (ftruncate(b->fd, (off_t)b->size) != 0)
@@ -210,7 +210,8 @@ int backend_open(struct backend *b, const struct ram_options *options, uint64_t 
 		.size = size,
 		.before = before };
 	if (options->policy != RAM_POLICY_DEFAULT)
-		ret = host_nodes_check(&options->nodes, HOST_NODES_SYSFS, backend_name(b), err);
+		ret = host_nodes_check(
+			&options->nodes, HOST_NODES_SYSFS, backend_name(options), err);
 	if (ret < 0)
 		return ret;
 	if (options->path) {

@@ -26,6 +26,6 @@ int backend_open(struct backend *b, const struct ram_options *options, uint64_t 
 /* Makes its file that long; hugetlbfs takes multiples of its page size only. */
 int backend_set_size(const struct backend *b, struct err *err);
 /* Name for messages: what the user called it. */
-const char *backend_name(const struct backend *b);
+const char *backend_name(const struct ram_options *options);
 
 #endif

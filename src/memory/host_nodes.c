@@ -17,24 +17,17 @@
 #endif
 
 /* "3" or "0-2", up to the comma that *at is set behind. */
-static int parse_range(const char **at, uint64_t *first, uint64_t *last)
+static int take_range(const char **at, uint64_t *first, uint64_t *last)
 {
 	size_t len = strcspn(*at, ",");
-	char text[48], *dash;
-	int ret;
+	char text[48];
 
 	if (len >= sizeof(text))
 		return -EINVAL;
 	memcpy(text, *at, len);
 	text[len] = '\0';
 	*at += len + ((*at)[len] == ',');
-	dash = strchr(text, '-');
-	if (dash)
-		*dash++ = '\0';
-	ret = parse_u64(text, first);
-	if (!ret)
-		ret = parse_u64(dash ? dash : text, last);
-	return !ret && *last < *first ? -EINVAL : ret;
+	return parse_range(text, first, last);
 }
 
 int host_nodes_parse(struct host_nodes *nodes, const char *text)
@@ -43,7 +36,7 @@ int host_nodes_parse(struct host_nodes *nodes, const char *text)
 
 	*nodes = (struct host_nodes){ { 0 } };
 	do {
-		int ret = parse_range(&text, &first, &last);
+		int ret = take_range(&text, &first, &last);
 
 		if (ret < 0)
 			return ret;

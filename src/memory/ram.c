@@ -101,7 +101,7 @@ static int bind_segment(const struct backend *b, const struct ram_segment *s, st
 		return 0;
 	err_set_errno(err, -ret,
 		"%s: cannot have memory of the host's NUMA nodes by its host-nodes",
-		backend_name(b));
+		backend_name(b->options));
 	if (ret == -ENOSYS)
 		err_hint(err, "this kernel has no NUMA support: leave out host-nodes and policy");
 	return ret;
@@ -118,7 +118,8 @@ static int map_backend(struct ram *ram, unsigned index, const struct backend *b,
 		ret = map_segment(b, s);
 		if (ret == -ENOMEM && b->hugetlb) {
 			ram_release(ram); /* what it has reserved is not others' */
-			return hugetlb_refuse(b->options->path ? b->options->path : backend_name(b),
+			return hugetlb_refuse(
+				b->options->path ? b->options->path : backend_name(b->options),
 				HUGETLB_SYSFS, b->page_size, b->size, b->mount_free, err);
 		}
 		if (ret < 0)
@@ -209,7 +210,7 @@ int ram_populate_error(const struct ram *ram, unsigned backend, const struct ram
 	int code, struct err *err)
 {
 	const struct ram_backend *b = &ram->backend[backend];
-	const char *name = options->id ? options->id : "guest RAM";
+	const char *name = backend_name(options);
 	const uint64_t size = backend_size(&ram->layout, backend);
 	struct statfs fs;
 
